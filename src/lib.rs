@@ -1,0 +1,4 @@
+//! A native WebRTC peer: capture, encode, call, receive, show.
+
+pub mod clock;
+pub mod ice;
