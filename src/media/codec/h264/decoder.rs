@@ -1,0 +1,94 @@
+//! H.264 to pictures.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use openh264::OpenH264API;
+use openh264::decoder::{DecodedYUV, Decoder, DecoderConfig, Flush};
+use openh264::formats::YUVSource;
+
+use super::CODEC;
+use super::nal::contains_idr;
+use crate::media::codec::{CodecError, VideoDecoder};
+use crate::media::frame::{FramePool, Size, VideoFrame};
+
+/// Decodes access units into pictures; each picture comes out with the access unit that holds it.
+pub struct H264Decoder {
+    decoder: Decoder,
+    pool: FramePool,
+    waits_for_keyframe: bool,
+}
+
+impl std::fmt::Debug for H264Decoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("H264Decoder").field("waits_for_keyframe", &self.waits_for_keyframe).finish()
+    }
+}
+
+impl H264Decoder {
+    /// A decoder that waits for its first keyframe.
+    ///
+    /// # Errors
+    /// When the library cannot be set up.
+    pub fn new() -> Result<Self, CodecError> {
+        Ok(Self { decoder: open()?, pool: FramePool::new(), waits_for_keyframe: true })
+    }
+}
+
+fn open() -> Result<Decoder, CodecError> {
+    let config = DecoderConfig::new().flush_after_decode(Flush::NoFlush);
+    Decoder::with_api_config(OpenH264API::from_source(), config)
+        .map_err(|error| CodecError::Setup { codec: CODEC, reason: error.to_string() })
+}
+
+impl VideoDecoder for H264Decoder {
+    fn decode(
+        &mut self,
+        data: &[u8],
+        captured_at: Instant,
+    ) -> Result<Option<Arc<VideoFrame>>, CodecError> {
+        let keyframe = contains_idr(data);
+        if self.waits_for_keyframe && !keyframe {
+            let reason = "it builds on pictures that were lost".to_owned();
+            return Err(CodecError::Decode { codec: CODEC, reason });
+        }
+        match self.decoder.decode(data) {
+            Ok(Some(picture)) => {
+                self.waits_for_keyframe = false;
+                Ok(Some(Arc::new(copy(&picture, &self.pool, captured_at))))
+            }
+            Ok(None) => Ok(None),
+            Err(error) => {
+                // After an error this library may stay confused by what it still holds.
+                self.waits_for_keyframe = true;
+                self.decoder = open()?;
+                Err(CodecError::Decode { codec: CODEC, reason: error.to_string() })
+            }
+        }
+    }
+}
+
+/// The library's buffer belongs to its next picture, so this copy is needed.
+fn copy(picture: &DecodedYUV<'_>, pool: &FramePool, captured_at: Instant) -> VideoFrame {
+    let (width, height) = picture.dimensions();
+    let size = Size::even(width as u32, height as u32);
+    let mut frame = pool.take(size, captured_at);
+    let (y_stride, u_stride, v_stride) = picture.strides();
+    let width = size.width as usize;
+    let (y, u, v) = frame.planes_mut();
+    copy_plane(picture.y(), y_stride, y, width);
+    copy_plane(picture.u(), u_stride, u, width / 2);
+    copy_plane(picture.v(), v_stride, v, width / 2);
+    frame
+}
+
+fn copy_plane(from: &[u8], stride: usize, to: &mut [u8], width: usize) {
+    for (from, to) in from.chunks(stride).zip(to.chunks_exact_mut(width)) {
+        to.copy_from_slice(&from[..width]);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+#[path = "tests.rs"]
+mod tests;

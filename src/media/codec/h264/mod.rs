@@ -1,0 +1,17 @@
+//! H.264 on OpenH264: constrained baseline, real time, one thread.
+//!
+//! Owns the encoder, the decoder and the few facts of the bitstream that
+//! others need (NAL units, sizes). Knows nothing of RTP.
+
+mod decoder;
+mod encoder;
+mod level;
+pub mod nal;
+pub mod sps;
+
+pub use decoder::H264Decoder;
+pub use encoder::H264Encoder;
+pub use level::level_idc;
+
+/// How errors name this codec.
+const CODEC: &str = "H.264";

@@ -1,0 +1,137 @@
+//! Encoder and decoder against each other.
+
+use std::time::Duration;
+
+use super::*;
+use crate::clock;
+use crate::media::codec::h264::H264Encoder;
+use crate::media::codec::h264::nal::{nal_type, nal_unit_type, nal_units};
+use crate::media::codec::h264::sps::Sps;
+use crate::media::codec::{EncodedVideo, VideoEncoder, VideoEncoderSettings};
+
+/// A picture with a gradient that moves.
+fn picture(size: Size, number: u32, start: Instant) -> VideoFrame {
+    let at = start + Duration::from_millis(u64::from(number) * 33);
+    let mut frame = FramePool::new().take(size, at);
+    let (y, u, v) = frame.planes_mut();
+    for (index, pixel) in y.iter_mut().enumerate() {
+        let (x, row) = (index as u32 % size.width, index as u32 / size.width);
+        *pixel = ((x + row + number * 3) & 0xff) as u8;
+    }
+    u.fill(110);
+    v.fill(140);
+    frame
+}
+
+fn encoder(size: Size) -> H264Encoder {
+    H264Encoder::new(VideoEncoderSettings { size, fps: 30.0, bitrate: 1_000_000 }).unwrap()
+}
+
+fn encode(
+    encoder: &mut H264Encoder,
+    size: Size,
+    numbers: std::ops::Range<u32>,
+) -> Vec<EncodedVideo> {
+    let start = clock::now();
+    numbers.filter_map(|n| encoder.encode(&picture(size, n, start)).unwrap()).collect()
+}
+
+const SIZE: Size = Size { width: 320, height: 180 };
+
+#[test]
+fn is_constrained_baseline_with_parameter_sets_before_the_idr() {
+    let frames = encode(&mut encoder(SIZE), SIZE, 0..5);
+    let types: Vec<u8> = nal_units(&frames[0].data).map(nal_unit_type).collect();
+    assert_eq!(types, [nal_type::SPS, nal_type::PPS, nal_type::IDR]);
+    let sps = Sps::find(&frames[0].data).unwrap();
+    assert_eq!((sps.profile_idc, sps.constraint_flags & 0x40), (66, 0x40));
+    assert_eq!((sps.width, sps.height, sps.level_idc), (SIZE.width, SIZE.height, 20));
+    assert!(frames[0].keyframe && frames[1..].iter().all(|frame| !frame.keyframe));
+}
+
+#[test]
+fn makes_a_keyframe_when_asked_and_each_picture_decodes_at_once() {
+    let mut encoder = encoder(SIZE);
+    let mut frames = encode(&mut encoder, SIZE, 0..5);
+    encoder.request_keyframe();
+    frames.extend(encode(&mut encoder, SIZE, 5..8));
+    assert!(frames[5].keyframe);
+    let mut decoder = H264Decoder::new().unwrap();
+    for frame in &frames {
+        let decoded = decoder.decode(&frame.data, clock::now()).unwrap().unwrap();
+        assert_eq!(decoded.size(), SIZE);
+    }
+}
+
+#[test]
+fn follows_a_change_of_size() {
+    let (mut encoder, mut decoder) = (encoder(SIZE), H264Decoder::new().unwrap());
+    let small = Size { width: 160, height: 90 };
+    let mut frames = encode(&mut encoder, SIZE, 0..3);
+    frames.extend(encode(&mut encoder, small, 0..3));
+    let sizes: Vec<Size> = frames
+        .iter()
+        .map(|frame| decoder.decode(&frame.data, clock::now()).unwrap().unwrap().size())
+        .collect();
+    assert_eq!(sizes, [SIZE, SIZE, SIZE, small, small, small]);
+    assert!(frames[3].keyframe);
+}
+
+#[test]
+fn waits_for_a_keyframe_at_the_start_and_after_damage() {
+    let frames = encode(&mut encoder(SIZE), SIZE, 0..4);
+    let mut decoder = H264Decoder::new().unwrap();
+    assert!(decoder.decode(&frames[1].data, clock::now()).is_err(), "nothing to build on yet");
+    assert!(decoder.decode(&frames[0].data, clock::now()).unwrap().is_some());
+    assert!(decoder.decode(&[0, 0, 0, 1, 0x65, 0xff, 0xff, 0xff], clock::now()).is_err());
+    assert!(decoder.decode(&frames[1].data, clock::now()).is_err(), "what it builds on is gone");
+    assert!(decoder.decode(&frames[0].data, clock::now()).unwrap().is_some());
+}
+
+#[test]
+fn a_live_bitrate_change_is_followed_without_a_keyframe() {
+    let size = Size { width: 640, height: 360 };
+    let noisy = |number: u32, start: Instant| {
+        let mut frame = picture(size, number, start);
+        let mut seed = number.wrapping_mul(2_654_435_761) | 1;
+        for pixel in frame.planes_mut().0 {
+            seed ^= seed << 13;
+            seed ^= seed >> 17;
+            seed ^= seed << 5;
+            *pixel = pixel.wrapping_add((seed & 0x1f) as u8);
+        }
+        frame
+    };
+    let mut encoder =
+        H264Encoder::new(VideoEncoderSettings { size, fps: 30.0, bitrate: 2_000_000 }).unwrap();
+    let start = clock::now();
+    let mut bytes = [0, 0];
+    for number in 0..180 {
+        if number == 90 {
+            encoder.set_bitrate(300_000);
+        }
+        if let Some(frame) = encoder.encode(&noisy(number, start)).unwrap() {
+            assert!(!frame.keyframe || number == 0);
+            bytes[usize::from(number >= 90)] += frame.data.len();
+        }
+    }
+    assert!(bytes[1] * 3 < bytes[0], "2 Mbit/s made {} bytes, 0.3 made {}", bytes[0], bytes[1]);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+    #[test]
+    fn survives_damaged_input(flips in proptest::collection::vec((0_usize..4_000, 0_u8..=255), 1..20)) {
+        let frames = encode(&mut encoder(SIZE), SIZE, 0..2);
+        let mut decoder = H264Decoder::new().unwrap();
+        for frame in &frames {
+            let mut data = frame.data.to_vec();
+            for (at, value) in &flips {
+                let at = at % data.len();
+                data[at] = *value;
+            }
+            let _ = decoder.decode(&data, clock::now());
+        }
+        proptest::prop_assert!(decoder.decode(&frames[0].data, clock::now()).is_ok());
+    }
+}

@@ -1,0 +1,150 @@
+//! Pictures and sound to bytes and back.
+//!
+//! Owns the four codec traits and the encoded-frame types. Codecs know no
+//! network: they are told a bitrate and asked for keyframes.
+
+pub mod h264;
+pub mod opus;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::frame::{Size, VideoFrame};
+
+/// Why encoding or decoding did not work.
+#[derive(Debug, thiserror::Error)]
+pub enum CodecError {
+    /// The codec library refused its settings.
+    #[error("the {codec} codec cannot be set up: {reason}")]
+    Setup {
+        /// Which codec.
+        codec: &'static str,
+        /// What the library said.
+        reason: String,
+    },
+    /// One frame could not be encoded.
+    #[error("{codec} could not encode a frame: {reason}")]
+    Encode {
+        /// Which codec.
+        codec: &'static str,
+        /// What the library said.
+        reason: String,
+    },
+    /// One frame could not be decoded; a keyframe mends it.
+    #[error("{codec} could not decode a frame: {reason}")]
+    Decode {
+        /// Which codec.
+        codec: &'static str,
+        /// What the library said.
+        reason: String,
+    },
+}
+
+/// One encoded picture (an access unit).
+#[derive(Debug, Clone)]
+pub struct EncodedVideo {
+    /// H.264 in Annex B form (start codes), SPS and PPS before every IDR.
+    pub data: Bytes,
+    /// Whether it can be decoded by itself (an IDR).
+    pub keyframe: bool,
+    /// Width and height of the picture in it.
+    pub size: Size,
+    /// When the picture was taken.
+    pub captured_at: Instant,
+}
+
+/// What the encoder is told; may change at any frame.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct VideoEncoderSettings {
+    /// Width and height of the pictures that will come.
+    pub size: Size,
+    /// Pictures a second.
+    pub fps: f64,
+    /// Target, bits a second.
+    pub bitrate: u32,
+}
+
+/// Encodes pictures.
+pub trait VideoEncoder: Send {
+    /// Encodes one picture; `None` when the encoder dropped it to keep the rate.
+    /// A picture of another size than the last one starts a new sequence with a keyframe.
+    ///
+    /// # Errors
+    /// When the library fails on this picture.
+    fn encode(&mut self, frame: &VideoFrame) -> Result<Option<EncodedVideo>, CodecError>;
+
+    /// Makes the next picture a keyframe.
+    fn request_keyframe(&mut self);
+
+    /// Sets the target in bits a second from the next picture on.
+    fn set_bitrate(&mut self, bitrate: u32);
+}
+
+/// Decodes pictures.
+pub trait VideoDecoder: Send {
+    /// Decodes one access unit in Annex B form; `None` when it completed no picture.
+    /// `captured_at` is passed on to the picture.
+    ///
+    /// # Errors
+    /// When the stream is broken; decode on from the next keyframe.
+    fn decode(
+        &mut self,
+        data: &[u8],
+        captured_at: Instant,
+    ) -> Result<Option<Arc<VideoFrame>>, CodecError>;
+}
+
+/// Encodes sound: 20 ms of 48 kHz a packet.
+pub trait AudioEncoder: Send {
+    /// Encodes one block of 20 ms (960 samples per channel, interleaved).
+    ///
+    /// # Errors
+    /// When the block has another length or the library fails.
+    fn encode(&mut self, samples: &[f32]) -> Result<Bytes, CodecError>;
+
+    /// Tells the encoder how much of what it sends is lost (0.0 to 1.0), for in-band FEC.
+    fn set_packet_loss(&mut self, fraction: f64);
+}
+
+/// Decodes sound to 48 kHz interleaved `f32`.
+pub trait AudioDecoder: Send {
+    /// Decodes one packet.
+    ///
+    /// # Errors
+    /// When the packet is broken.
+    fn decode(&mut self, packet: &[u8]) -> Result<Vec<f32>, CodecError>;
+
+    /// Rebuilds the packet before `next` from the in-band FEC that `next` carries:
+    /// `samples` samples per channel.
+    ///
+    /// # Errors
+    /// When `next` is broken.
+    fn decode_fec(&mut self, next: &[u8], samples: usize) -> Result<Vec<f32>, CodecError>;
+
+    /// Makes up `samples` samples per channel where a packet is missing.
+    ///
+    /// # Errors
+    /// When the library fails.
+    fn conceal(&mut self, samples: usize) -> Result<Vec<f32>, CodecError>;
+
+    /// Channels of what it gives back.
+    fn channels(&self) -> usize;
+}
+
+/// The block that the audio encoder takes: 20 ms at 48 kHz.
+pub const OPUS_FRAME_SAMPLES: usize = 960;
+
+/// How sound is encoded (RFC 7587 section 6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpusSettings {
+    /// 1 or 2 channels.
+    pub channels: usize,
+    /// Target, bits a second.
+    pub bitrate: u32,
+    /// Whether packets carry repair data for the one before.
+    pub inband_fec: bool,
+    /// Whether silence is not sent.
+    pub dtx: bool,
+}

@@ -1,0 +1,216 @@
+//! Writes Matroska as it is recorded: clusters of half a second, playable up to the last one.
+//!
+//! Pure: gives back bytes and what to write over at the end. RFC 9559.
+
+use super::ebml::{
+    UNKNOWN_SIZE, put_bytes, put_float, put_id, put_master, put_size, put_uint, put_void,
+    put_wide_uint, wide_size,
+};
+use super::mux::{Heads, MuxSample, Track, begins_piece};
+
+const INFO: u32 = 0x1549_A966;
+const TRACKS: u32 = 0x1654_AE6B;
+const CUES: u32 = 0x1C53_BB6B;
+
+/// Where the content of the segment begins: after the EBML head, its id and its size.
+fn segment_start(head: &[u8]) -> usize {
+    head.len() + 12
+}
+
+/// A Matroska file being written.
+#[derive(Debug)]
+pub struct MkvWriter {
+    heads: Heads,
+    /// Bytes given out so far.
+    written: u64,
+    cluster: Vec<u8>,
+    /// When the open cluster began, nanoseconds; `None` when it is empty.
+    cluster_at: Option<u64>,
+    /// Time in milliseconds and place of the clusters that begin with a keyframe.
+    cues: Vec<(u64, u64)>,
+    cluster_has_key: bool,
+    end: u64,
+}
+
+impl MkvWriter {
+    /// A file with these tracks, and its first bytes.
+    #[must_use]
+    pub fn new(heads: Heads) -> (Self, Vec<u8>) {
+        let head = file_head(&heads, None);
+        let writer = Self {
+            heads,
+            written: head.len() as u64,
+            cluster: Vec::new(),
+            cluster_at: None,
+            cues: Vec::new(),
+            cluster_has_key: false,
+            end: 0,
+        };
+        (writer, head)
+    }
+
+    /// Takes a sample; gives back the cluster that it closed, if it did.
+    pub fn push(&mut self, sample: &MuxSample) -> Option<Vec<u8>> {
+        let start = self.cluster_at.unwrap_or(sample.at);
+        let closed = if begins_piece(start, sample) { self.close() } else { None };
+        let start = *self.cluster_at.get_or_insert(sample.at) / 1_000_000;
+        let offset = (sample.at / 1_000_000) as i64 - start as i64;
+        let offset = offset.clamp(i16::MIN.into(), i16::MAX.into()) as i16;
+        put_id(&mut self.cluster, 0xA3);
+        put_size(&mut self.cluster, sample.data.len() + 4);
+        self.cluster.push(0x80 | sample.track.number());
+        self.cluster.extend_from_slice(&offset.to_be_bytes());
+        self.cluster.push(if sample.keyframe { 0x80 } else { 0 });
+        self.cluster.extend_from_slice(&sample.data);
+        self.cluster_has_key |=
+            sample.keyframe && (sample.track == Track::Video || self.heads.video.is_none());
+        self.end = self.end.max(sample.at.saturating_add(sample.lasts));
+        closed
+    }
+
+    fn close(&mut self) -> Option<Vec<u8>> {
+        let at = self.cluster_at.take()? / 1_000_000;
+        let blocks = std::mem::take(&mut self.cluster);
+        if std::mem::take(&mut self.cluster_has_key) {
+            self.cues.push((at, self.written));
+        }
+        let mut out = Vec::with_capacity(blocks.len() + 32);
+        put_master(&mut out, 0x1F43_B675, |inner| {
+            put_uint(inner, 0xE7, at);
+            inner.extend_from_slice(&blocks);
+        });
+        self.written += out.len() as u64;
+        Some(out)
+    }
+
+    /// Closes the file: bytes to append, then bytes to write over its beginning.
+    #[must_use]
+    pub fn finish(mut self) -> (Vec<u8>, Vec<u8>) {
+        let before = self.written;
+        let mut tail = self.close().unwrap_or_default();
+        let start = segment_start(&ebml_head()) as u64;
+        let cues_at = self.written - start;
+        if !self.cues.is_empty() {
+            put_master(&mut tail, CUES, |cues| {
+                for (time, place) in &self.cues {
+                    put_master(cues, 0xBB, |point| {
+                        put_uint(point, 0xB3, *time);
+                        put_master(point, 0xB7, |at| {
+                            put_uint(at, 0xF7, if self.heads.video.is_some() { 1 } else { 2 });
+                            put_uint(at, 0xF1, place - start);
+                        });
+                    });
+                }
+            });
+        }
+        let size = before + tail.len() as u64 - start;
+        let known = Known { size, duration: self.end as f64 / 1e6, cues_at };
+        let head = file_head(&self.heads, Some(&known));
+        (tail, head)
+    }
+}
+
+/// What is known only at the end.
+struct Known {
+    size: u64,
+    duration: f64,
+    cues_at: u64,
+}
+
+fn ebml_head() -> Vec<u8> {
+    let mut out = Vec::new();
+    put_master(&mut out, 0x1A45_DFA3, |head| {
+        put_uint(head, 0x4286, 1);
+        put_uint(head, 0x42F7, 1);
+        put_uint(head, 0x42F2, 4);
+        put_uint(head, 0x42F3, 8);
+        put_bytes(head, 0x4282, b"matroska");
+        put_uint(head, 0x4287, 4);
+        put_uint(head, 0x4285, 2);
+    });
+    out
+}
+
+/// Everything before the first cluster; as long with what is known at the end as without it.
+fn file_head(heads: &Heads, known: Option<&Known>) -> Vec<u8> {
+    let mut out = ebml_head();
+    put_id(&mut out, 0x1853_8067);
+    out.extend_from_slice(&known.map_or(UNKNOWN_SIZE, |known| wide_size(known.size)));
+    let info = info(known.map(|known| known.duration));
+    let tracks = tracks(heads);
+    let index_len = seek_head(0, 0, 0).len();
+    match known {
+        Some(known) => {
+            let info_at = index_len as u64;
+            let tracks_at = info_at + info.len() as u64;
+            out.extend(seek_head(info_at, tracks_at, known.cues_at));
+        }
+        None => put_void(&mut out, index_len),
+    }
+    out.extend(info);
+    out.extend(tracks);
+    out
+}
+
+fn seek_head(info_at: u64, tracks_at: u64, cues_at: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_master(&mut out, 0x114D_9B74, |head| {
+        for (id, at) in [(INFO, info_at), (TRACKS, tracks_at), (CUES, cues_at)] {
+            put_master(head, 0x4DBB, |seek| {
+                put_bytes(seek, 0x53AB, &id.to_be_bytes());
+                put_wide_uint(seek, 0x53AC, at);
+            });
+        }
+    });
+    out
+}
+
+fn info(duration: Option<f64>) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_master(&mut out, INFO, |info| {
+        put_uint(info, 0x2A_D7B1, 1_000_000);
+        put_bytes(info, 0x4D80, b"peer");
+        put_bytes(info, 0x5741, b"peer");
+        match duration {
+            Some(duration) => put_float(info, 0x4489, duration),
+            None => put_void(info, 11),
+        }
+    });
+    out
+}
+
+fn tracks(heads: &Heads) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_master(&mut out, TRACKS, |tracks| {
+        if let Some(video) = &heads.video {
+            put_master(tracks, 0xAE, |entry| {
+                track_entry(entry, Track::Video, 1, b"V_MPEG4/ISO/AVC", &video.config);
+                put_master(entry, 0xE0, |size| {
+                    put_uint(size, 0xB0, video.width.into());
+                    put_uint(size, 0xBA, video.height.into());
+                });
+            });
+        }
+        if let Some(channels) = heads.audio {
+            let head = super::ogg::build_opus_head(channels);
+            put_master(tracks, 0xAE, |entry| {
+                track_entry(entry, Track::Audio, 2, b"A_OPUS", &head);
+                put_uint(entry, 0x56BB, 80_000_000);
+                put_master(entry, 0xE1, |sound| {
+                    put_float(sound, 0xB5, 48_000.0);
+                    put_uint(sound, 0x9F, channels.into());
+                });
+            });
+        }
+    });
+    out
+}
+
+fn track_entry(out: &mut Vec<u8>, track: Track, kind: u64, codec: &[u8], private: &[u8]) {
+    put_uint(out, 0xD7, track.number().into());
+    put_uint(out, 0x73C5, track.number().into());
+    put_uint(out, 0x83, kind);
+    put_uint(out, 0x9C, 0);
+    put_bytes(out, 0x86, codec);
+    put_bytes(out, 0x63A2, private);
+}

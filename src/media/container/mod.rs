@@ -1,0 +1,145 @@
+//! Container formats: readers and writers over bytes, shared by the file source and the recorder.
+//!
+//! Every reader treats its file as hostile: no length is believed before it
+//! was compared with a limit, and nothing here panics. Containers know no
+//! codecs beyond what must be parsed to cut a stream into packets.
+
+use std::io;
+
+pub mod annexb;
+pub mod avc;
+pub mod bytes;
+pub mod ebml;
+pub mod ivf;
+pub mod mkv;
+pub mod mkv_writer;
+pub mod mp4;
+pub mod mp4_boxes;
+pub mod mp4_fragments;
+pub mod mp4_tables;
+pub mod mp4_writer;
+pub mod mux;
+pub mod ogg;
+pub mod wav;
+pub mod y4m;
+
+/// Why a file cannot be read as what it says it is.
+#[derive(Debug, thiserror::Error)]
+pub enum ContainerError {
+    /// The operating system failed to read.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// The file breaks its own format.
+    #[error("{0}")]
+    Corrupt(String),
+    /// The file may be whole, but we do not play what is in it.
+    #[error("{0}")]
+    Unsupported(String),
+}
+
+impl ContainerError {
+    /// A broken file, with where and how.
+    pub fn corrupt(text: impl Into<String>) -> Self {
+        Self::Corrupt(text.into())
+    }
+
+    /// A file that we do not play, with what would work.
+    pub fn unsupported(text: impl Into<String>) -> Self {
+        Self::Unsupported(text.into())
+    }
+}
+
+/// The largest packet that is read: far above any picture up to 4096x4096.
+pub const MAX_PACKET: usize = 32 << 20;
+
+/// One encoded picture or block of sound, as it lay in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packet {
+    /// The bytes: Annex B for H.264 whatever the container held, a raw frame otherwise.
+    pub data: Vec<u8>,
+    /// When to present it, nanoseconds from the start of the file; negative for what a decoder
+    /// needs but nobody hears (encoder delay).
+    pub pts: i64,
+}
+
+/// The codec of a sound track.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AudioCodec {
+    /// AAC, with its AudioSpecificConfig (ISO/IEC 14496-3 section 1.6.2.1).
+    Aac {
+        /// The AudioSpecificConfig.
+        config: Vec<u8>,
+    },
+    /// Opus, with what its identification header says (RFC 7845 section 5.1).
+    Opus {
+        /// Channels: 1 or 2.
+        channels: u8,
+        /// Samples at 48 kHz to drop from the start.
+        pre_skip: u16,
+    },
+}
+
+/// The containers that are told apart by their first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// YUV4MPEG2.
+    Y4m,
+    /// IVF.
+    Ivf,
+    /// ISO base media: mp4, m4a, mov.
+    Mp4,
+    /// Matroska and WebM.
+    Mkv,
+    /// Ogg.
+    Ogg,
+    /// RIFF WAVE.
+    Wav,
+    /// A raw H.264 byte stream.
+    AnnexB,
+}
+
+/// Says what a file is by its first bytes (12 are enough); its name is not asked.
+#[must_use]
+pub fn detect(head: &[u8]) -> Option<Kind> {
+    match head {
+        [b'Y', b'U', b'V', b'4', b'M', b'P', b'E', b'G', b'2', ..] => Some(Kind::Y4m),
+        [b'D', b'K', b'I', b'F', ..] => Some(Kind::Ivf),
+        [0x1A, 0x45, 0xDF, 0xA3, ..] => Some(Kind::Mkv),
+        [b'O', b'g', b'g', b'S', ..] => Some(Kind::Ogg),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'A', b'V', b'E', ..] => Some(Kind::Wav),
+        [_, _, _, _, b'f', b't', b'y', b'p', ..]
+        | [_, _, _, _, b'm', b'o', b'o', b'v', ..]
+        | [_, _, _, _, b'm', b'd', b'a', b't', ..] => Some(Kind::Mp4),
+        [0, 0, 1, ..] | [0, 0, 0, 1, ..] => Some(Kind::AnnexB),
+        _ => None,
+    }
+}
+
+/// `value` ticks of `scale` ticks a second in nanoseconds; saturates instead of overflowing.
+#[must_use]
+pub fn to_nanos(value: i64, scale: u64) -> i64 {
+    let nanos = i128::from(value) * 1_000_000_000 / i128::from(scale.max(1));
+    i64::try_from(nanos).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_told_by_their_first_bytes() {
+        assert_eq!(detect(b"YUV4MPEG2 W2 H2"), Some(Kind::Y4m));
+        assert_eq!(detect(b"RIFF\0\0\0\0WAVE"), Some(Kind::Wav));
+        assert_eq!(detect(b"\0\0\0\x20ftypisom"), Some(Kind::Mp4));
+        assert_eq!(detect(&[0, 0, 0, 1, 0x67]), Some(Kind::AnnexB));
+        assert_eq!(detect(b"RIFF\0\0\0\0AVI "), None);
+        assert_eq!(detect(b""), None);
+    }
+
+    #[test]
+    fn ticks_become_nanoseconds_without_overflow() {
+        assert_eq!(to_nanos(90_000, 90_000), 1_000_000_000);
+        assert_eq!(to_nanos(i64::MAX, 1), i64::MAX);
+        assert_eq!(to_nanos(5, 0), 5_000_000_000);
+    }
+}

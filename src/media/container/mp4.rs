@@ -1,0 +1,234 @@
+//! Reads MP4, M4A and MOV files, progressive and fragmented (ISO/IEC 14496-12).
+//!
+//! Only the index is held in memory; samples are read one by one. Written
+//! here because the usual crates panic or exhaust memory on broken tables.
+
+use std::io::{Read, Seek, SeekFrom};
+
+use super::bytes::{Cursor, read_bounded};
+use super::mp4_boxes::{BoxLen, TrackCodec, boxes, find, find_path, header, track_codec};
+use super::mp4_fragments::{Defaults, FragmentTrack, parse_trex, read_fragment};
+use super::mp4_tables::{Sample, read_samples};
+use super::{ContainerError, MAX_PACKET, Packet, to_nanos};
+
+/// The largest index (`moov` or `moof`) that is read.
+const MAX_INDEX: usize = 128 << 20;
+
+/// An MP4 file: its tracks, and a way to read their samples.
+#[derive(Debug)]
+pub struct Mp4Reader<R> {
+    reader: R,
+    /// The tracks in the order of the file.
+    pub tracks: Vec<Mp4Track>,
+}
+
+/// One track.
+#[derive(Debug, Clone)]
+pub struct Mp4Track {
+    /// What it holds.
+    pub codec: TrackCodec,
+    /// Ticks a second.
+    timescale: u32,
+    /// Ticks to take off every time: what the edit list and reordering shift.
+    shift: i64,
+    samples: Vec<Sample>,
+}
+
+impl Mp4Track {
+    /// How many samples it has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// Whether it has none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.samples.is_empty()
+    }
+
+    /// When its last sample ends, nanoseconds.
+    #[must_use]
+    pub fn end(&self) -> i64 {
+        let ends = self.samples.iter().map(|s| s.pts.saturating_add(i64::from(s.duration)));
+        self.nanos(ends.max().unwrap_or(self.shift))
+    }
+
+    fn nanos(&self, ticks: i64) -> i64 {
+        to_nanos(ticks.saturating_sub(self.shift), u64::from(self.timescale))
+    }
+}
+
+impl<R: Read + Seek> Mp4Reader<R> {
+    /// Reads the index.
+    ///
+    /// # Errors
+    /// When the file is no MP4, has no index (it was not finished), or its index is broken.
+    pub fn open(mut reader: R) -> Result<Self, ContainerError> {
+        let file_len = reader.seek(SeekFrom::End(0))?;
+        let mut movie = None;
+        let mut fragments = Vec::new();
+        let mut index_bytes = 0;
+        let mut at = 0;
+        while let Some((name, content_at, end)) = next_box(&mut reader, at, file_len)? {
+            if &name == b"moov" || &name == b"moof" {
+                let len = end - content_at;
+                index_bytes += len;
+                if index_bytes > MAX_INDEX as u64 {
+                    return Err(ContainerError::unsupported("an MP4 index above 128 MiB"));
+                }
+                reader.seek(SeekFrom::Start(content_at))?;
+                match read_bounded(&mut reader, len, MAX_INDEX) {
+                    Ok(content) if &name == b"moov" => movie = Some(content),
+                    Ok(content) => fragments.push((at, content)),
+                    // What was cut off while it was written still plays up to there.
+                    Err(_) if movie.is_some() => break,
+                    Err(error) => return Err(error),
+                }
+            }
+            at = end;
+        }
+        let movie = movie.ok_or_else(|| {
+            ContainerError::corrupt("the MP4 file has no index (moov); it was not finished")
+        })?;
+        let tracks = build_tracks(&movie, &fragments, file_len)?;
+        Ok(Self { reader, tracks })
+    }
+
+    /// Reads sample `index` of track `track`; `None` past the last. H.264 comes as Annex B.
+    ///
+    /// # Errors
+    /// When the file cannot be read there.
+    pub fn packet(&mut self, track: usize, index: usize) -> Result<Option<Packet>, ContainerError> {
+        let Some(track) = self.tracks.get(track) else { return Ok(None) };
+        let Some(sample) = track.samples.get(index) else { return Ok(None) };
+        self.reader.seek(SeekFrom::Start(sample.offset))?;
+        let mut data = read_bounded(&mut self.reader, u64::from(sample.size), MAX_PACKET)?;
+        if let TrackCodec::H264(config) = &track.codec {
+            data = config.to_annexb(&data)?;
+        }
+        Ok(Some(Packet { data, pts: track.nanos(sample.pts) }))
+    }
+}
+
+/// The box at `at`: name, where its content starts, where it ends; `None` at the end of the file.
+fn next_box<R: Read + Seek>(
+    reader: &mut R,
+    at: u64,
+    file_len: u64,
+) -> Result<Option<([u8; 4], u64, u64)>, ContainerError> {
+    if at.saturating_add(8) > file_len {
+        return Ok(None);
+    }
+    reader.seek(SeekFrom::Start(at))?;
+    let head = read_bounded(reader, 16.min(file_len - at), 16)?;
+    let mut cursor = Cursor::new(&head);
+    let (name, len) = header(&mut cursor)?;
+    let content_at = at + (head.len() - cursor.rest().len()) as u64;
+    let end = match len {
+        BoxLen::Rest => file_len,
+        BoxLen::Bytes(len) => content_at.saturating_add(len),
+    };
+    Ok(Some((name, content_at, end)))
+}
+
+fn build_tracks(
+    movie: &[u8],
+    fragments: &[(u64, Vec<u8>)],
+    file_len: u64,
+) -> Result<Vec<Mp4Track>, ContainerError> {
+    let movie_scale = find(movie, b"mvhd").and_then(timescale).unwrap_or(1000);
+    let mut tracks = Vec::new();
+    let mut parts = Vec::new();
+    for (_, trak) in boxes(movie).filter(|(name, _)| name == b"trak").take(64) {
+        let Some((track, id)) = build_track(trak, movie_scale)? else { continue };
+        let next_dts = track.samples.iter().map(|s| i64::from(s.duration)).sum();
+        parts.push(FragmentTrack {
+            id,
+            next_dts,
+            samples: track.samples.clone(),
+            ..Default::default()
+        });
+        tracks.push(track);
+    }
+    for (id, defaults) in extends(movie) {
+        if let Some(part) = parts.iter_mut().find(|part| part.id == id) {
+            part.defaults = defaults;
+        }
+    }
+    for (at, moof) in fragments {
+        read_fragment(moof, *at, &mut parts)?;
+    }
+    for (track, part) in tracks.iter_mut().zip(parts) {
+        track.samples = part.samples;
+        // The tail of a file that was cut is not there.
+        track.samples.retain(|s| s.offset.saturating_add(u64::from(s.size)) <= file_len);
+        track.samples.shrink_to_fit();
+    }
+    Ok(tracks)
+}
+
+fn extends(movie: &[u8]) -> Vec<(u32, Defaults)> {
+    let mvex = find(movie, b"mvex").unwrap_or_default();
+    let trexs = boxes(mvex).filter(|(name, _)| name == b"trex");
+    trexs.filter_map(|(_, trex)| parse_trex(trex).ok()).collect()
+}
+
+fn build_track(trak: &[u8], movie_scale: u32) -> Result<Option<(Mp4Track, u32)>, ContainerError> {
+    let (Some(handler), Some(stbl)) =
+        (find_path(trak, &[b"mdia", b"hdlr"]), find_path(trak, &[b"mdia", b"minf", b"stbl"]))
+    else {
+        return Ok(None);
+    };
+    let codec = track_codec(handler, find(stbl, b"stsd").unwrap_or_default())?;
+    if codec == TrackCodec::Other {
+        return Ok(None);
+    }
+    let timescale = find_path(trak, &[b"mdia", b"mdhd"])
+        .and_then(timescale)
+        .filter(|scale| *scale > 0)
+        .ok_or_else(|| ContainerError::corrupt("MP4: a track without a time scale"))?;
+    let id = find(trak, b"tkhd").and_then(track_id).unwrap_or(0);
+    let mut samples = Vec::new();
+    read_samples(stbl, &mut samples)?;
+    let shift = find_path(trak, &[b"edts", b"elst"])
+        .and_then(|elst| edit_shift(elst, timescale, movie_scale))
+        .unwrap_or(0);
+    Ok(Some((Mp4Track { codec, timescale, shift, samples }, id)))
+}
+
+/// `timescale` of `mvhd` or `mdhd`.
+fn timescale(data: &[u8]) -> Option<u32> {
+    let mut cursor = Cursor::new(data);
+    let wide = cursor.u32().ok()? >> 24 == 1;
+    cursor.take(if wide { 16 } else { 8 }).ok()?;
+    cursor.u32().ok()
+}
+
+fn track_id(tkhd: &[u8]) -> Option<u32> {
+    let mut cursor = Cursor::new(tkhd);
+    let wide = cursor.u32().ok()? >> 24 == 1;
+    cursor.take(if wide { 16 } else { 8 }).ok()?;
+    cursor.u32().ok()
+}
+
+/// What the edit list takes off every time, in ticks of the track: where the first real edit starts,
+/// less the empty edits before it (section 8.6.6).
+fn edit_shift(elst: &[u8], timescale: u32, movie_scale: u32) -> Option<i64> {
+    let mut cursor = Cursor::new(elst);
+    let wide = if cursor.u32().ok()? >> 24 == 1 { 8 } else { 4 };
+    let count = cursor.u32().ok()?;
+    let mut empty = 0i64;
+    for _ in 0..count.min(16) {
+        let duration = i64::try_from(cursor.uint(wide).ok()?).ok()?;
+        let start = cursor.uint(wide).ok()?;
+        let start = if wide == 8 { start as i64 } else { i64::from(start as u32 as i32) };
+        cursor.u32().ok()?;
+        if start >= 0 {
+            return start.checked_sub(empty);
+        }
+        let ticks = i128::from(duration) * i128::from(timescale) / i128::from(movie_scale.max(1));
+        empty = empty.checked_add(i64::try_from(ticks).ok()?)?;
+    }
+    None
+}

@@ -1,0 +1,67 @@
+//! What both writers of recordings take: heads and samples in plain types.
+//!
+//! Knows neither Matroska nor MP4, and no clock: times come with the samples.
+
+/// The H.264 track of a recording.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VideoHead {
+    /// The avcC record.
+    pub config: Vec<u8>,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+}
+
+/// The tracks of a recording.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heads {
+    /// Pictures, if any.
+    pub video: Option<VideoHead>,
+    /// Channels of Opus sound, if any.
+    pub audio: Option<u8>,
+}
+
+/// Which track a sample belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Track {
+    /// H.264, four-byte lengths before NAL units.
+    Video,
+    /// Opus.
+    Audio,
+}
+
+impl Track {
+    /// Its number in the file.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Video => 1,
+            Self::Audio => 2,
+        }
+    }
+}
+
+/// One picture or packet of sound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MuxSample {
+    /// Whose it is.
+    pub track: Track,
+    /// The bytes as the container stores them.
+    pub data: Vec<u8>,
+    /// Whether decoding can begin here.
+    pub keyframe: bool,
+    /// When it is presented, nanoseconds since the recording began.
+    pub at: u64,
+    /// How long it lasts, as far as is known, nanoseconds.
+    pub lasts: u64,
+}
+
+/// How much time one piece of the file holds, nanoseconds: what a killed process loses.
+pub const PIECE: u64 = 500_000_000;
+
+/// Whether a new piece begins with `next`, after the piece that began at `start`.
+#[must_use]
+pub fn begins_piece(start: u64, next: &MuxSample) -> bool {
+    next.track == Track::Video && next.keyframe || next.at >= start.saturating_add(PIECE)
+}

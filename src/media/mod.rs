@@ -1,0 +1,14 @@
+//! Floor 1: pictures and sound.
+//!
+//! Owns frames, sources, sinks, codecs, containers and the threads between
+//! them. It knows nothing of networks, calls or people.
+
+pub mod adaptation;
+pub mod codec;
+pub mod container;
+pub mod frame;
+pub mod pipeline;
+pub mod playout;
+pub mod quality;
+pub mod sink;
+pub mod source;

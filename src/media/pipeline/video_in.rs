@@ -1,0 +1,294 @@
+//! Pictures on their way in: one thread decodes, one shows.
+//!
+//! Owns the threads and the queue between them, which drops the oldest
+//! picture when showing falls behind. When a picture is due is told from
+//! outside; broken streams are reported, not mended.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::spawn;
+use crate::clock;
+use crate::media::codec::VideoDecoder;
+use crate::media::frame::{Size, VideoFrame};
+use crate::media::playout::freeze::FreezeMeter;
+use crate::media::sink::VideoSink;
+
+/// One complete access unit from the network.
+#[derive(Debug, Clone)]
+pub struct ReceivedVideo {
+    /// H.264 in Annex B form.
+    pub data: Bytes,
+    /// Whether it is an IDR.
+    pub keyframe: bool,
+    /// The sender's clock, 90 kHz.
+    pub rtp_timestamp: u32,
+    /// When its first packet came.
+    pub first_packet_at: Instant,
+}
+
+/// Pictures that wait for the decoder: one second. More means that it cannot keep up.
+const DECODE_QUEUE: usize = 30;
+
+/// Decoded pictures that wait to be shown; they wait for sound at most half a second.
+const RENDER_QUEUE: usize = 16;
+
+/// What the threads count; shared with whoever runs the call.
+#[derive(Debug, Default)]
+pub struct VideoInState {
+    decoded: AtomicU64,
+    keyframes: AtomicU64,
+    dropped: AtomicU64,
+    size: AtomicU64,
+    wait_us: AtomicU64,
+    freezes: Mutex<FreezeMeter>,
+}
+
+impl VideoInState {
+    /// Pictures decoded.
+    #[must_use]
+    pub fn decoded(&self) -> u64 {
+        self.decoded.load(Ordering::Relaxed)
+    }
+
+    /// Keyframes among them.
+    #[must_use]
+    pub fn keyframes(&self) -> u64 {
+        self.keyframes.load(Ordering::Relaxed)
+    }
+
+    /// Pictures that could not be decoded or were shown too late to show.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Width and height of the last picture; zeros before the first.
+    #[must_use]
+    pub fn size(&self) -> (u32, u32) {
+        let packed = self.size.load(Ordering::Relaxed);
+        ((packed >> 32) as u32, packed as u32)
+    }
+
+    /// Mean time from a picture's first packet to its decoding, ms.
+    #[must_use]
+    pub fn mean_wait_ms(&self) -> f64 {
+        let decoded = self.decoded().max(1);
+        self.wait_us.load(Ordering::Relaxed) as f64 / decoded as f64 / 1e3
+    }
+
+    /// How often, and for how many seconds, the picture stood still.
+    #[must_use]
+    pub fn freezes(&self) -> (u64, f64) {
+        let meter = self.freezes.lock().unwrap_or_else(PoisonError::into_inner);
+        (meter.count(), meter.total().as_secs_f64())
+    }
+
+    fn count(&self, frame: &VideoFrame, received: &ReceivedVideo) {
+        let now = frame.captured_at();
+        let size = frame.size();
+        self.decoded.fetch_add(1, Ordering::Relaxed);
+        self.keyframes.fetch_add(u64::from(received.keyframe), Ordering::Relaxed);
+        self.size.store(u64::from(size.width) << 32 | u64::from(size.height), Ordering::Relaxed);
+        let wait = now.saturating_duration_since(received.first_packet_at);
+        self.wait_us.fetch_add(wait.as_micros() as u64, Ordering::Relaxed);
+        self.freezes.lock().unwrap_or_else(PoisonError::into_inner).on_frame(now);
+    }
+}
+
+/// What the decoding thread calls; none of it may block.
+pub struct VideoInHooks {
+    /// The stream is broken: a keyframe is needed.
+    pub broken: Box<dyn Fn() + Send>,
+    /// The first picture was decoded.
+    pub first: Box<dyn FnOnce(Size) + Send>,
+    /// When the picture with this RTP timestamp, decoded at that time, is due.
+    pub due: Box<dyn Fn(u32, Instant) -> Instant + Send>,
+}
+
+/// The running threads; dropping it stops them.
+#[derive(Debug)]
+pub struct VideoIn {
+    state: Arc<VideoInState>,
+    input: Option<SyncSender<ReceivedVideo>>,
+    render: Option<RenderQueue>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl VideoIn {
+    /// Starts decoding; without a sink pictures are decoded and counted only.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub fn start(
+        decoder: Box<dyn VideoDecoder>,
+        sink: Option<Box<dyn VideoSink>>,
+        hooks: VideoInHooks,
+    ) -> std::io::Result<Self> {
+        let state = Arc::new(VideoInState::default());
+        let (input, pictures) = sync_channel(DECODE_QUEUE);
+        let render = sink.is_some().then(|| RenderQueue::new(Arc::clone(&state)));
+        let mut threads = Vec::new();
+        if let (Some(sink), Some(render)) = (sink, render.clone()) {
+            threads.push(spawn("render", move || show(sink, &render))?);
+        }
+        let decoding = Decoding {
+            decoder,
+            state: Arc::clone(&state),
+            render: render.clone(),
+            broken: hooks.broken,
+            due: hooks.due,
+        };
+        threads.push(spawn("decode", move || decoding.run(&pictures, hooks.first))?);
+        Ok(Self { state, input: Some(input), render, threads })
+    }
+
+    /// The way in for the receiving task. Never blocks; `false` when there was no room, and then a
+    /// keyframe is needed.
+    pub fn input(&self) -> impl Fn(ReceivedVideo) -> bool + Send + 'static {
+        let (input, state) = (self.input.clone(), Arc::clone(&self.state));
+        move |picture| match input.as_ref().map(|input| input.try_send(picture)) {
+            Some(Err(TrySendError::Full(_))) => {
+                state.dropped.fetch_add(1, Ordering::Relaxed);
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn state(&self) -> &Arc<VideoInState> {
+        &self.state
+    }
+}
+
+impl Drop for VideoIn {
+    fn drop(&mut self) {
+        self.input = None;
+        if let Some(render) = &self.render {
+            render.close();
+        }
+        for thread in self.threads.drain(..) {
+            super::join(thread);
+        }
+    }
+}
+
+struct Decoding {
+    decoder: Box<dyn VideoDecoder>,
+    state: Arc<VideoInState>,
+    render: Option<RenderQueue>,
+    broken: Box<dyn Fn() + Send>,
+    due: Box<dyn Fn(u32, Instant) -> Instant + Send>,
+}
+
+impl Decoding {
+    fn run(mut self, pictures: &Receiver<ReceivedVideo>, first: Box<dyn FnOnce(Size) + Send>) {
+        let mut first = Some(first);
+        while let Ok(picture) = pictures.recv() {
+            match self.decoder.decode(&picture.data, clock::now()) {
+                Ok(Some(frame)) => {
+                    let frame = decoded_now(frame);
+                    self.state.count(&frame, &picture);
+                    if let Some(first) = first.take() {
+                        first(frame.size());
+                    }
+                    if let Some(render) = &self.render {
+                        render.push((self.due)(picture.rtp_timestamp, frame.captured_at()), frame);
+                    }
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::debug!(%error, "asking for a keyframe");
+                    self.state.dropped.fetch_add(1, Ordering::Relaxed);
+                    (self.broken)();
+                }
+            }
+        }
+    }
+}
+
+/// A received picture comes into being on this machine when it is decoded.
+fn decoded_now(mut frame: Arc<VideoFrame>) -> Arc<VideoFrame> {
+    if let Some(frame) = Arc::get_mut(&mut frame) {
+        frame.set_captured_at(clock::now());
+    }
+    frame
+}
+
+/// Pictures and when they are due, oldest first; drops the oldest when full.
+#[derive(Debug, Clone)]
+struct RenderQueue(Arc<Render>);
+
+#[derive(Debug)]
+struct Render {
+    queue: Mutex<VecDeque<(Instant, Arc<VideoFrame>)>>,
+    changed: Condvar,
+    closed: AtomicBool,
+    state: Arc<VideoInState>,
+}
+
+impl RenderQueue {
+    fn new(state: Arc<VideoInState>) -> Self {
+        Self(Arc::new(Render {
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+            closed: AtomicBool::new(false),
+            state,
+        }))
+    }
+
+    fn push(&self, due: Instant, frame: Arc<VideoFrame>) {
+        let mut queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if queue.len() == RENDER_QUEUE {
+            queue.pop_front();
+            self.0.state.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        queue.push_back((due, frame));
+        drop(queue);
+        self.0.changed.notify_one();
+    }
+
+    fn close(&self) {
+        // Under the lock, or a thread about to wait would miss it.
+        let queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.closed.store(true, Ordering::Relaxed);
+        drop(queue);
+        self.0.changed.notify_all();
+    }
+
+    /// Waits until the oldest picture is due; `None` when closed.
+    fn pop(&self) -> Option<Arc<VideoFrame>> {
+        let mut queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if self.0.closed.load(Ordering::Relaxed) {
+                return None;
+            }
+            let now = clock::now();
+            queue = match queue.front().map(|(due, _)| due.saturating_duration_since(now)) {
+                Some(wait) if wait.is_zero() => return queue.pop_front().map(|(_, frame)| frame),
+                Some(wait) => {
+                    let waited = self.0.changed.wait_timeout(queue, wait);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.0.changed.wait(queue).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+}
+
+fn show(mut sink: Box<dyn VideoSink>, render: &RenderQueue) {
+    while let Some(frame) = render.pop() {
+        if let Err(error) = sink.show(&frame) {
+            tracing::error!(%error, "pictures are no longer shown");
+            return;
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Pictures on their way out: one thread captures, one encodes.
+//!
+//! Owns the threads and the keyframe limit. What bitrate to use is told from
+//! outside; where encoded pictures go is the caller's.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::slot::Slot;
+use super::spawn;
+use crate::clock;
+use crate::media::codec::{EncodedVideo, VideoEncoder};
+use crate::media::frame::VideoFrame;
+use crate::media::source::VideoSource;
+
+/// Keyframes are large; a storm of requests may not make more than one in this time.
+pub const KEYFRAME_INTERVAL: Duration = Duration::from_millis(300);
+
+/// Whether a consumer took an encoded picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// It is on its way.
+    Taken,
+    /// There was no room. Later pictures build on it, so the next one must be a keyframe.
+    Dropped,
+}
+
+/// What the encoding thread is told and what it counts; shared with whoever runs the call.
+#[derive(Debug, Default)]
+pub struct VideoOutState {
+    keyframe_wanted: AtomicBool,
+    target_bitrate: AtomicU32,
+    captured: AtomicU64,
+    encoded: AtomicU64,
+    keyframes: AtomicU64,
+    dropped: AtomicU64,
+    size: AtomicU64,
+    ended: AtomicBool,
+}
+
+impl VideoOutState {
+    /// Makes a keyframe at the next picture, at most one in [`KEYFRAME_INTERVAL`].
+    pub fn want_keyframe(&self) {
+        self.keyframe_wanted.store(true, Ordering::Relaxed);
+    }
+
+    /// What the encoder was last told, bits a second.
+    #[must_use]
+    pub fn target_bitrate(&self) -> u32 {
+        self.target_bitrate.load(Ordering::Relaxed)
+    }
+
+    /// Pictures that the source gave.
+    #[must_use]
+    pub fn captured(&self) -> u64 {
+        self.captured.load(Ordering::Relaxed)
+    }
+
+    /// Pictures encoded.
+    #[must_use]
+    pub fn encoded(&self) -> u64 {
+        self.encoded.load(Ordering::Relaxed)
+    }
+
+    /// Keyframes among them.
+    #[must_use]
+    pub fn keyframes(&self) -> u64 {
+        self.keyframes.load(Ordering::Relaxed)
+    }
+
+    /// Pictures that the encoder skipped to keep the rate, or that found no room on the way.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Width and height of the last encoded picture; zeros before the first.
+    #[must_use]
+    pub fn size(&self) -> (u32, u32) {
+        let packed = self.size.load(Ordering::Relaxed);
+        ((packed >> 32) as u32, packed as u32)
+    }
+
+    /// Whether the source has no more pictures.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+}
+
+/// The running threads; dropping it stops them.
+#[derive(Debug)]
+pub struct VideoOut {
+    state: Arc<VideoOutState>,
+    stop: Arc<AtomicBool>,
+    slot: Slot<Arc<VideoFrame>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl VideoOut {
+    /// Starts both threads. `bitrate` is asked before each picture for the encoder's target, bits a
+    /// second; `deliver` runs on the encoding thread and must not block; `ended` is called once when the source has no more pictures or breaks.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub fn start(
+        source: Box<dyn VideoSource>,
+        encoder: Box<dyn VideoEncoder>,
+        bitrate: impl Fn() -> u32 + Send + 'static,
+        deliver: impl FnMut(EncodedVideo) -> Delivery + Send + 'static,
+        ended: impl FnOnce() + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let state = Arc::new(VideoOutState::default());
+        let stop = Arc::new(AtomicBool::new(false));
+        let slot = Slot::default();
+        let mut out = Self {
+            state: Arc::clone(&state),
+            stop: Arc::clone(&stop),
+            slot: slot.clone(),
+            threads: vec![],
+        };
+        let (to_encode, counted) = (slot.clone(), Arc::clone(&state));
+        out.threads.push(spawn("encode", move || {
+            Encoding::new(encoder, counted, bitrate, deliver).run(&to_encode);
+        })?);
+        out.threads.push(spawn("capture", move || {
+            capture(source, &slot, &state, &stop);
+            slot.close();
+            if !stop.load(Ordering::Relaxed) {
+                state.ended.store(true, Ordering::Relaxed);
+                ended();
+            }
+        })?);
+        Ok(out)
+    }
+
+    /// The controls and counters.
+    #[must_use]
+    pub fn state(&self) -> &Arc<VideoOutState> {
+        &self.state
+    }
+}
+
+impl Drop for VideoOut {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.slot.close();
+        for thread in self.threads.drain(..) {
+            super::join(thread);
+        }
+    }
+}
+
+fn capture(
+    mut source: Box<dyn VideoSource>,
+    slot: &Slot<Arc<VideoFrame>>,
+    state: &VideoOutState,
+    stop: &AtomicBool,
+) {
+    while !stop.load(Ordering::Relaxed) {
+        match source.next_frame() {
+            Ok(Some(frame)) => {
+                state.captured.fetch_add(1, Ordering::Relaxed);
+                slot.put(frame);
+            }
+            Ok(None) => return,
+            Err(error) => {
+                tracing::error!(%error, "the pictures end here");
+                return;
+            }
+        }
+    }
+}
+
+struct Encoding<B, D> {
+    encoder: Box<dyn VideoEncoder>,
+    state: Arc<VideoOutState>,
+    bitrate: B,
+    deliver: D,
+    last_keyframe: Option<Instant>,
+    overwritten: u64,
+}
+
+impl<B: Fn() -> u32, D: FnMut(EncodedVideo) -> Delivery> Encoding<B, D> {
+    fn new(
+        encoder: Box<dyn VideoEncoder>,
+        state: Arc<VideoOutState>,
+        bitrate: B,
+        deliver: D,
+    ) -> Self {
+        Self { encoder, state, bitrate, deliver, last_keyframe: None, overwritten: 0 }
+    }
+
+    fn run(mut self, slot: &Slot<Arc<VideoFrame>>) {
+        while let Some(frame) = slot.take() {
+            self.steer();
+            let overwritten = slot.overwritten();
+            self.count_dropped(overwritten - self.overwritten);
+            self.overwritten = overwritten;
+            match self.encoder.encode(&frame) {
+                Ok(Some(encoded)) => self.hand_over(encoded),
+                Ok(None) => self.count_dropped(1),
+                Err(error) => {
+                    tracing::error!(%error, "a picture is lost");
+                    self.count_dropped(1);
+                }
+            }
+        }
+    }
+
+    fn steer(&mut self) {
+        let bitrate = (self.bitrate)();
+        if bitrate != self.state.target_bitrate.swap(bitrate, Ordering::Relaxed) {
+            self.encoder.set_bitrate(bitrate);
+        }
+        let now = clock::now();
+        let allowed = self.last_keyframe.is_none_or(|at| now >= at + KEYFRAME_INTERVAL);
+        if allowed && self.state.keyframe_wanted.swap(false, Ordering::Relaxed) {
+            self.encoder.request_keyframe();
+        }
+    }
+
+    fn hand_over(&mut self, encoded: EncodedVideo) {
+        let (keyframe, size) = (encoded.keyframe, encoded.size);
+        if keyframe {
+            self.last_keyframe = Some(clock::now());
+        }
+        match (self.deliver)(encoded) {
+            Delivery::Taken => {
+                self.state.encoded.fetch_add(1, Ordering::Relaxed);
+                self.state.keyframes.fetch_add(u64::from(keyframe), Ordering::Relaxed);
+                let packed = u64::from(size.width) << 32 | u64::from(size.height);
+                self.state.size.store(packed, Ordering::Relaxed);
+            }
+            Delivery::Dropped => {
+                self.count_dropped(1);
+                self.state.want_keyframe();
+            }
+        }
+    }
+
+    fn count_dropped(&self, pictures: u64) {
+        self.state.dropped.fetch_add(pictures, Ordering::Relaxed);
+    }
+}

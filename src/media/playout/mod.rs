@@ -1,0 +1,7 @@
+//! When to show and when to play. Pure: times are arguments, frames go in and out.
+
+pub mod audio;
+mod delay;
+pub mod freeze;
+mod stretch;
+pub mod sync;

@@ -1,0 +1,183 @@
+//! Picture and sound on one clock: when a picture is due so that it stands with its sound.
+//!
+//! Pure. RTCP sender reports tell which RTP timestamp of each stream belongs
+//! to which moment of the sender (RFC 3550 section 6.4.1); the sound that is
+//! playing tells which moment of the sender is now.
+
+use std::time::{Duration, Instant};
+
+/// A picture waits for its sound at most so long: more is a mistake of the sender's clock.
+const MAX_WAIT: Duration = Duration::from_millis(500);
+
+/// How much of a change in the sound's delay is followed at once: its position jumps by whole
+/// blocks, pictures should not.
+const SMOOTHING: f64 = 0.1;
+
+/// A report that moves the stream this far is a sender that began anew; it is taken as it is.
+const RESTART: f64 = 5.0;
+
+/// One second of an NTP timestamp, 32.32 fixed point.
+const NTP_SECOND: f64 = 4_294_967_296.0;
+
+/// Turns the RTP timestamps of one stream into the sender's time.
+#[derive(Debug, Clone, Copy)]
+pub struct SenderClock {
+    clock_rate: f64,
+    report: Option<(f64, u32)>,
+}
+
+impl SenderClock {
+    /// For a stream with this RTP clock, Hz.
+    #[must_use]
+    pub fn new(clock_rate: u32) -> Self {
+        Self { clock_rate: f64::from(clock_rate), report: None }
+    }
+
+    /// Takes a sender report: NTP time (32.32 fixed point) and RTP timestamp of one moment.
+    pub fn on_report(&mut self, ntp: u64, rtp: u32) {
+        // Seconds of the sender's clock; a double holds them to half a microsecond.
+        let seconds = ntp as f64 / NTP_SECOND;
+        self.report = Some((seconds, rtp));
+    }
+
+    /// Seconds on the sender's clock at this RTP timestamp; `None` before the first report.
+    #[must_use]
+    pub fn seconds_at(&self, rtp: u32) -> Option<f64> {
+        let (seconds, base) = self.report?;
+        // The distance as signed: timestamps wrap, and a picture may be older than the report.
+        let ticks = f64::from(rtp.wrapping_sub(base) as i32);
+        Some(seconds + ticks / self.clock_rate)
+    }
+}
+
+/// Keeps the pictures of a call with its sound.
+#[derive(Debug)]
+pub struct LipSync {
+    video: SenderClock,
+    audio: SenderClock,
+    epoch: Instant,
+    /// Local time of playing less the sender's time of capture, seconds, smoothed.
+    delay: Option<f64>,
+}
+
+impl LipSync {
+    /// `epoch` is any instant; times are counted from it.
+    #[must_use]
+    pub fn new(video_clock: u32, audio_clock: u32, epoch: Instant) -> Self {
+        Self {
+            video: SenderClock::new(video_clock),
+            audio: SenderClock::new(audio_clock),
+            epoch,
+            delay: None,
+        }
+    }
+
+    /// A sender report of the picture stream.
+    pub fn on_video_report(&mut self, ntp: u64, rtp: u32) {
+        self.video.on_report(ntp, rtp);
+    }
+
+    /// A sender report of the sound stream.
+    pub fn on_audio_report(&mut self, ntp: u64, rtp: u32) {
+        self.audio.on_report(ntp, rtp);
+    }
+
+    /// The sound with this RTP timestamp is played at `now`.
+    pub fn on_playing(&mut self, rtp: u32, now: Instant) {
+        let Some(captured) = self.audio.seconds_at(rtp) else { return };
+        let measured = now.saturating_duration_since(self.epoch).as_secs_f64() - captured;
+        self.delay = Some(match self.delay {
+            Some(delay) if (measured - delay).abs() < RESTART => {
+                delay + (measured - delay) * SMOOTHING
+            }
+            _ => measured,
+        });
+    }
+
+    /// When the picture with this RTP timestamp, decoded at `now`, is due: at once unless its sound
+    /// is still to come.
+    #[must_use]
+    pub fn due(&self, rtp: u32, now: Instant) -> Instant {
+        let (Some(captured), Some(delay)) = (self.video.seconds_at(rtp), self.delay) else {
+            return now;
+        };
+        let since_epoch = now.saturating_duration_since(self.epoch).as_secs_f64();
+        let wait = captured + delay - since_epoch;
+        if wait <= 0.0 || wait.is_nan() {
+            return now;
+        }
+        now + Duration::from_secs_f64(wait.min(MAX_WAIT.as_secs_f64()))
+    }
+
+    /// How far the picture's capture lies behind the sound's, seconds, for these two timestamps:
+    /// what a recording must know. `None` before both streams have reported.
+    #[must_use]
+    pub fn offset(&self, video_rtp: u32, audio_rtp: u32) -> Option<f64> {
+        Some(self.video.seconds_at(video_rtp)? - self.audio.seconds_at(audio_rtp)?)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    fn ntp(seconds: f64) -> u64 {
+        (seconds * NTP_SECOND) as u64
+    }
+
+    fn ms(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+
+    #[test]
+    fn pictures_wait_for_their_sound() {
+        let start = clock::now();
+        let mut sync = LipSync::new(90_000, 48_000, start);
+        assert_eq!(sync.due(0, start), start, "nothing is known: show at once");
+        // At second 1000 of the sender: video timestamp 900, audio timestamp 4800 short of a wrap.
+        sync.on_video_report(ntp(1_000.0), 900);
+        sync.on_audio_report(ntp(1_000.0), u32::MAX - 4_799);
+        // Sound captured 100 ms later plays 160 ms after the start.
+        sync.on_playing(0, start + ms(160));
+        // The picture captured with it came out 50 ms earlier.
+        let due = sync.due(900 + 9_000, start + ms(110));
+        assert!(due.saturating_duration_since(start + ms(160)) < ms(1), "{:?}", due - start);
+        // One that is late is shown at once.
+        assert_eq!(sync.due(900 + 9_000, start + ms(200)), start + ms(200));
+    }
+
+    #[test]
+    fn a_mad_report_delays_nothing_for_long() {
+        let start = clock::now();
+        let mut sync = LipSync::new(90_000, 48_000, start);
+        sync.on_video_report(ntp(9_000_000.0), 0);
+        sync.on_audio_report(ntp(1_000.0), 0);
+        sync.on_playing(0, start);
+        assert_eq!(sync.due(0, start), start + MAX_WAIT);
+    }
+
+    #[test]
+    fn the_offset_of_two_streams_for_a_recording() {
+        let mut sync = LipSync::new(90_000, 48_000, clock::now());
+        assert_eq!(sync.offset(0, 0), None);
+        sync.on_video_report(ntp(50.0), 90_000);
+        sync.on_audio_report(ntp(52.0), 48_000);
+        assert!((sync.offset(90_000, 0).unwrap() - (-1.0)).abs() < 1e-6);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_waits_too_long(reports: Vec<(bool, u64, u32)>, playing: u32, rtp: u32) {
+            let start = clock::now();
+            let mut sync = LipSync::new(90_000, 48_000, start);
+            for (video, ntp, rtp) in reports {
+                if video { sync.on_video_report(ntp, rtp) } else { sync.on_audio_report(ntp, rtp) }
+                sync.on_playing(playing, start);
+            }
+            let wait = sync.due(rtp, start) - start;
+            proptest::prop_assert!(wait <= MAX_WAIT);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Where pictures and sound go.
+//!
+//! Owns the two sink traits. The sinks behind them show, play or store; when
+//! a frame is due is decided elsewhere (`playout.rs`).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub mod open;
+pub mod recorder;
+
+pub use open::{check, open};
+
+use super::frame::{AudioFrame, VideoFrame};
+
+/// Why a sink cannot be opened or written.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// The recording cannot be created or written.
+    #[error("cannot write {path}: {reason}")]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        reason: String,
+    },
+    /// This build has no such sink.
+    #[error("{what} is not in this build yet; {hint}")]
+    NotInThisBuild {
+        /// The sink that was asked for.
+        what: String,
+        /// What to use instead.
+        hint: String,
+    },
+}
+
+/// Shows pictures. Lives on the render thread.
+pub trait VideoSink: Send {
+    /// Shows one picture now.
+    ///
+    /// # Errors
+    /// When nothing can be shown any more (a window that is gone).
+    fn show(&mut self, frame: &Arc<VideoFrame>) -> Result<(), SinkError>;
+}
+
+/// Plays sound. Lives on the playout thread.
+pub trait AudioSink: Send {
+    /// Takes one block (10 ms, 48 kHz, interleaved) that follows the one before it.
+    ///
+    /// # Errors
+    /// When nothing can be played any more.
+    fn play(&mut self, frame: &AudioFrame) -> Result<(), SinkError>;
+}
+
+/// What `--view` takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ViewSpec {
+    /// A window of its own.
+    Window,
+    /// The terminal.
+    Terminal,
+    /// Decode, count, show nothing.
+    #[default]
+    None,
+}
+
+/// What `--speaker` takes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum SpeakerSpec {
+    /// The system's default.
+    Default,
+    /// Decode, count, play nothing.
+    #[default]
+    None,
+    /// A speaker by name.
+    Named(String),
+}
+
+/// What the command line says of the receiving side.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SinkOptions {
+    /// Where pictures are shown.
+    pub view: ViewSpec,
+    /// Where sound is played.
+    pub speaker: SpeakerSpec,
+    /// Record what the other side sent; the ending says which container.
+    pub record: Option<PathBuf>,
+    /// Record what we send.
+    pub record_local: Option<PathBuf>,
+}
+
+impl SinkOptions {
+    /// The same for the n-th call of a login, counted from 1: each later call has files of its own,
+    /// `call-2.mkv` beside `call.mkv`, so that none is written over.
+    #[must_use]
+    pub fn for_call(&self, number: u32) -> Self {
+        let numbered = |path: &PathBuf| match number {
+            0 | 1 => path.clone(),
+            _ => {
+                let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+                let ending = path.extension().unwrap_or_default().to_string_lossy();
+                path.with_file_name(format!("{stem}-{number}.{ending}"))
+            }
+        };
+        Self {
+            record: self.record.as_ref().map(numbered),
+            record_local: self.record_local.as_ref().map(numbered),
+            ..self.clone()
+        }
+    }
+}
+
+/// The opened sinks of one call; any may be absent, then that stream is decoded and counted only.
+#[derive(Default)]
+pub struct Sinks {
+    /// Shows pictures.
+    pub video: Option<Box<dyn VideoSink>>,
+    /// Plays sound.
+    pub audio: Option<Box<dyn AudioSink>>,
+    /// Stores what the other side sent.
+    pub record: Option<recorder::Recorder>,
+    /// Stores what we send.
+    pub record_local: Option<recorder::Recorder>,
+}
+
+/// Opens the sinks of one call; called once for each call, when it is answered.
+pub type OpenSinks = Arc<dyn Fn() -> Result<Sinks, SinkError> + Send + Sync>;
+
+impl std::fmt::Debug for Sinks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sinks")
+            .field("video", &self.video.is_some())
+            .field("audio", &self.audio.is_some())
+            .field("record", &self.record)
+            .field("record_local", &self.record_local)
+            .finish()
+    }
+}

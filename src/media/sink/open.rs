@@ -1,0 +1,132 @@
+//! The one table that turns the words of `--view`, `--speaker` and `--record` into sinks.
+
+use std::fs::OpenOptions;
+use std::path::Path;
+
+use super::recorder::{Recorder, RecorderTracks};
+use super::{SinkError, SinkOptions, Sinks, SpeakerSpec, ViewSpec};
+
+/// Opens what one call needs; recordings are created at once, so that a path that cannot be written
+/// fails before the call.
+///
+/// # Errors
+/// When a recording cannot be created, or this build has no such sink.
+pub fn open(options: &SinkOptions) -> Result<Sinks, SinkError> {
+    supported(options)?;
+    Ok(Sinks {
+        video: None,
+        audio: None,
+        record: options.record.as_deref().map(recorder).transpose()?,
+        record_local: options.record_local.as_deref().map(recorder).transpose()?,
+    })
+}
+
+/// Finds out whether `open` will work, leaving everything as it was.
+///
+/// # Errors
+/// As [`open`].
+pub fn check(options: &SinkOptions) -> Result<(), SinkError> {
+    supported(options)?;
+    if options.record.is_some() && options.record == options.record_local {
+        let path = options.record.clone().unwrap_or_default();
+        let reason = "--record and --record-local need two files".to_owned();
+        return Err(SinkError::Unwritable { path, reason });
+    }
+    for path in [&options.record, &options.record_local].into_iter().flatten() {
+        writable(path)?;
+    }
+    Ok(())
+}
+
+/// A file that is there is not touched, one that is not is gone again afterwards.
+fn writable(path: &Path) -> Result<(), SinkError> {
+    let unwritable = |reason: String| SinkError::Unwritable { path: path.to_owned(), reason };
+    if path.is_dir() {
+        return Err(unwritable("it is a directory; name a file in it".to_owned()));
+    }
+    let was_there = path.exists();
+    let opened = OpenOptions::new().append(true).create(true).open(path);
+    opened.map_err(|error| unwritable(error.to_string()))?;
+    if !was_there && let Err(error) = std::fs::remove_file(path) {
+        tracing::warn!(%error, "an empty recording stays behind");
+    }
+    Ok(())
+}
+
+fn supported(options: &SinkOptions) -> Result<(), SinkError> {
+    let missing = |what: &str, hint: &str| {
+        Err(SinkError::NotInThisBuild { what: what.to_owned(), hint: hint.to_owned() })
+    };
+    match options.view {
+        ViewSpec::None => {}
+        ViewSpec::Window => return missing("a window", "use --view none, and --record FILE.mkv"),
+        ViewSpec::Terminal => {
+            return missing("drawing in the terminal", "use --view none, and --record FILE.mkv");
+        }
+    }
+    match &options.speaker {
+        SpeakerSpec::None => Ok(()),
+        SpeakerSpec::Default | SpeakerSpec::Named(_) => {
+            missing("playing on a speaker", "use --speaker none, and --record FILE.mkv")
+        }
+    }
+}
+
+fn recorder(path: &Path) -> Result<Recorder, SinkError> {
+    // What the other side will send is not known yet; a track that stays empty is left out.
+    Recorder::create(path, RecorderTracks { video: true, audio: Some(2) })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_build_lacks_is_named_with_a_way_out() {
+        for options in [
+            SinkOptions { view: ViewSpec::Window, ..SinkOptions::default() },
+            SinkOptions { view: ViewSpec::Terminal, ..SinkOptions::default() },
+            SinkOptions { speaker: SpeakerSpec::Default, ..SinkOptions::default() },
+        ] {
+            let error = open(&options).unwrap_err();
+            assert!(matches!(error, SinkError::NotInThisBuild { .. }), "{error}");
+            assert!(error.to_string().contains("use --"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_cannot_be_written_fails_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in [folder.path().to_owned(), folder.path().join("no/such/folder.mkv")] {
+            let options = SinkOptions { record: Some(path), ..SinkOptions::default() };
+            assert!(matches!(check(&options), Err(SinkError::Unwritable { .. })));
+            assert!(matches!(open(&options), Err(SinkError::Unwritable { .. })));
+        }
+    }
+
+    #[test]
+    fn checking_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (old, new) = (folder.path().join("old.mkv"), folder.path().join("new.mkv"));
+        std::fs::write(&old, "precious").unwrap();
+        let options = SinkOptions {
+            record: Some(old.clone()),
+            record_local: Some(new.clone()),
+            ..SinkOptions::default()
+        };
+        check(&options).unwrap();
+        assert_eq!(std::fs::read_to_string(&old).unwrap(), "precious");
+        assert!(!new.exists());
+        let same = SinkOptions { record_local: Some(old), ..options };
+        assert!(check(&same).is_err(), "one file for two recordings");
+    }
+
+    #[test]
+    fn each_call_has_a_file_of_its_own() {
+        let options = SinkOptions { record: Some("a/call.mkv".into()), ..SinkOptions::default() };
+        assert_eq!(options.for_call(1), options);
+        assert_eq!(options.for_call(3).record, Some("a/call-3.mkv".into()));
+        assert_eq!(options.for_call(3).record_local, None);
+    }
+}

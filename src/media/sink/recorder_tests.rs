@@ -1,0 +1,234 @@
+//! Recordings made of real streams, read back with our readers and judged by ffmpeg.
+
+use std::process::Command;
+
+use openh264::encoder::Encoder;
+use openh264::formats::YUVBuffer;
+use tempfile::TempDir;
+
+use super::*;
+
+const BOTH: RecorderTracks = RecorderTracks { video: true, audio: Some(2) };
+
+/// Pictures at 25 a second, keyframes with parameter sets where the encoder puts them.
+fn pictures(width: usize, height: usize, count: usize) -> Vec<Vec<u8>> {
+    let mut encoder = Encoder::new().unwrap();
+    (0..count).map(|_| encoder.encode(&YUVBuffer::new(width, height)).unwrap().to_vec()).collect()
+}
+
+fn packets(count: usize) -> Vec<Vec<u8>> {
+    let mut encoder =
+        opus::Encoder::new(48_000, opus::Channels::Stereo, opus::Application::Voip).unwrap();
+    (0..count).map(|_| encoder.encode_vec_float(&[0.1; 1920], 1000).unwrap()).collect()
+}
+
+/// Records two seconds at each size: sound from the start, the first picture after 100 ms.
+fn record(path: &Path, sizes: &[(usize, usize)]) -> Recorder {
+    let mut recorder = Recorder::create(path, BOTH).unwrap();
+    let start = Duration::from_secs(1000);
+    let all: Vec<(Vec<u8>, bool)> = sizes
+        .iter()
+        .flat_map(|(w, h)| pictures(*w, *h, 50).into_iter().enumerate())
+        .map(|(n, unit)| (unit, n == 0))
+        .collect();
+    for (n, packet) in packets(all.len() * 2 + 5).iter().enumerate() {
+        let at = start + Duration::from_millis(n as u64 * 20);
+        recorder.audio(packet, 960, at).unwrap();
+        if n >= 5 && n % 2 == 1 && (n - 5) / 2 < all.len() {
+            let (unit, keyframe) = &all[(n - 5) / 2];
+            recorder.video(unit, *keyframe, at).unwrap();
+        }
+    }
+    recorder
+}
+
+fn run(command: &str, args: &[&str], path: &Path) -> String {
+    let output = Command::new(command)
+        .args(args)
+        .arg(path)
+        .args(if command == "ffmpeg" { &["-f", "null", "-"][..] } else { &[] })
+        .output()
+        .expect("ffmpeg must be installed: run `make deps`");
+    String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+}
+
+fn probe(path: &Path, what: &str) -> String {
+    run("ffprobe", &["-v", "error", "-show_entries", what, "-of", "csv=p=0"], path)
+}
+
+fn duration(path: &Path) -> f64 {
+    let text = probe(path, "format=duration");
+    text.trim().parse().unwrap_or_else(|_| panic!("{text}"))
+}
+
+#[test]
+fn a_recording_plays_without_a_word_from_ffmpeg_and_has_its_length() {
+    let dir = TempDir::new().unwrap();
+    for name in ["a.mkv", "a.mp4"] {
+        let path = dir.path().join(name);
+        record(&path, &[(64, 48)]).finish().unwrap();
+        assert_eq!(run("ffmpeg", &["-v", "error", "-i"], &path), "", "{name}");
+        assert!((duration(&path) - 2.0).abs() < 0.1, "{name}: {}", duration(&path));
+        let streams = probe(&path, "stream=codec_name,width,height,channels");
+        assert!(streams.contains("h264,64,48") && streams.contains("opus,2"), "{streams}");
+        let starts = probe(&path, "stream=start_time");
+        for start in starts.lines() {
+            assert!(start.trim().parse::<f64>().unwrap().abs() < 0.1, "{name}: {starts}");
+        }
+    }
+}
+
+#[test]
+fn a_change_of_size_is_followed() {
+    let dir = TempDir::new().unwrap();
+    for name in ["a.mkv", "a.mp4"] {
+        let path = dir.path().join(name);
+        record(&path, &[(64, 48), (96, 64)]).finish().unwrap();
+        assert_eq!(run("ffmpeg", &["-v", "error", "-i"], &path), "", "{name}");
+        let frames = probe(&path, "frame=width,height");
+        let count = |size: &str| frames.lines().filter(|line| line.starts_with(size)).count();
+        assert_eq!((count("64,48"), count("96,64")), (50, 50), "{name}: {frames}");
+    }
+}
+
+#[test]
+fn a_recording_that_was_killed_plays_to_the_last_second() {
+    let dir = TempDir::new().unwrap();
+    for name in ["a.mkv", "a.mp4"] {
+        let path = dir.path().join(name);
+        std::mem::drop(record(&path, &[(64, 48)]));
+        let copy = std::fs::read(&path).unwrap();
+        // Cut in the middle of the last piece, too.
+        for cut in [copy.len(), copy.len() - 7] {
+            std::fs::write(&path, &copy[..cut]).unwrap();
+            let frames = probe(&path, "frame=media_type");
+            let pictures = frames.lines().filter(|line| line.starts_with("video")).count();
+            assert!(pictures >= 25, "{name}: {pictures} of 50");
+        }
+    }
+}
+
+#[test]
+fn a_recording_plays_as_a_source() {
+    use crate::media::source::file::{FileAudioSource, FileVideoSource, period};
+    use crate::media::source::timeline::Timeline;
+    use crate::media::source::{AudioSource, MediaOptions, VideoSource};
+    let dir = TempDir::new().unwrap();
+    for name in ["a.mkv", "a.mp4"] {
+        let path = dir.path().join(name);
+        record(&path, &[(64, 48)]).finish().unwrap();
+        let length = period(&path).unwrap().unwrap().as_secs_f64();
+        assert!((length - 2.0).abs() < 0.1, "{name}: {length}");
+        let options = MediaOptions {
+            video: path.to_str().unwrap().parse().unwrap(),
+            audio: path.to_str().unwrap().parse().unwrap(),
+            size: None,
+            fps: None,
+            once: true,
+        };
+        let mut video = FileVideoSource::open(&path, &options, Timeline::default()).unwrap();
+        assert_eq!(video.next_frame().unwrap().unwrap().size().to_string(), "64x48");
+        let mut audio = FileAudioSource::open(&path, true, Timeline::default()).unwrap();
+        assert_eq!(audio.next_frame().unwrap().unwrap().channels, 2);
+    }
+}
+
+#[test]
+fn sound_alone_is_recorded_and_lost_packets_leave_a_gap() {
+    let dir = TempDir::new().unwrap();
+    for name in ["a.mkv", "a.mp4"] {
+        let path = dir.path().join(name);
+        let tracks = RecorderTracks { video: false, audio: Some(2) };
+        let mut recorder = Recorder::create(&path, tracks).unwrap();
+        for (n, packet) in packets(100).iter().enumerate().filter(|(n, _)| !(40..60).contains(n)) {
+            recorder.audio(packet, 960, Duration::from_millis(n as u64 * 20)).unwrap();
+        }
+        recorder.finish().unwrap();
+        assert!((duration(&path) - 2.0).abs() < 0.1, "{name}: {}", duration(&path));
+        assert_eq!(run("ffmpeg", &["-v", "error", "-i"], &path), "", "{name}");
+    }
+}
+
+#[test]
+fn what_cannot_be_written_fails_before_the_call() {
+    let dir = TempDir::new().unwrap();
+    let create = |path: PathBuf| Recorder::create(&path, BOTH).unwrap_err().to_string();
+    assert!(create(dir.path().join("a.avi")).contains(".mkv or .mp4"));
+    assert!(create(dir.path().join("none/a.mkv")).contains("cannot write"));
+    std::fs::create_dir(dir.path().join("d.mkv")).unwrap();
+    assert!(create(dir.path().join("d.mkv")).contains("directory"));
+}
+
+#[test]
+fn a_full_disk_is_said_once() {
+    let full = Path::new("/dev/full");
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("a.mkv");
+    std::os::unix::fs::symlink(full, &path).unwrap();
+    let mut recorder = Recorder::create(&path, BOTH).unwrap();
+    let unit = &pictures(64, 48, 1)[0];
+    let error = recorder.video(unit, true, Duration::ZERO).unwrap_err();
+    assert!(error.to_string().contains("cannot write"), "{error}");
+    recorder.video(unit, true, Duration::from_secs(1)).unwrap();
+    recorder.audio(&[1, 2, 3], 960, Duration::from_secs(1)).unwrap();
+    recorder.finish().unwrap();
+}
+
+/// Reads everything that a damaged recording still gives.
+fn read_all(data: &[u8]) {
+    use std::io::Cursor;
+
+    use crate::media::container::mkv::{self, MkvReader};
+    use crate::media::container::mp4::Mp4Reader;
+    if let Ok(mut mp4) = Mp4Reader::open(Cursor::new(data)) {
+        for track in 0..mp4.tracks.len() {
+            for index in 0..mp4.tracks[track].len() {
+                let _ = mp4.packet(track, index);
+            }
+        }
+    }
+    let _ = mkv::duration(Cursor::new(data));
+    for track in mkv::tracks(Cursor::new(data)).unwrap_or_default() {
+        let Ok(mut reader) = MkvReader::open(Cursor::new(data), track) else { continue };
+        // Each packet takes at least a byte: more of them would be a circle.
+        for _ in 0..data.len() {
+            if !matches!(reader.next_packet(), Ok(Some(_))) {
+                break;
+            }
+        }
+    }
+}
+
+fn recordings() -> &'static [Vec<u8>] {
+    static FILES: std::sync::OnceLock<Vec<Vec<u8>>> = std::sync::OnceLock::new();
+    FILES.get_or_init(|| {
+        let dir = TempDir::new().unwrap();
+        ["a.mkv", "a.mp4"]
+            .iter()
+            .map(|name| {
+                let path = dir.path().join(name);
+                record(&path, &[(64, 48)]).finish().unwrap();
+                std::fs::read(path).unwrap()
+            })
+            .collect()
+    })
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn damage_never_panics(
+        which in 0usize..2,
+        cut in 0usize..60_000,
+        flips in proptest::collection::vec((0usize..3_000, 0u8..8), 1..6),
+    ) {
+        let mut data = recordings()[which].clone();
+        for (at, bit) in flips {
+            let at = at % data.len();
+            data[at] ^= 1 << bit;
+        }
+        data.truncate(cut.max(32));
+        read_all(&data);
+    }
+}

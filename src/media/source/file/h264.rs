@@ -1,0 +1,115 @@
+//! Decodes the H.264 of a file; pictures come in the order they are shown.
+//!
+//! Owns the decoder and giving times back to pictures that it reordered.
+//! Knows nothing of containers.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use openh264::OpenH264API;
+use openh264::decoder::{DecodedYUV, Decoder, DecoderConfig, Flush};
+use openh264::formats::YUVSource;
+
+use super::scale::Planes;
+use crate::media::codec::h264::sps::Sps;
+use crate::media::container::{ContainerError, Packet};
+
+/// Decodes access units; takes B-frames.
+pub(super) struct FileDecoder {
+    decoder: Decoder,
+    /// Times of the pictures that are still inside; the smallest belongs to the next one out.
+    times: BinaryHeap<Reverse<i64>>,
+    errors: u32,
+}
+
+/// The most pictures H.264 holds back for reordering (ITU-T H.264 annex A.3.1: 16 frames).
+const MAX_HELD: usize = 17;
+
+/// So many broken pictures in a row end the file.
+const MAX_ERRORS: u32 = 120;
+
+impl FileDecoder {
+    pub(super) fn new() -> Result<Self, ContainerError> {
+        Ok(Self { decoder: new_decoder()?, times: BinaryHeap::new(), errors: 0 })
+    }
+
+    /// Decodes one packet; hands on the picture that came out of it, if any.
+    pub(super) fn decode(
+        &mut self,
+        packet: &Packet,
+        show: &mut dyn FnMut(i64, Planes<'_>),
+    ) -> Result<(), ContainerError> {
+        self.times.push(Reverse(packet.pts));
+        match self.decoder.decode(&packet.data) {
+            Ok(Some(picture)) => {
+                self.errors = 0;
+                hand_on(&mut self.times, &picture, show);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                self.errors += 1;
+                if self.errors > MAX_ERRORS {
+                    return Err(ContainerError::corrupt(format!("H.264: {error}")));
+                }
+            }
+        }
+        // Pictures that the decoder gave up must not shift the times of all that follow.
+        while self.times.len() > MAX_HELD {
+            self.times.pop();
+        }
+        Ok(())
+    }
+
+    /// Hands on what is still inside, and starts afresh.
+    pub(super) fn finish(
+        &mut self,
+        show: &mut dyn FnMut(i64, Planes<'_>),
+    ) -> Result<(), ContainerError> {
+        if let Ok(pictures) = self.decoder.flush_remaining() {
+            pictures.iter().for_each(|picture| hand_on(&mut self.times, picture, show));
+        }
+        *self = Self::new()?;
+        Ok(())
+    }
+}
+
+fn new_decoder() -> Result<Decoder, ContainerError> {
+    let config = DecoderConfig::new().flush_after_decode(Flush::NoFlush);
+    Decoder::with_api_config(OpenH264API::from_source(), config)
+        .map_err(|error| ContainerError::unsupported(format!("no H.264 decoder: {error}")))
+}
+
+fn hand_on(
+    times: &mut BinaryHeap<Reverse<i64>>,
+    picture: &DecodedYUV<'_>,
+    show: &mut dyn FnMut(i64, Planes<'_>),
+) {
+    let Some(Reverse(time)) = times.pop() else { return };
+    let (width, height) = picture.dimensions();
+    let (y_stride, u_stride, v_stride) = picture.strides();
+    let planes = Planes {
+        width,
+        height,
+        y: (picture.y(), y_stride),
+        u: (picture.u(), u_stride),
+        v: (picture.v(), v_stride),
+    };
+    show(time, planes);
+}
+
+/// Says why a stream with this parameter set cannot be played, if so.
+pub(super) fn check(sps: &Sps) -> Result<(), ContainerError> {
+    let problem = if !sps.progressive {
+        "interlaced H.264"
+    } else if sps.chroma_format != 1 || sps.bit_depth != 8 {
+        "H.264 that is not 8-bit 4:2:0"
+    } else if sps.width > 4096 || sps.height > 4096 {
+        "H.264 above 4096x4096"
+    } else {
+        return Ok(());
+    };
+    Err(ContainerError::unsupported(format!(
+        "{problem}; convert it with `ffmpeg -i IN -vf yadif=deint=1,scale=1280:-2 -c:v libx264 \
+         -pix_fmt yuv420p OUT.mp4`"
+    )))
+}

@@ -1,0 +1,167 @@
+//! The pictures of a file, decoded one step at a time.
+//!
+//! Owns the choice between uncompressed and H.264 files and checks at opening
+//! that the first picture can be decoded. Paces nothing.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use super::h264::{FileDecoder, check};
+use super::packets::{self, H264Track, Packets};
+use super::scale::Planes;
+use super::{Opened, SourceError, in_file, open_file};
+use crate::media::codec::h264::sps::Sps;
+use crate::media::container::y4m::Y4mReader;
+use crate::media::container::{ContainerError, Kind, MAX_PACKET, Packet};
+use crate::media::frame::{Size, VideoFrame};
+
+/// A file of pictures.
+pub(super) struct Pictures {
+    stream: Stream,
+    /// The size of its pictures, made even.
+    pub(super) size: Size,
+    /// Pictures a second, nominal.
+    pub(super) fps: f64,
+}
+
+enum Stream {
+    Y4m { reader: Y4mReader<BufReader<File>>, buffer: Vec<u8>, next: u64 },
+    H264 { packets: Packets, decoder: Box<FileDecoder>, ended: bool },
+}
+
+/// So many packets may pass before the first picture: a file that starts in the middle of a sequence.
+const MAX_LEAD_IN: usize = 600;
+
+impl Pictures {
+    /// Opens a file and decodes its first picture to be sure, then goes back to the start.
+    pub(super) fn open(path: &Path) -> Result<Self, SourceError> {
+        let Opened { reader, kind } = open_file(path)?;
+        let pictures = if kind == Kind::Y4m {
+            Y4mReader::open(reader).map(Self::y4m).map_err(in_file(path))?
+        } else {
+            let track = packets::open_h264(path)?;
+            Self::h264(track).map_err(in_file(path))?
+        };
+        pictures.checked().map_err(in_file(path))
+    }
+
+    fn y4m(reader: Y4mReader<BufReader<File>>) -> Self {
+        let size = Size::even(reader.width, reader.height);
+        let fps = reader.fps;
+        Self { stream: Stream::Y4m { reader, buffer: Vec::new(), next: 0 }, size, fps }
+    }
+
+    fn h264(track: H264Track) -> Result<Self, ContainerError> {
+        let H264Track { mut packets, config, fps } = track;
+        let outside = config.as_ref().and_then(|config| config.sps.first());
+        let sps = match outside {
+            Some(sps) => Sps::parse(sps)
+                .ok_or_else(|| ContainerError::corrupt("the H.264 parameter set is broken"))?,
+            None => first_sps(&mut packets)?,
+        };
+        check(&sps)?;
+        let fps = fps.or(sps.fps).unwrap_or(packets::DEFAULT_FPS).clamp(0.1, 240.0);
+        packets.set_fps(fps);
+        let decoder = Box::new(FileDecoder::new()?);
+        let size = Size::even(sps.width, sps.height);
+        Ok(Self { stream: Stream::H264 { packets, decoder, ended: false }, size, fps })
+    }
+
+    /// Decodes up to the first picture.
+    fn checked(mut self) -> Result<Self, ContainerError> {
+        if self.size.width < 16 || self.size.height < 16 {
+            return Err(ContainerError::unsupported("its pictures are smaller than 16x16"));
+        }
+        let mut found = false;
+        for _ in 0..MAX_LEAD_IN {
+            if !self.step(&mut |_, _| found = true)? || found {
+                break;
+            }
+        }
+        if !found {
+            return Err(ContainerError::corrupt("no picture in it can be decoded"));
+        }
+        self.rewind()?;
+        Ok(self)
+    }
+
+    /// Reads and decodes one packet; `show` gets each picture that came out with its time from the
+    /// start of the file in nanoseconds. `false` when there are no more.
+    pub(super) fn step(
+        &mut self,
+        show: &mut dyn FnMut(i64, Planes<'_>),
+    ) -> Result<bool, ContainerError> {
+        match &mut self.stream {
+            Stream::Y4m { reader, buffer, next } => {
+                buffer.resize(reader.frame_len(), 0);
+                if !reader.read_frame(buffer)? {
+                    return Ok(false);
+                }
+                let (width, height) = (reader.width as usize, reader.height as usize);
+                if let Some(planes) = Planes::packed(width, height, buffer) {
+                    show((*next as f64 * 1e9 / reader.fps) as i64, planes);
+                }
+                *next += 1;
+                Ok(true)
+            }
+            Stream::H264 { ended: true, .. } => Ok(false),
+            Stream::H264 { packets, decoder, ended } => {
+                match packets.next()? {
+                    Some(packet) => decoder.decode(&packet, show)?,
+                    None => {
+                        *ended = true;
+                        decoder.finish(show)?;
+                    }
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    /// Reads a picture that is stored as it is sent straight into `frame`, with its time from the
+    /// start of the file in nanoseconds; `None` when the file is not of that kind, or has no more.
+    pub(super) fn read_into(
+        &mut self,
+        frame: &mut VideoFrame,
+    ) -> Result<Option<i64>, ContainerError> {
+        let Stream::Y4m { reader, next, .. } = &mut self.stream else { return Ok(None) };
+        let stored = Size { width: reader.width, height: reader.height };
+        if stored != frame.size() || !reader.read_frame(frame.i420_mut())? {
+            return Ok(None);
+        }
+        let at = (*next as f64 * 1e9 / reader.fps) as i64;
+        *next += 1;
+        Ok(Some(at))
+    }
+
+    /// Goes back to the start.
+    pub(super) fn rewind(&mut self) -> Result<(), ContainerError> {
+        match &mut self.stream {
+            Stream::Y4m { reader, next, .. } => {
+                *next = 0;
+                reader.rewind()
+            }
+            Stream::H264 { packets, decoder, ended } => {
+                **decoder = FileDecoder::new()?;
+                *ended = false;
+                packets.rewind()
+            }
+        }
+    }
+}
+
+/// The parameter set of a stream that carries it inside.
+fn first_sps(packets: &mut Packets) -> Result<Sps, ContainerError> {
+    let mut seen = 0;
+    let mut sps = None;
+    while let Some(Packet { data, .. }) = packets.next()? {
+        sps = Sps::find(&data);
+        seen += data.len();
+        if sps.is_some() || seen > MAX_PACKET {
+            break;
+        }
+    }
+    packets.rewind()?;
+    sps.ok_or_else(|| ContainerError::corrupt("it holds no H.264 parameter set; is it H.264?"))
+}

@@ -1,0 +1,196 @@
+//! Where pictures and sound come from.
+//!
+//! Owns the two source traits, the words of `--video` and `--audio`, and the
+//! one table that opens them. Parsing a spec opens nothing.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub mod file;
+pub mod open;
+pub mod test;
+pub mod timeline;
+
+pub use open::open;
+
+use super::frame::{AudioFrame, Size, VideoFrame};
+
+/// Why a source cannot be opened or read.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The file is not there, is a directory, or cannot be read.
+    #[error("cannot read {path}: {reason}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system or the parser said.
+        reason: String,
+    },
+    /// The file is whole, but nothing in it is what we can play.
+    #[error("{path} cannot be played: {reason}")]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// What is in it, and what would work.
+        reason: String,
+    },
+    /// The file breaks its own format.
+    #[error("{path} is damaged: {reason}")]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// Where and how.
+        reason: String,
+    },
+    /// This build has no such source.
+    #[error("{what} is not in this build yet; {hint}")]
+    NotInThisBuild {
+        /// The source that was asked for.
+        what: String,
+        /// What to use instead.
+        hint: String,
+    },
+}
+
+/// Pictures, one after the other. Lives on its own thread, so it may block.
+pub trait VideoSource: Send {
+    /// Blocks until the next picture is due; `None` when there are no more.
+    ///
+    /// # Errors
+    /// When the source breaks in the middle; it will not recover.
+    fn next_frame(&mut self) -> Result<Option<Arc<VideoFrame>>, SourceError>;
+
+    /// The size and nominal rate of its pictures.
+    fn format(&self) -> VideoFormat;
+}
+
+/// Sound, one block of 10 ms after the other. Lives on its own thread, so it may block.
+pub trait AudioSource: Send {
+    /// Blocks until the next 10 ms (480 samples per channel) are due; `None` when there is no more.
+    ///
+    /// # Errors
+    /// When the source breaks in the middle; it will not recover.
+    fn next_frame(&mut self) -> Result<Option<AudioFrame>, SourceError>;
+
+    /// Channels of its sound: 1 or 2, the same for its whole life.
+    fn channels(&self) -> usize;
+}
+
+/// Size and rate of a picture stream.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct VideoFormat {
+    /// Width and height.
+    pub size: Size,
+    /// Pictures a second, nominal.
+    pub fps: f64,
+}
+
+/// What `--video` takes: `camera[:N|:NAME] | screen | test | none | FILE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VideoSourceSpec {
+    /// A camera by index or name, or the default one.
+    Camera(Option<String>),
+    /// The screen, or the screen of that number.
+    Screen(Option<u32>),
+    /// The moving test picture with clock and frame number.
+    Test,
+    /// Send no pictures.
+    None,
+    /// A file: y4m, mp4, mkv/webm, ivf or h264 (Annex B).
+    File(PathBuf),
+}
+
+/// What `--audio` takes: `mic[:NAME] | tone | none | FILE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AudioSourceSpec {
+    /// A microphone by name, or the default one.
+    Microphone(Option<String>),
+    /// A test tone.
+    Tone,
+    /// Send no sound.
+    None,
+    /// A file: wav, ogg (Opus), mp4 or mkv/webm.
+    File(PathBuf),
+}
+
+impl FromStr for VideoSourceSpec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (word, rest) = match text.split_once(':') {
+            Some((word, rest)) => (word, Some(rest)),
+            None => (text, None),
+        };
+        match (word, rest) {
+            ("", _) => Err("an empty source; write camera, screen, test, none or a file".into()),
+            ("test", None) => Ok(Self::Test),
+            ("none", None) => Ok(Self::None),
+            ("camera", rest) => Ok(Self::Camera(rest.map(str::to_owned))),
+            ("screen", None) => Ok(Self::Screen(None)),
+            ("screen", Some(n)) => n
+                .parse()
+                .map(|n| Self::Screen(Some(n)))
+                .map_err(|_| format!("'{n}' is not a screen number; write screen or screen:0")),
+            _ => Ok(Self::File(PathBuf::from(text))),
+        }
+    }
+}
+
+impl FromStr for AudioSourceSpec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some(("mic", name)) => Ok(Self::Microphone(Some(name.to_owned()))),
+            _ => match text {
+                "" => Err("an empty source; write mic, tone, none or a file".into()),
+                "mic" => Ok(Self::Microphone(None)),
+                "tone" => Ok(Self::Tone),
+                "none" => Ok(Self::None),
+                _ => Ok(Self::File(PathBuf::from(text))),
+            },
+        }
+    }
+}
+
+/// How to open the sources of one call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MediaOptions {
+    /// Where the pictures come from.
+    pub video: VideoSourceSpec,
+    /// Where the sound comes from.
+    pub audio: AudioSourceSpec,
+    /// Size to send; files are scaled to it (letterboxed when the aspect differs).
+    /// `None`: the file's own size, 640x360 for the test picture.
+    pub size: Option<Size>,
+    /// Pictures a second; files keep their own rate when it is lower. `None`: the file's own, at most 30.
+    pub fps: Option<f64>,
+    /// A file plays once and the call ends; otherwise it loops.
+    pub once: bool,
+}
+
+/// The opened sources of one call; either may be absent.
+#[derive(Default)]
+pub struct Sources {
+    /// The pictures.
+    pub video: Option<Box<dyn VideoSource>>,
+    /// The sound.
+    pub audio: Option<Box<dyn AudioSource>>,
+}
+
+impl std::fmt::Debug for Sources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sources")
+            .field("video", &self.video.as_ref().map(|v| v.format()))
+            .field("audio", &self.audio.as_ref().map(|a| a.channels()))
+            .finish()
+    }
+}
+
+/// Opens the sources of one call; called once for each call, when it is made or answered.
+pub type OpenSources = Arc<dyn Fn() -> Result<Sources, SourceError> + Send + Sync>;
+
+/// How long a block of sound from an [`AudioSource`] is.
+pub const AUDIO_BLOCK: Duration = Duration::from_millis(10);
