@@ -3,3 +3,4 @@
 pub mod clock;
 pub mod ice;
 pub mod media;
+pub mod signaling;

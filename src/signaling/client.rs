@@ -1,0 +1,198 @@
+//! A login on a signaling server that outlives its connection.
+//!
+//! Owns the handle and its vocabulary; a task in `client/keeper.rs` holds the connection.
+//! Knows nothing of calls: what is queued while the server is away goes out on return.
+
+mod keeper;
+mod socket;
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::message::{self, MAX_MESSAGE, Message, NameError};
+use crate::ice::IceServer;
+use keeper::Keeper;
+use socket::Socket;
+
+/// Messages that wait for the server, and events that wait for the owner.
+const QUEUE: usize = 256;
+
+/// A login. Dropped, it logs out in the background.
+#[derive(Debug)]
+pub struct Client {
+    queue: mpsc::Sender<String>,
+    close: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+/// What happens to a login.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ClientEvent {
+    /// The server took our name, for the first time or again.
+    LoggedIn {
+        /// What the server wants us to use; empty on foreign servers.
+        ice_servers: Vec<IceServer>,
+    },
+    /// Somebody, or the server, tells us something. Never a login, a reply to one, or an
+    /// unknown type.
+    Message(Message),
+    /// The server is gone; what is sent meanwhile is queued.
+    Reconnecting {
+        /// The pause before the next attempt.
+        retry_in: Duration,
+    },
+    /// We will not get back; the last event.
+    Lost {
+        /// Why.
+        error: ConnectError,
+    },
+}
+
+/// Why there is no login.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectError {
+    /// Not a URL that we can use.
+    #[error("{url} is not a server's address: {reason}")]
+    BadUrl {
+        /// As given.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Not a name that anybody can have.
+    #[error("'{name}' cannot be a name: {reason}")]
+    BadName {
+        /// As given.
+        name: String,
+        /// What is wrong with it.
+        reason: NameError,
+    },
+    /// Nobody listens there, or it is no WebSocket.
+    #[error("cannot reach {url}: {reason}; is the server running?")]
+    Unreachable {
+        /// The server's URL.
+        url: String,
+        /// From the network.
+        reason: String,
+    },
+    /// Somebody else has the name.
+    #[error("the name '{name}' is taken on this server; choose another")]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
+    /// The server is there but does not answer the login.
+    #[error("{url} did not answer the login within {} s", .after.as_secs())]
+    Timeout {
+        /// The server's URL.
+        url: String,
+        /// How long we waited.
+        after: Duration,
+    },
+    /// The server is there and does not want us.
+    #[error("{url} refused the login: {reason}")]
+    Refused {
+        /// The server's URL.
+        url: String,
+        /// In the server's words.
+        reason: String,
+    },
+}
+
+/// Why a message was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The server has been away for so long that the queue is full.
+    #[error("too many messages wait for the server")]
+    Full,
+    /// The login is over.
+    #[error("the login is over")]
+    Closed,
+    /// Over [`MAX_MESSAGE`]: the server would close the connection.
+    #[error("the message has {size} bytes; servers take {MAX_MESSAGE}")]
+    TooLarge {
+        /// Its size in bytes.
+        size: usize,
+    },
+}
+
+/// How patient a login is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientOptions {
+    /// For the connection, and again for the reply to the login.
+    pub timeout: Duration,
+    /// When the server was silent so long, it is pinged; the second ping without any
+    /// sign of life is the last.
+    pub ping_every: Duration,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(10), ping_every: Duration::from_secs(15) }
+    }
+}
+
+impl Client {
+    /// Connects to `url` (`ws://host:port`), logs in as `name` and stays logged in until
+    /// closed. The first event is [`ClientEvent::LoggedIn`].
+    ///
+    /// # Errors
+    /// When the first login fails; later failures are events.
+    pub async fn connect(
+        url: &str,
+        name: &str,
+    ) -> Result<(Self, mpsc::Receiver<ClientEvent>), ConnectError> {
+        Self::connect_with(url, name, ClientOptions::default()).await
+    }
+
+    /// As [`Client::connect`], with options.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub async fn connect_with(
+        url: &str,
+        name: &str,
+        options: ClientOptions,
+    ) -> Result<(Self, mpsc::Receiver<ClientEvent>), ConnectError> {
+        message::check_name(name)
+            .map_err(|reason| ConnectError::BadName { name: name.to_owned(), reason })?;
+        let (socket, ice_servers) = Socket::login(url, name, options.timeout).await?;
+        let (queue, queued) = mpsc::channel(QUEUE);
+        let (events, received) = mpsc::channel(QUEUE);
+        let (close, closed) = oneshot::channel();
+        let keeper = Keeper::new(url, name, options, queued, events);
+        let task = tokio::spawn(keeper.run(socket, ice_servers, closed));
+        Ok((Self { queue, close, task }, received))
+    }
+
+    /// Queues a message; never waits. What is sent while the server is away goes out
+    /// after the next login.
+    ///
+    /// # Errors
+    /// When it is too large, the queue is full or the login is over.
+    pub fn send(&self, message: &Message) -> Result<(), SendError> {
+        let text = message.to_json();
+        if text.len() > MAX_MESSAGE {
+            return Err(SendError::TooLarge { size: text.len() });
+        }
+        self.queue.try_send(text).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => SendError::Full,
+            mpsc::error::TrySendError::Closed(_) => SendError::Closed,
+        })
+    }
+
+    /// Sends what is queued, says goodbye and ends, within about a second.
+    pub async fn close(self) {
+        let Self { queue, close, task } = self;
+        // It may have ended by itself.
+        let _ = close.send(());
+        let _ = task.await;
+        drop(queue);
+    }
+}
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

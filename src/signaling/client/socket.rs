@@ -1,0 +1,156 @@
+//! One connection to a server, as far as the login: dialling, the reply, messages in and
+//! texts out. It has no patience beyond its time limits and comes back never.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message as Frame};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+
+use super::ConnectError;
+use crate::ice::IceServer;
+use crate::signaling::message::{MAX_MESSAGE_FROM_SERVER, Message};
+
+pub(super) struct Socket {
+    frames: WebSocketStream<MaybeTlsStream<TcpStream>>,
+}
+
+/// What came.
+pub(super) enum Received {
+    Message(Message),
+    /// A sign of life that says nothing to us: a pong, a greeting, an unknown type.
+    Noise,
+    /// The connection is over; in the server's words, where it has any.
+    Gone(String),
+}
+
+impl Socket {
+    /// Connects and logs in.
+    pub(super) async fn login(
+        url: &str,
+        name: &str,
+        limit: Duration,
+    ) -> Result<(Self, Vec<IceServer>), ConnectError> {
+        let request = request(url)?;
+        let dialled = timeout(limit, dial(url, request)).await;
+        let mut socket = dialled.unwrap_or_else(|| {
+            let reason = format!("no answer within {} s", limit.as_secs());
+            Err(ConnectError::Unreachable { url: url.to_owned(), reason })
+        })?;
+        let login = Message::Login { name: name.to_owned() }.to_json();
+        let reply = timeout(limit, async {
+            socket.send(login).await.map_err(|error| unreachable(url, &error))?;
+            socket.login_reply(url, name).await
+        });
+        let ice_servers = reply
+            .await
+            .unwrap_or_else(|| Err(ConnectError::Timeout { url: url.to_owned(), after: limit }))?;
+        Ok((socket, ice_servers))
+    }
+
+    async fn login_reply(&mut self, url: &str, name: &str) -> Result<Vec<IceServer>, ConnectError> {
+        loop {
+            let reason = match self.receive().await {
+                Received::Message(Message::LoginReply { success: true, ice_servers }) => {
+                    return Ok(ice_servers);
+                }
+                Received::Message(Message::LoginReply { success: false, .. }) => {
+                    return Err(ConnectError::NameTaken { name: name.to_owned() });
+                }
+                Received::Message(Message::Error { message, .. }) => message,
+                Received::Gone(reason) => reason,
+                Received::Message(_) | Received::Noise => continue,
+            };
+            return Err(ConnectError::Refused { url: url.to_owned(), reason });
+        }
+    }
+
+    /// The next thing from the server. Nothing is lost when this is dropped half-way.
+    pub(super) async fn receive(&mut self) -> Received {
+        match self.frames.next().await {
+            Some(Ok(Frame::Text(text))) => read(text.as_str()),
+            Some(Ok(Frame::Binary(bytes))) => read(&String::from_utf8_lossy(&bytes)),
+            Some(Ok(Frame::Close(frame))) => Received::Gone(goodbye(frame)),
+            Some(Ok(_)) => Received::Noise,
+            Some(Err(error)) => Received::Gone(error.to_string()),
+            None => Received::Gone("the connection was closed".to_owned()),
+        }
+    }
+
+    pub(super) async fn send(&mut self, text: String) -> Result<(), Error> {
+        self.frames.send(Frame::text(text)).await
+    }
+
+    pub(super) async fn ping(&mut self) -> Result<(), Error> {
+        self.frames.send(Frame::Ping(Vec::new().into())).await
+    }
+
+    /// Says goodbye and waits for the answer.
+    pub(super) async fn close(mut self) {
+        if self.frames.close(None).await.is_ok() {
+            while let Some(Ok(_)) = self.frames.next().await {}
+        }
+    }
+}
+
+/// Some servers greet in plain text, and all have types of their own.
+fn read(text: &str) -> Received {
+    match Message::parse_within(text, MAX_MESSAGE_FROM_SERVER) {
+        Ok(Message::Unknown { kind }) => {
+            tracing::debug!(kind, "the server sent a type that we do not know");
+            Received::Noise
+        }
+        Ok(message) => Received::Message(message),
+        Err(error) => {
+            tracing::debug!(%error, "the server sent something that is no message");
+            Received::Noise
+        }
+    }
+}
+
+fn goodbye(frame: Option<CloseFrame>) -> String {
+    match frame {
+        Some(frame) if !frame.reason.is_empty() => frame.reason.as_str().to_owned(),
+        _ => "the server closed the connection".to_owned(),
+    }
+}
+
+async fn dial(url: &str, request: Request) -> Result<Socket, ConnectError> {
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(MAX_MESSAGE_FROM_SERVER))
+        .max_frame_size(Some(MAX_MESSAGE_FROM_SERVER))
+        .write_buffer_size(0);
+    // Signaling is small messages that should not wait for each other: no Nagle.
+    match connect_async_with_config(request, Some(config), true).await {
+        Ok((frames, _)) => Ok(Socket { frames }),
+        Err(Error::Http(answer)) => {
+            let reason = format!("HTTP status {}", answer.status());
+            Err(ConnectError::Refused { url: url.to_owned(), reason })
+        }
+        Err(error) => Err(unreachable(url, &error)),
+    }
+}
+
+fn unreachable(url: &str, error: &Error) -> ConnectError {
+    ConnectError::Unreachable { url: url.to_owned(), reason: error.to_string() }
+}
+
+fn request(url: &str) -> Result<Request, ConnectError> {
+    let bad =
+        |reason: &str| ConnectError::BadUrl { url: url.to_owned(), reason: reason.to_owned() };
+    let request = url.into_client_request().map_err(|error| bad(&error.to_string()))?;
+    match request.uri().scheme_str() {
+        Some("ws") => Ok(request),
+        Some("wss") => Err(bad("this build cannot do wss:// yet; use ws://")),
+        _ => Err(bad("write ws://HOST:PORT")),
+    }
+}
+
+#[allow(clippy::disallowed_methods)] // Sockets wait in real time.
+pub(super) async fn timeout<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(limit, future).await.ok()
+}

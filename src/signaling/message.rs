@@ -1,0 +1,483 @@
+//! The JSON messages of the signaling protocol. Pure: text in, messages out, and back.
+//!
+//! Owns what is tolerated from foreign servers and pages, and the limits on size and
+//! names. Knows no sockets and not who may say what to whom. SDP, addresses and
+//! credentials are kept out of `Debug`, so that a message can be logged.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::ice::{Candidate, IceServer};
+
+/// The most bytes of a message that [`Message::parse`] takes.
+pub const MAX_MESSAGE: usize = 64 * 1024;
+
+/// The most bytes of a message that a client takes from a server: browsers with many
+/// codecs write long offers, and foreign servers wrap them further.
+pub const MAX_MESSAGE_FROM_SERVER: usize = 256 * 1024;
+
+/// The most characters of a name.
+pub const MAX_NAME: usize = 64;
+
+const MAX_ICE_SERVERS: usize = 16;
+const MAX_ICE_URLS: usize = 8;
+
+/// What travels between a client and the server, in either direction.
+///
+/// `name` is the target in what a client sends and the sender in what the server
+/// forwards; foreign servers leave it out.
+#[derive(Clone, PartialEq)]
+pub enum Message {
+    /// A client asks for a name.
+    Login {
+        /// The wanted name.
+        name: String,
+    },
+    /// The server's reply to a login.
+    LoginReply {
+        /// Whether the name is now ours.
+        success: bool,
+        /// ICE servers in the browser's own RTCIceServer form, where the server hands them out.
+        ice_servers: Vec<IceServer>,
+    },
+    /// An SDP offer.
+    Offer {
+        /// The SDP text.
+        sdp: String,
+        /// Target or sender.
+        name: Option<String>,
+    },
+    /// An SDP answer.
+    Answer {
+        /// The SDP text.
+        sdp: String,
+        /// Target or sender.
+        name: Option<String>,
+    },
+    /// An ICE candidate; `None` is the end of candidates.
+    Candidate {
+        /// The candidate.
+        candidate: Option<Candidate>,
+        /// Target or sender.
+        name: Option<String>,
+    },
+    /// The end of a call.
+    Leave {
+        /// Target or sender.
+        name: Option<String>,
+        /// Why, where the other side says.
+        reason: Option<LeaveReason>,
+    },
+    /// The server's complaint.
+    Error {
+        /// A code such as `unknown-user`, where the server gives one.
+        code: Option<String>,
+        /// Whom it is about.
+        name: Option<String>,
+        /// For people.
+        message: String,
+    },
+    /// A type that we do not know; foreign servers send their own.
+    Unknown {
+        /// Its `type`.
+        kind: String,
+    },
+}
+
+/// Why a call was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LeaveReason {
+    /// The callee said no.
+    Rejected,
+    /// The callee is in another call.
+    Busy,
+    /// The call was hung up.
+    Hangup,
+    /// Nobody answered in time.
+    Timeout,
+}
+
+/// Why a text is not a message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    /// Over the limit.
+    #[error("the message has {size} bytes; at most {limit} are taken")]
+    TooLarge {
+        /// Its size in bytes.
+        size: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// Not JSON at all, cut off, or nested too deeply.
+    #[error("invalid JSON")]
+    NotJson,
+    /// JSON, but not an object.
+    #[error("the message is not a JSON object")]
+    NotAnObject,
+    /// A field that the type needs is missing or has the wrong JSON type.
+    #[error("'{field}' is missing or is not what it should be")]
+    Field {
+        /// Its name, dotted.
+        field: &'static str,
+    },
+    /// A name that nobody can have.
+    #[error(transparent)]
+    Name(#[from] NameError),
+}
+
+/// Why a text cannot be a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Nothing there.
+    #[error("the name is empty; choose one of 1 to {MAX_NAME} characters")]
+    Empty,
+    /// Over [`MAX_NAME`].
+    #[error("the name is longer than {MAX_NAME} characters")]
+    TooLong,
+    /// A control or invisible character, or a blank at either end.
+    #[error("the name has blanks at its ends or characters that cannot be seen")]
+    Unprintable,
+}
+
+/// Checks that `name` can be a login: 1 to [`MAX_NAME`] printable characters.
+///
+/// Invisible characters and those that turn the direction of writing are refused,
+/// because two names that look alike must be alike.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_name(name: &str) -> Result<(), NameError> {
+    if name.is_empty() {
+        return Err(NameError::Empty);
+    }
+    if name.chars().nth(MAX_NAME).is_some() {
+        return Err(NameError::TooLong);
+    }
+    if name.trim() != name || name.chars().any(unprintable) {
+        return Err(NameError::Unprintable);
+    }
+    Ok(())
+}
+
+fn unprintable(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+}
+
+impl Message {
+    /// Reads a message of at most [`MAX_MESSAGE`] bytes.
+    ///
+    /// # Errors
+    /// When it is too large, is not a JSON object, or lacks what its type needs. A
+    /// type that we do not know is no error.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        Self::parse_within(text, MAX_MESSAGE)
+    }
+
+    /// As [`Message::parse`], with a limit of our own in bytes.
+    ///
+    /// # Errors
+    /// As [`Message::parse`].
+    pub fn parse_within(text: &str, limit: usize) -> Result<Self, ParseError> {
+        Self::from_object(&object(text, limit)?)
+    }
+
+    fn from_object(object: &Map<String, Value>) -> Result<Self, ParseError> {
+        let kind = text(object, "type").ok_or(ParseError::Field { field: "type" })?;
+        Ok(match kind.as_str() {
+            "login" => return login(object),
+            "offer" => Self::Offer { sdp: sdp(object, "offer")?, name: name(object)? },
+            "answer" => Self::Answer { sdp: sdp(object, "answer")?, name: name(object)? },
+            "candidate" => Self::Candidate { candidate: candidate(object)?, name: name(object)? },
+            "leave" => Self::Leave {
+                name: name(object)?,
+                reason: text(object, "reason").as_deref().and_then(LeaveReason::from_word),
+            },
+            "error" => Self::Error {
+                code: text(object, "code"),
+                name: name(object)?,
+                message: text(object, "message").unwrap_or_default(),
+            },
+            _ => Self::Unknown { kind },
+        })
+    }
+
+    /// Writes the message in the protocol's own form.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Maps with string keys and plain fields always serialise.
+        serde_json::to_string(&Wire::of(self)).unwrap_or_default()
+    }
+
+    /// Whether it came through a server that, like ours, says so when a name is not online: one that
+    /// hands out ICE servers, names the sender of what others only forward, or has reported one.
+    #[must_use]
+    pub fn shows_a_reporting_server(&self) -> bool {
+        match self {
+            Self::LoginReply { ice_servers, .. } => !ice_servers.is_empty(),
+            Self::Answer { name, .. } | Self::Candidate { name, .. } | Self::Leave { name, .. } => {
+                name.is_some()
+            }
+            Self::Error { code, .. } => code.as_deref() == Some("unknown-user"),
+            _ => false,
+        }
+    }
+
+    /// The message's `type`.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        match self {
+            Self::Login { .. } | Self::LoginReply { .. } => "login",
+            Self::Offer { .. } => "offer",
+            Self::Answer { .. } => "answer",
+            Self::Candidate { .. } => "candidate",
+            Self::Leave { .. } => "leave",
+            Self::Error { .. } => "error",
+            Self::Unknown { kind } => kind,
+        }
+    }
+}
+
+/// The `type` of a text whose other fields are not as they should be.
+#[must_use]
+pub fn kind_of(json: &str) -> Option<String> {
+    object(json, MAX_MESSAGE).ok().and_then(|object| text(&object, "type"))
+}
+
+/// The text that a server forwards: `text` as it was sent, extra fields included, with
+/// `name` saying who sent it.
+///
+/// # Errors
+/// When `text` is too large or is not a JSON object.
+pub fn forwarded(text: &str, sender: &str) -> Result<String, ParseError> {
+    let mut object = object(text, MAX_MESSAGE)?;
+    object.insert("name".to_owned(), Value::from(sender));
+    Ok(Value::Object(object).to_string())
+}
+
+impl LeaveReason {
+    fn from_word(word: &str) -> Option<Self> {
+        [Self::Rejected, Self::Busy, Self::Hangup, Self::Timeout]
+            .into_iter()
+            .find(|reason| reason.word() == word)
+    }
+
+    /// As it stands in a message.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Rejected => "rejected",
+            Self::Busy => "busy",
+            Self::Hangup => "hangup",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
+fn object(text: &str, limit: usize) -> Result<Map<String, Value>, ParseError> {
+    if text.len() > limit {
+        return Err(ParseError::TooLarge { size: text.len(), limit });
+    }
+    match serde_json::from_str(text) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err(ParseError::NotAnObject),
+        Err(_) => Err(ParseError::NotJson),
+    }
+}
+
+fn text(object: &Map<String, Value>, field: &str) -> Option<String> {
+    object.get(field).and_then(Value::as_str).map(str::to_owned)
+}
+
+/// The target or sender; pages without a partner send `null` or nothing.
+fn name(object: &Map<String, Value>) -> Result<Option<String>, ParseError> {
+    let Some(name) = text(object, "name").filter(|name| !name.is_empty()) else {
+        return Ok(None);
+    };
+    check_name(&name)?;
+    Ok(Some(name))
+}
+
+fn login(object: &Map<String, Value>) -> Result<Message, ParseError> {
+    if let Some(success) = object.get("success").and_then(Value::as_bool) {
+        return Ok(Message::LoginReply { success, ice_servers: ice_servers(object) });
+    }
+    let name = text(object, "name").ok_or(ParseError::Field { field: "name" })?;
+    check_name(&name)?;
+    Ok(Message::Login { name })
+}
+
+fn sdp(object: &Map<String, Value>, field: &'static str) -> Result<String, ParseError> {
+    let sdp = match object.get(field) {
+        Some(Value::Object(description)) => text(description, "sdp"),
+        Some(Value::String(sdp)) => Some(sdp.clone()),
+        _ => None,
+    };
+    sdp.ok_or(ParseError::Field { field })
+}
+
+/// `null`, `""` and nothing at all are the end of candidates, as is an empty line inside.
+fn candidate(object: &Map<String, Value>) -> Result<Option<Candidate>, ParseError> {
+    let init = match object.get("candidate") {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::String(line)) if line.is_empty() => return Ok(None),
+        Some(Value::Object(init)) => init,
+        Some(_) => return Err(ParseError::Field { field: "candidate" }),
+    };
+    let line = match init.get("candidate") {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::String(line)) if line.is_empty() => return Ok(None),
+        Some(Value::String(line)) => line.clone(),
+        Some(_) => return Err(ParseError::Field { field: "candidate.candidate" }),
+    };
+    let index = init.get("sdpMLineIndex").and_then(Value::as_u64);
+    Ok(Some(Candidate {
+        candidate: line,
+        sdp_mid: text(init, "sdpMid"),
+        sdp_mline_index: index.and_then(|index| u16::try_from(index).ok()),
+        username_fragment: text(init, "usernameFragment"),
+    }))
+}
+
+/// Entries without a usable URL are left out; `url` is the form before 2015.
+fn ice_servers(object: &Map<String, Value>) -> Vec<IceServer> {
+    let list = object.get("iceServers").and_then(Value::as_array);
+    let servers = list.into_iter().flatten().filter_map(|entry| {
+        let entry = entry.as_object()?;
+        let urls = match entry.get("urls").or_else(|| entry.get("url"))? {
+            Value::String(url) => vec![url.clone()],
+            Value::Array(urls) => {
+                let urls = urls.iter().filter_map(Value::as_str).take(MAX_ICE_URLS);
+                urls.map(str::to_owned).collect()
+            }
+            _ => Vec::new(),
+        };
+        (!urls.is_empty()).then(|| IceServer {
+            urls,
+            username: text(entry, "username"),
+            credential: text(entry, "credential"),
+        })
+    });
+    servers.take(MAX_ICE_SERVERS).collect()
+}
+
+/// The table of the protocol as serde writes it: `type` first.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Wire<'a> {
+    Known(Known<'a>),
+    Unknown {
+        #[serde(rename = "type")]
+        kind: &'a str,
+    },
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum Known<'a> {
+    Login {
+        name: &'a str,
+    },
+    #[serde(rename = "login")]
+    LoginReply {
+        success: bool,
+        #[serde(rename = "iceServers", skip_serializing_if = "<[_]>::is_empty")]
+        ice_servers: &'a [IceServer],
+    },
+    Offer {
+        offer: Description<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<&'a str>,
+    },
+    Answer {
+        answer: Description<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<&'a str>,
+    },
+    Candidate {
+        candidate: Option<&'a Candidate>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<&'a str>,
+    },
+    Leave {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<LeaveReason>,
+    },
+    Error {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        code: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<&'a str>,
+        message: &'a str,
+    },
+}
+
+/// RTCSessionDescriptionInit.
+#[derive(Serialize)]
+struct Description<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    sdp: &'a str,
+}
+
+impl<'a> Wire<'a> {
+    fn of(message: &'a Message) -> Self {
+        Self::Known(match message {
+            Message::Login { name } => Known::Login { name },
+            Message::LoginReply { success, ice_servers } => {
+                Known::LoginReply { success: *success, ice_servers }
+            }
+            Message::Offer { sdp, name } => {
+                Known::Offer { offer: Description { kind: "offer", sdp }, name: name.as_deref() }
+            }
+            Message::Answer { sdp, name } => {
+                Known::Answer { answer: Description { kind: "answer", sdp }, name: name.as_deref() }
+            }
+            Message::Candidate { candidate, name } => {
+                Known::Candidate { candidate: candidate.as_ref(), name: name.as_deref() }
+            }
+            Message::Leave { name, reason } => {
+                Known::Leave { name: name.as_deref(), reason: *reason }
+            }
+            Message::Error { code, name, message } => {
+                Known::Error { code: code.as_deref(), name: name.as_deref(), message }
+            }
+            Message::Unknown { kind } => return Self::Unknown { kind },
+        })
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Message");
+        out.field("type", &self.kind());
+        match self {
+            Self::Login { name } => out.field("name", name),
+            Self::LoginReply { success, ice_servers } => {
+                out.field("success", success).field("ice_servers", ice_servers)
+            }
+            Self::Offer { sdp, name } | Self::Answer { sdp, name } => {
+                out.field("sdp_bytes", &sdp.len()).field("name", name)
+            }
+            Self::Candidate { candidate, name } => {
+                out.field("candidate", candidate).field("name", name)
+            }
+            Self::Leave { name, reason } => out.field("name", name).field("reason", reason),
+            Self::Error { code, name, message } => {
+                out.field("code", code).field("name", name).field("message", message)
+            }
+            Self::Unknown { .. } => &mut out,
+        };
+        out.finish()
+    }
+}
+
+#[cfg(test)]
+#[path = "message_tests.rs"]
+mod tests;

@@ -1,0 +1,14 @@
+//! Floor 2: who is online, and what they tell each other.
+//!
+//! Owns the JSON protocol, the switchboard and both ends of the WebSocket. It
+//! knows no media and no RTP: SDP and candidates are text to it.
+
+pub mod client;
+pub mod message;
+pub mod reconnect;
+pub mod server;
+pub mod switchboard;
+pub mod token_bucket;
+
+#[cfg(test)]
+mod test_support;

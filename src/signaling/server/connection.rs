@@ -1,0 +1,125 @@
+//! One WebSocket of the server: frames in, queued texts out, and a pulse.
+//!
+//! Knows no message: text goes to the exchange as it came.
+
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite;
+
+use super::exchange::{self, CloseFor, Event, Queue};
+use super::timeout;
+use crate::clock;
+use crate::signaling::switchboard::ConnectionId;
+use crate::signaling::token_bucket::TokenBucket;
+
+/// How long the other side has to take our goodbye and to give its own.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// Pings and pongs a second; nobody needs more, and each costs us an answer.
+const CONTROL_PER_SECOND: f64 = 5.0;
+const CONTROL_BURST: f64 = 50.0;
+
+/// Serves one connection to its end.
+pub(super) async fn run(
+    mut socket: WebSocket,
+    id: ConnectionId,
+    events: mpsc::Sender<Event>,
+    ping_every: Duration,
+) {
+    let (link, mut inbox) = exchange::link();
+    let mut pipe = Pipe { socket: &mut socket, id, events: &events, ping_every };
+    let close = if events.send(Event::Connected { id, link }).await.is_err() {
+        Some(CloseFor::GOING_AWAY)
+    } else {
+        // The reason is there before the queue ends; looked at first, it is never lost.
+        tokio::select! {
+            biased;
+            why = &mut inbox.close => Some(why.unwrap_or(CloseFor::GOING_AWAY)),
+            why = pipe.run(&mut inbox.queue) => why,
+        }
+    };
+    // When the exchange is gone, there is nobody left to tell.
+    let _ = events.send(Event::Closed { id }).await;
+    let _ = timeout(GOODBYE, goodbye(socket, close)).await;
+}
+
+/// Says why, and reads on until the other side has closed too: closing with unread
+/// data would reset the connection, and the reason would be lost.
+async fn goodbye(mut socket: WebSocket, close: Option<CloseFor>) {
+    let Some(CloseFor { code, reason }) = close else { return };
+    let frame = CloseFrame { code, reason: reason.into() };
+    if socket.send(Message::Close(Some(frame))).await.is_ok() {
+        while let Some(Ok(_)) = socket.recv().await {}
+    }
+}
+
+struct Pipe<'a> {
+    socket: &'a mut WebSocket,
+    id: ConnectionId,
+    events: &'a mpsc::Sender<Event>,
+    ping_every: Duration,
+}
+
+impl Pipe<'_> {
+    /// Returns the reason to give, or `None` when the other side is gone.
+    async fn run(&mut self, queue: &mut Queue) -> Option<CloseFor> {
+        let mut control = TokenBucket::new(clock::now(), CONTROL_PER_SECOND, CONTROL_BURST);
+        let mut pinged = false;
+        // Only what is heard counts: what we send may go nowhere.
+        let mut due = clock::now() + self.ping_every;
+        loop {
+            let next = async {
+                tokio::select! {
+                    received = self.socket.recv() => Next::Received(received),
+                    queued = queue.next() => Next::Queued(queued),
+                }
+            };
+            match timeout(due.saturating_duration_since(clock::now()), next).await {
+                None if pinged => return None,
+                None => {
+                    pinged = true;
+                    due = clock::now() + self.ping_every;
+                    self.send(Message::Ping(axum::body::Bytes::new())).await?;
+                }
+                Some(Next::Queued(None)) => return Some(CloseFor::GOING_AWAY),
+                Some(Next::Queued(Some(text))) => self.send(Message::Text(text.into())).await?,
+                Some(Next::Received(received)) => {
+                    pinged = false;
+                    due = clock::now() + self.ping_every;
+                    let text = match received? {
+                        Ok(Message::Text(text)) => text.as_str().to_owned(),
+                        Ok(Message::Binary(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
+                        Ok(Message::Close(_)) => return None,
+                        Ok(Message::Ping(_) | Message::Pong(_)) if control.take(clock::now()) => {
+                            continue;
+                        }
+                        Ok(_) => return Some(CloseFor::TOO_FAST),
+                        Err(error) => return too_large(error),
+                    };
+                    let event = Event::Message { id: self.id, text };
+                    if self.events.send(event).await.is_err() {
+                        return Some(CloseFor::GOING_AWAY);
+                    }
+                }
+            }
+        }
+    }
+
+    /// `None` when it does not get through.
+    async fn send(&mut self, message: Message) -> Option<()> {
+        timeout(self.ping_every, self.socket.send(message)).await?.ok()
+    }
+}
+
+enum Next {
+    Received(Option<Result<Message, axum::Error>>),
+    Queued(Option<String>),
+}
+
+/// Of all errors only this one leaves somebody there to be told.
+fn too_large(error: axum::Error) -> Option<CloseFor> {
+    let error = error.into_inner();
+    let error = error.downcast_ref::<tungstenite::Error>()?;
+    matches!(error, tungstenite::Error::Capacity(_)).then_some(CloseFor::TOO_LARGE)
+}

@@ -1,0 +1,67 @@
+//! How fast somebody may send: a bucket that fills steadily and is emptied by use.
+//! Pure; the time is handed in.
+
+use std::time::Instant;
+
+/// Holds up to `burst` tokens and gains `rate` a second.
+#[derive(Debug, Clone)]
+pub struct TokenBucket {
+    rate: f64,
+    burst: f64,
+    tokens: f64,
+    filled: Instant,
+}
+
+impl TokenBucket {
+    /// A full one.
+    #[must_use]
+    pub fn new(now: Instant, rate: f64, burst: f64) -> Self {
+        Self { rate, burst, tokens: burst, filled: now }
+    }
+
+    /// Takes one token; `false` when there is none.
+    pub fn take(&mut self, now: Instant) -> bool {
+        self.take_many(now, 1.0)
+    }
+
+    /// Takes so many tokens at once, or none; `false` when there are not enough.
+    pub fn take_many(&mut self, now: Instant, count: f64) -> bool {
+        let gained = now.saturating_duration_since(self.filled).as_secs_f64() * self.rate;
+        self.tokens = (self.tokens + gained).min(self.burst);
+        self.filled = self.filled.max(now);
+        if self.tokens < count {
+            return false;
+        }
+        self.tokens -= count;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_burst_passes_and_then_the_rate() {
+        let start = crate::clock::now();
+        let mut bucket = TokenBucket::new(start, 2.0, 3.0);
+        let passed = (0..10).filter(|_| bucket.take(start)).count();
+        assert_eq!(passed, 3);
+        let later = start + Duration::from_secs(1);
+        assert_eq!((0..10).filter(|_| bucket.take(later)).count(), 2);
+        let much_later = start + Duration::from_secs(1000);
+        assert_eq!((0..10).filter(|_| bucket.take(much_later)).count(), 3);
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_gives_nothing() {
+        let start = crate::clock::now();
+        let later = start + Duration::from_secs(5);
+        let mut bucket = TokenBucket::new(later, 1.0, 1.0);
+        assert!(bucket.take(later));
+        assert!(!bucket.take(start));
+        assert!(!bucket.take(later));
+    }
+}
