@@ -3,4 +3,5 @@
 pub mod clock;
 pub mod ice;
 pub mod media;
+pub mod rtc;
 pub mod signaling;

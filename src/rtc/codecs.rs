@@ -1,0 +1,92 @@
+//! What is offered and accepted: H.264 with its repairs (RTX), and Opus.
+//!
+//! Only codecs that we encode are registered: with the library's defaults the
+//! first codec would be VP8 and H.264 would go out under its payload type.
+
+use rtc::peer_connection::configuration::media_engine::{
+    MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MediaEngine,
+};
+use rtc::rtp_transceiver::rtp_sender::{
+    RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RtpCodecKind,
+};
+use webrtc::error::Result;
+
+/// RTP clock of all video payloads, Hz (RFC 6184 section 8.2.1).
+pub const VIDEO_CLOCK: u32 = 90_000;
+
+/// RTP clock of Opus, Hz (RFC 7587 section 4.1).
+pub const AUDIO_CLOCK: u32 = 48_000;
+
+/// What we say of our Opus: FEC welcome, packets of 10 ms and more (RFC 7587 section 6.1).
+const OPUS_FMTP: &str = "minptime=10;useinbandfec=1";
+
+/// H.264 as we offer it, best first: payload type, RTX payload type, profile-level-id (RFC 6184
+/// section 8.1). Constrained baseline first: everybody decodes it. The plain baseline of the second
+/// is what some browsers list first; what we send is a subset of it.
+const H264: [(u8, u8, &str); 2] = [(102, 103, "42e01f"), (104, 105, "42001f")];
+
+/// The codec of our outgoing pictures, as the tracks name it.
+#[must_use]
+pub(super) fn h264() -> RTCRtpCodec {
+    RTCRtpCodec {
+        mime_type: MIME_TYPE_H264.to_owned(),
+        clock_rate: VIDEO_CLOCK,
+        channels: 0,
+        sdp_fmtp_line: h264_fmtp(H264[0].2),
+        rtcp_feedback: vec![],
+    }
+}
+
+/// The codec of our outgoing sound, as the tracks name it.
+#[must_use]
+pub(super) fn opus() -> RTCRtpCodec {
+    RTCRtpCodec {
+        mime_type: MIME_TYPE_OPUS.to_owned(),
+        clock_rate: AUDIO_CLOCK,
+        channels: 2,
+        sdp_fmtp_line: OPUS_FMTP.to_owned(),
+        rtcp_feedback: vec![],
+    }
+}
+
+/// A media engine that knows our codecs and nothing else.
+pub(super) fn media_engine() -> Result<MediaEngine> {
+    let mut engine = MediaEngine::default();
+    engine.register_codec(
+        RTCRtpCodecParameters { rtp_codec: opus(), payload_type: 111 },
+        RtpCodecKind::Audio,
+    )?;
+    for (payload_type, rtx, profile) in H264 {
+        let h264 = RTCRtpCodec { sdp_fmtp_line: h264_fmtp(profile), ..h264() };
+        engine.register_codec(
+            RTCRtpCodecParameters { rtp_codec: h264, payload_type },
+            RtpCodecKind::Video,
+        )?;
+        engine.register_codec(
+            RTCRtpCodecParameters { rtp_codec: rtx_for(payload_type), payload_type: rtx },
+            RtpCodecKind::Video,
+        )?;
+    }
+    for (typ, parameter) in [("ccm", "fir"), ("nack", ""), ("nack", "pli")] {
+        engine.register_feedback(
+            RTCPFeedback { typ: typ.to_owned(), parameter: parameter.to_owned() },
+            RtpCodecKind::Video,
+        );
+    }
+    Ok(engine)
+}
+
+fn h264_fmtp(profile_level_id: &str) -> String {
+    format!("level-asymmetry-allowed=1;packetization-mode=1;profile-level-id={profile_level_id}")
+}
+
+/// The repair stream of a payload type (RFC 4588 section 8.1).
+fn rtx_for(payload_type: u8) -> RTCRtpCodec {
+    RTCRtpCodec {
+        mime_type: MIME_TYPE_RTX.to_owned(),
+        clock_rate: VIDEO_CLOCK,
+        channels: 0,
+        sdp_fmtp_line: format!("apt={payload_type}"),
+        rtcp_feedback: vec![],
+    }
+}

@@ -1,0 +1,198 @@
+//! Two real connections of ours, first over real sockets on 127.0.0.1, then on a virtual clock.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc::Receiver;
+use tokio::time::timeout;
+
+use super::*;
+use crate::clock;
+use crate::media::codec::EncodedVideo;
+use crate::media::frame::Size;
+use crate::rtc::events::{ConnectionEvent, MediaKind};
+use crate::rtc::receiver::RemoteTrack;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn config() -> ConnectionConfig {
+    ConnectionConfig {
+        ice_servers: vec![],
+        relay_only: false,
+        bind: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
+        send_video: true,
+        send_audio: true,
+        max_bitrate: 2_000_000,
+        runtime: None,
+    }
+}
+
+struct End {
+    connection: Connection,
+    events: Receiver<ConnectionEvent>,
+    candidates: Vec<Candidate>,
+    connected: bool,
+    tracks: Vec<RemoteTrack>,
+    keyframes_wanted: usize,
+    sender_reports: Vec<(u32, u64, u32)>,
+}
+
+impl End {
+    async fn open(config: ConnectionConfig) -> Self {
+        let (connection, events) = Connection::open(config).await.unwrap();
+        Self {
+            connection,
+            events,
+            candidates: vec![],
+            connected: false,
+            tracks: vec![],
+            keyframes_wanted: 0,
+            sender_reports: vec![],
+        }
+    }
+
+    async fn next(&mut self) {
+        match self.events.recv().await.unwrap() {
+            ConnectionEvent::LocalCandidate(Some(candidate)) => self.candidates.push(candidate),
+            ConnectionEvent::Connected => self.connected = true,
+            ConnectionEvent::Track(track) => self.tracks.push(track),
+            ConnectionEvent::KeyframeWanted => self.keyframes_wanted += 1,
+            ConnectionEvent::SenderReport { ssrc, ntp, rtp } => {
+                self.sender_reports.push((ssrc, ntp, rtp));
+            }
+            _ => {}
+        }
+    }
+}
+
+async fn connect(a: &mut End, b: &mut End) {
+    let offer = a.connection.create_offer(false).await.unwrap();
+    assert!(offer.contains("H264/90000") && !offer.contains("VP8"), "only what we encode: {offer}");
+    let answer = b.connection.answer(&offer).await.unwrap();
+    a.connection.take_answer(&answer).await.unwrap();
+    while !(a.connected && b.connected) {
+        for candidate in std::mem::take(&mut a.candidates) {
+            b.connection.add_candidate(&candidate).await.unwrap();
+        }
+        for candidate in std::mem::take(&mut b.candidates) {
+            a.connection.add_candidate(&candidate).await.unwrap();
+        }
+        tokio::select! { () = a.next() => {} () = b.next() => {} }
+    }
+}
+
+fn picture(number: u8) -> EncodedVideo {
+    let mut data = vec![0, 0, 0, 1, 0x65, number];
+    data.resize(3_000, 0x55);
+    EncodedVideo {
+        data: Bytes::from(data),
+        keyframe: true,
+        size: Size::even(640, 360),
+        captured_at: clock::now(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn media_flow_both_ways_and_keyframe_requests_arrive() {
+    timeout(PATIENCE, async {
+        let (mut a, mut b) = (End::open(config()).await, End::open(config()).await);
+        connect(&mut a, &mut b).await;
+        let mut writer = a.connection.video().unwrap().open().await.unwrap();
+        assert_eq!(writer.profile_level_id(), Some("42e01f"));
+        while b.tracks.is_empty() {
+            writer.send(&picture(1)).await.unwrap();
+            tokio::select! { () = b.next() => {} () = a.next() => {} }
+        }
+        let track = b.tracks[0].clone();
+        assert_eq!(track.kind(), MediaKind::Video);
+        let packet = track.next_packet().await.unwrap();
+        while a.keyframes_wanted == 0 {
+            track.request_keyframe(packet.ssrc).await;
+            tokio::select! { () = b.next() => {} () = a.next() => {} }
+        }
+        assert!(a.connection.counts().keyframe_requests_received > 0);
+        assert!(a.connection.counts().video_sent.packets >= 3);
+        assert!(a.connection.candidate_pair().await.is_some());
+        a.connection.close().await;
+        b.connection.close().await;
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rolled_back_offer_leaves_room_for_theirs() {
+    timeout(PATIENCE, async {
+        let (mut a, mut b) = (End::open(config()).await, End::open(config()).await);
+        b.connection.create_offer(false).await.unwrap();
+        b.connection.rollback().await.unwrap();
+        b.candidates.clear();
+        connect(&mut a, &mut b).await;
+    })
+    .await
+    .unwrap();
+}
+
+/// Both ends on one virtual network, each with a clock that only the test advances.
+mod virtual_time {
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+
+    use webrtc::runtime::mock::{MockRuntime, MockUDPNetwork, VirtualClock};
+
+    use super::*;
+
+    struct Clocks(Vec<Arc<VirtualClock>>);
+
+    impl Clocks {
+        fn end(&mut self, network: &Arc<MockUDPNetwork>, address: &str) -> ConnectionConfig {
+            let runtime = MockRuntime::with_network(Arc::clone(network));
+            self.0.push(runtime.clock());
+            let address: SocketAddr = format!("{address}:0").parse().unwrap();
+            ConnectionConfig {
+                bind: vec![address.ip()],
+                runtime: Some(Arc::new(runtime)),
+                ..config()
+            }
+        }
+
+        /// The library's tasks are threads here: they get real time to act on each virtual step.
+        async fn advance(&self, step: Duration, real: &mut tokio::time::Interval) {
+            real.tick().await;
+            self.0.iter().for_each(|clock| clock.advance(step));
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_call_comes_up_and_pictures_arrive_in_virtual_milliseconds() {
+        timeout(PATIENCE, async {
+            let (network, mut clocks) = (Arc::new(MockUDPNetwork::new()), Clocks(vec![]));
+            let mut a = End::open(clocks.end(&network, "127.0.0.1")).await;
+            let mut b = End::open(clocks.end(&network, "127.0.0.1")).await;
+            let mut real = tokio::time::interval(Duration::from_millis(1));
+            let step = Duration::from_millis(1);
+            tokio::select! {
+                () = connect(&mut a, &mut b) => {}
+                () = async { loop { clocks.advance(step, &mut real).await } } => {}
+            }
+            let connected_after = clocks.0[0].elapsed();
+            assert!(connected_after < Duration::from_secs(5), "{connected_after:?}");
+
+            let mut writer = a.connection.video().unwrap().open().await.unwrap();
+            while b.tracks.is_empty() {
+                writer.send(&picture(1)).await.unwrap();
+                tokio::select! {
+                    () = b.next() => {}
+                    () = clocks.advance(step, &mut real) => {}
+                }
+            }
+            let packet = b.tracks[0].next_packet().await.unwrap();
+            assert!(!packet.payload.is_empty());
+            a.connection.close().await;
+            b.connection.close().await;
+        })
+        .await
+        .unwrap();
+    }
+}

@@ -1,0 +1,19 @@
+//! Floor 2: the only place that names the `webrtc` crate.
+//!
+//! Owns the peer connection, RTP in and out, and every workaround that the
+//! library needs. It knows nothing of names, servers or people.
+
+pub mod bandwidth;
+pub mod codecs;
+pub mod connection;
+pub mod counts;
+pub mod depacketizer;
+pub mod events;
+mod interceptors;
+pub mod jitter_buffer;
+pub mod packetizer;
+pub mod receiver;
+mod runtime;
+mod sdp;
+pub mod sender;
+pub mod stats;

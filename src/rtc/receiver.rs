@@ -1,0 +1,251 @@
+//! RTP to encoded frames: what arrives on a remote track.
+//!
+//! Owns the task that reads one track and asks for keyframes. Order, loss and
+//! assembly are decided in `jitter_buffer.rs`; nothing is decoded here.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
+use tokio::sync::Notify;
+use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
+
+use super::events::MediaKind;
+use super::jitter_buffer::{Counters, JitterBuffer, Output, ReceivedFrame, VideoPacket};
+use crate::clock;
+
+/// One RTP packet of theirs, decrypted, repaired where need was.
+#[derive(Debug, Clone)]
+pub struct ReceivedPacket {
+    /// When it came.
+    pub arrived_at: Instant,
+    /// Its stream.
+    pub ssrc: u32,
+    /// RTP sequence number.
+    pub sequence_number: u16,
+    /// RTP timestamp: 90 kHz for pictures, 48 kHz for sound.
+    pub timestamp: u32,
+    /// The last packet of a picture, or the first of a talk spurt.
+    pub marker: bool,
+    /// What it carries.
+    pub payload: Bytes,
+}
+
+/// Pictures or sound of theirs.
+#[derive(Clone)]
+pub struct RemoteTrack {
+    kind: MediaKind,
+    track: Arc<dyn TrackRemote>,
+}
+
+impl std::fmt::Debug for RemoteTrack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RemoteTrack").field("kind", &self.kind).finish()
+    }
+}
+
+impl RemoteTrack {
+    pub(super) async fn new(track: Arc<dyn TrackRemote>) -> Option<Self> {
+        let kind = match track.kind().await {
+            RtpCodecKind::Audio => MediaKind::Audio,
+            RtpCodecKind::Video => MediaKind::Video,
+            _ => return None,
+        };
+        Some(Self { kind, track })
+    }
+
+    /// Pictures or sound.
+    #[must_use]
+    pub fn kind(&self) -> MediaKind {
+        self.kind
+    }
+
+    /// The next packet; `None` when the track has ended. Cancel-safe.
+    pub async fn next_packet(&self) -> Option<ReceivedPacket> {
+        loop {
+            match self.track.poll().await? {
+                TrackRemoteEvent::OnRtpPacket(packet) => {
+                    return Some(ReceivedPacket {
+                        arrived_at: clock::now(),
+                        ssrc: packet.header.ssrc,
+                        sequence_number: packet.header.sequence_number,
+                        timestamp: packet.header.timestamp,
+                        marker: packet.header.marker,
+                        payload: packet.payload,
+                    });
+                }
+                TrackRemoteEvent::OnEnded => return None,
+                // `OnOpen` comes again with every renegotiation; the stream goes on.
+                _ => {}
+            }
+        }
+    }
+
+    /// Asks for a keyframe of the stream `ssrc` (PLI, RFC 4585 section 6.3.1).
+    pub async fn request_keyframe(&self, ssrc: u32) {
+        let pli = PictureLossIndication { sender_ssrc: 0, media_ssrc: ssrc };
+        if self.track.write_rtcp(vec![Box::new(pli)]).await.is_err() {
+            tracing::debug!("a keyframe request could not be sent");
+        }
+    }
+
+    /// The streams of this track that are known so far.
+    pub async fn ssrcs(&self) -> Vec<u32> {
+        self.track.ssrcs().await
+    }
+}
+
+/// When to ask for a keyframe: at once, then again as long as none comes. Pure.
+#[derive(Debug, Default)]
+pub struct KeyframeRequests {
+    wanted: bool,
+    asked_at: Option<Instant>,
+}
+
+/// How long an encoder and a round trip may take before we ask again.
+const ASK_AGAIN: Duration = Duration::from_millis(400);
+
+impl KeyframeRequests {
+    /// A keyframe is needed.
+    pub fn want(&mut self) {
+        self.wanted = true;
+    }
+
+    /// One came.
+    pub fn satisfied(&mut self) {
+        self.wanted = false;
+        self.asked_at = None;
+    }
+
+    /// When the next request is due, if any.
+    #[must_use]
+    pub fn deadline(&self, now: Instant) -> Option<Instant> {
+        self.wanted.then(|| self.asked_at.map_or(now, |at| at + ASK_AGAIN))
+    }
+
+    /// Whether a request is due now; then it counts as sent.
+    pub fn take_due(&mut self, now: Instant) -> bool {
+        let due = self.deadline(now).is_some_and(|at| at <= now);
+        if due {
+            self.asked_at = Some(now);
+        }
+        due
+    }
+}
+
+/// Wakes the receiving task to ask for a keyframe, from the decoding thread.
+#[derive(Debug, Clone, Default)]
+pub struct KeyframeBell(Arc<Notify>);
+
+impl KeyframeBell {
+    /// The picture is broken: a keyframe is needed.
+    pub fn ring(&self) {
+        self.0.notify_one();
+    }
+
+    pub(super) fn rung(&self) -> impl Future<Output = ()> + '_ {
+        self.0.notified()
+    }
+}
+
+/// Reads the pictures of `track` until it ends and hands over each complete one.
+///
+/// `deliver` must not block; it answers whether the picture found room. Keyframes are asked for at
+/// the start (the first packets can be lost while SRTP comes up), when the stream is broken, and
+/// when `bell` rings.
+pub async fn receive_video(
+    track: &RemoteTrack,
+    bell: &KeyframeBell,
+    counters: &ReceiveCounters,
+    mut deliver: impl FnMut(ReceivedFrame) -> bool + Send,
+) {
+    let mut buffer = JitterBuffer::new();
+    let mut requests = KeyframeRequests::default();
+    let mut ssrc = track.ssrcs().await.first().copied();
+    requests.want();
+    loop {
+        let now = clock::now();
+        if let Some(ssrc) = ssrc
+            && requests.take_due(now)
+        {
+            track.request_keyframe(ssrc).await;
+        }
+        let deadline = [buffer.deadline(), requests.deadline(now)].into_iter().flatten().min();
+        tokio::select! {
+            packet = track.next_packet() => {
+                let Some(packet) = packet else { return };
+                ssrc = Some(packet.ssrc);
+                buffer.insert(packet.arrived_at, video_packet(packet));
+            }
+            () = bell.rung() => requests.want(),
+            () = clock::until(deadline) => buffer.handle_timeout(clock::now()),
+        }
+        while let Some(output) = buffer.poll() {
+            match output {
+                Output::Frame(frame) => {
+                    if frame.keyframe {
+                        requests.satisfied();
+                    }
+                    if !deliver(frame) {
+                        requests.want();
+                    }
+                }
+                Output::KeyframeNeeded => requests.want(),
+            }
+        }
+        counters.publish(ssrc, buffer.counters());
+    }
+}
+
+fn video_packet(packet: ReceivedPacket) -> VideoPacket {
+    VideoPacket {
+        sequence_number: packet.sequence_number,
+        timestamp: packet.timestamp,
+        marker: packet.marker,
+        payload: packet.payload,
+    }
+}
+
+/// The jitter buffer's counters and the stream they belong to, readable while it runs.
+#[derive(Debug, Default)]
+pub struct ReceiveCounters(Mutex<(Option<u32>, Counters)>);
+
+impl ReceiveCounters {
+    fn publish(&self, ssrc: Option<u32>, counters: Counters) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (ssrc, counters);
+    }
+
+    /// The counters now.
+    #[must_use]
+    pub fn get(&self) -> Counters {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1
+    }
+
+    /// The stream; `None` before its first packet.
+    #[must_use]
+    pub fn ssrc(&self) -> Option<u32> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn asks_at_once_and_again_until_a_keyframe_comes() {
+        let start = clock::now();
+        let mut requests = KeyframeRequests::default();
+        assert!(!requests.take_due(start), "nothing is wanted yet");
+        requests.want();
+        assert!(requests.take_due(start));
+        assert!(!requests.take_due(start + ASK_AGAIN / 2), "too soon to ask again");
+        assert_eq!(requests.deadline(start), Some(start + ASK_AGAIN));
+        assert!(requests.take_due(start + ASK_AGAIN));
+        requests.satisfied();
+        assert!(!requests.take_due(start + 10 * ASK_AGAIN));
+    }
+}

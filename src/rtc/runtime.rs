@@ -1,0 +1,102 @@
+//! The runtime that the library runs on: another one, less patient while a connection comes up.
+//!
+//! Owns W8 and nothing else; clock, sockets and tasks are those of the runtime inside.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use webrtc::runtime::{
+    AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime,
+};
+
+/// How long the library may sleep while it connects.
+const NAP: Duration = Duration::from_millis(5);
+
+const WAITING: u8 = 0;
+const CONNECTING: u8 = 1;
+const CONNECTED: u8 = 2;
+
+/// Whether a connection is coming up for the first time.
+#[derive(Debug, Default)]
+pub(super) struct Progress(AtomicU8);
+
+impl Progress {
+    /// Both sides are described.
+    pub(super) fn connecting(&self) {
+        let _ = self.0.compare_exchange(WAITING, CONNECTING, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Up for the first time; later rounds are not in a hurry.
+    pub(super) fn connected(&self) {
+        self.0.store(CONNECTED, Ordering::Relaxed);
+    }
+
+    fn is_connecting(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == CONNECTING
+    }
+}
+
+/// W8: having found a path, the library prepares its first DTLS packet but sends it only when its
+/// next timer is due, up to 200 ms later; so with checks for candidates that came meanwhile.
+#[derive(Debug)]
+pub(super) struct Impatient {
+    pub(super) inner: Arc<dyn Runtime>,
+    pub(super) progress: Arc<Progress>,
+}
+
+impl Runtime for Impatient {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + 'static>> {
+        let nap = if self.progress.is_connecting() { duration.min(NAP) } else { duration };
+        self.inner.sleep(nap)
+    }
+
+    fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Box<dyn JoinHandle> {
+        self.inner.spawn(future)
+    }
+
+    fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        self.inner.wrap_udp_socket(socket)
+    }
+
+    fn wrap_tcp_listener(
+        &self,
+        listener: std::net::TcpListener,
+    ) -> io::Result<Arc<dyn AsyncTcpListener>> {
+        self.inner.wrap_tcp_listener(listener)
+    }
+
+    fn connect_tcp<'a>(
+        &'a self,
+        remote_addr: SocketAddr,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Arc<dyn AsyncTcpStream>>> + Send + 'a>> {
+        self.inner.connect_tcp(remote_addr)
+    }
+
+    fn resolve_host<'a>(
+        &'a self,
+        host: &'a str,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'a>> {
+        self.inner.resolve_host(host)
+    }
+
+    fn now(&self) -> Instant {
+        self.inner.now()
+    }
+
+    fn interval(&self, period: Duration) -> Box<dyn AsyncInterval> {
+        self.inner.interval(period)
+    }
+
+    fn block_on(&self, future: Pin<Box<dyn Future<Output = ()> + '_>>) {
+        self.inner.block_on(future);
+    }
+
+    fn yield_now(&self) -> Pin<Box<dyn Future<Output = ()> + Send + 'static>> {
+        self.inner.yield_now()
+    }
+}
