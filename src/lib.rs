@@ -1,5 +1,6 @@
 //! A native WebRTC peer: capture, encode, call, receive, show.
 
+pub mod call;
 pub mod clock;
 pub mod ice;
 pub mod media;

@@ -1,0 +1,158 @@
+//! Their pictures and sound on their way into one call.
+//!
+//! Owns the tasks that read tracks and the threads that decode, show and play;
+//! decides nothing about the call.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::media::MediaEvent;
+use super::recording::Recording;
+use crate::clock;
+use crate::media::codec::CodecError;
+use crate::media::codec::h264::H264Decoder;
+use crate::media::codec::opus::{OpusDecoder, packet_samples};
+use crate::media::pipeline::audio_in::{AudioIn, AudioInHooks};
+use crate::media::pipeline::video_in::{ReceivedVideo, VideoIn, VideoInHooks, VideoInState};
+use crate::media::playout::audio::AudioPlayout;
+use crate::media::playout::sync::LipSync;
+use crate::media::sink::{AudioSink, VideoSink};
+use crate::rtc::receiver::{KeyframeBell, ReceiveCounters, RemoteTrack, receive_video};
+
+/// Channels that sound is decoded to; mono comes out on both.
+const PLAYED_CHANNELS: usize = 2;
+
+/// Their pictures; dropping it stops task and threads.
+#[derive(Debug)]
+pub(super) struct IncomingVideo {
+    task: JoinHandle<()>,
+    decoding: VideoIn,
+    counters: Arc<ReceiveCounters>,
+}
+
+impl IncomingVideo {
+    pub(super) fn start(
+        track: RemoteTrack,
+        sink: Option<Box<dyn VideoSink>>,
+        recording: Option<Recording>,
+        sync: &Arc<Mutex<LipSync>>,
+        events: &mpsc::Sender<MediaEvent>,
+    ) -> Result<Self, CodecError> {
+        let bell = KeyframeBell::default();
+        let (broken, first, sync) = (bell.clone(), events.clone(), Arc::clone(sync));
+        let hooks = VideoInHooks {
+            broken: Box::new(move || broken.ring()),
+            first: Box::new(move |size| {
+                let _ = first.blocking_send(MediaEvent::FirstVideo { size, at: clock::now() });
+            }),
+            due: Box::new(move |rtp, now| {
+                sync.lock().unwrap_or_else(PoisonError::into_inner).due(rtp, now)
+            }),
+        };
+        let decoder = Box::new(H264Decoder::new()?);
+        let decoding = VideoIn::start(decoder, sink, hooks).map_err(super::media::no_thread)?;
+        let (input, counters) = (decoding.input(), Arc::new(ReceiveCounters::default()));
+        let counted = Arc::clone(&counters);
+        let task = tokio::spawn(async move {
+            let deliver = |frame: crate::rtc::jitter_buffer::ReceivedFrame| {
+                if let Some(recording) = &recording {
+                    recording.remote_video(&frame);
+                }
+                input(ReceivedVideo {
+                    data: frame.data,
+                    keyframe: frame.keyframe,
+                    rtp_timestamp: frame.timestamp,
+                    first_packet_at: frame.first_packet_at,
+                })
+            };
+            receive_video(&track, &bell, &counted, deliver).await;
+        });
+        Ok(Self { task, decoding, counters })
+    }
+
+    pub(super) fn state(&self) -> &VideoInState {
+        self.decoding.state()
+    }
+
+    pub(super) fn counters(&self) -> &ReceiveCounters {
+        &self.counters
+    }
+
+    /// Ends the task, so that nothing feeds the threads any more; then they can be dropped.
+    pub(super) async fn end(self) -> VideoIn {
+        self.task.abort();
+        let _ = self.task.await;
+        self.decoding
+    }
+}
+
+/// Their sound; dropping it stops task and thread.
+#[derive(Debug)]
+pub(super) struct IncomingAudio {
+    task: JoinHandle<()>,
+    playing: AudioIn,
+    ssrc: Arc<AtomicU64>,
+}
+
+impl IncomingAudio {
+    pub(super) fn start(
+        track: RemoteTrack,
+        sink: Option<Box<dyn AudioSink>>,
+        recording: Option<Recording>,
+        sync: &Arc<Mutex<LipSync>>,
+        events: &mpsc::Sender<MediaEvent>,
+    ) -> Result<Self, CodecError> {
+        let (first, sync) = (events.clone(), Arc::clone(sync));
+        let hooks = AudioInHooks {
+            first: Box::new(move || {
+                let _ = first.blocking_send(MediaEvent::FirstAudio { at: clock::now() });
+            }),
+            playing: Box::new(move |rtp, at| {
+                sync.lock().unwrap_or_else(PoisonError::into_inner).on_playing(rtp, at);
+            }),
+        };
+        let playout = AudioPlayout::new(Box::new(OpusDecoder::new(PLAYED_CHANNELS)?));
+        let playing = AudioIn::start(playout, sink, hooks).map_err(super::media::no_thread)?;
+        let buffer = Arc::clone(playing.playout());
+        let ssrc = Arc::new(AtomicU64::new(UNKNOWN));
+        let seen = Arc::clone(&ssrc);
+        let task = tokio::spawn(async move {
+            while let Some(packet) = track.next_packet().await {
+                seen.store(u64::from(packet.ssrc), Ordering::Relaxed);
+                let Some(samples) = packet_samples(&packet.payload) else { continue };
+                if let Some(recording) = &recording {
+                    recording.remote_audio(&packet, samples);
+                }
+                buffer.lock().unwrap_or_else(PoisonError::into_inner).insert(
+                    packet.arrived_at,
+                    packet.sequence_number,
+                    packet.timestamp,
+                    packet.payload,
+                );
+            }
+        });
+        Ok(Self { task, playing, ssrc })
+    }
+
+    /// The stream; `None` before its first packet.
+    pub(super) fn ssrc(&self) -> Option<u32> {
+        u32::try_from(self.ssrc.load(Ordering::Relaxed)).ok()
+    }
+
+    pub(super) fn playout(&self) -> &Mutex<AudioPlayout> {
+        self.playing.playout()
+    }
+
+    /// See [`IncomingVideo::end`].
+    pub(super) async fn end(self) -> AudioIn {
+        self.task.abort();
+        let _ = self.task.await;
+        self.playing
+    }
+}
+
+/// No SSRC: those have 32 bits.
+const UNKNOWN: u64 = u64::MAX;

@@ -1,0 +1,455 @@
+//! The life of one call as a pure state machine: calling or ringing, accepted, connected, ended.
+//!
+//! Owns when it is over and why, what the other side is told, and every bound on waiting. Knows no
+//! sockets, no clock and no connection: `handle` an input, `poll` until nothing is left, and come
+//! back with `Input::Timeout` when `deadline` is due. Offers and answers are the negotiation's.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use super::negotiation::{self, Negotiation, Output, Rules};
+use super::reason::EndReason;
+use super::step::{Action, DeadlineReason, IceState, Input, Progress, Setup};
+use crate::signaling::message::{LeaveReason, Message};
+
+/// The most messages that wait for the server to come back; later ones are dropped.
+const MAX_HELD: usize = 512;
+
+/// Where the call stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Stage {
+    /// Our offer is in the making or out.
+    Calling { since: Instant },
+    /// Their offer waits for our user.
+    Ringing { since: Instant, offer: String },
+    /// Answered; the connection comes up.
+    Accepted { since: Instant },
+    /// Media can flow.
+    Connected { since: Instant },
+    /// Over.
+    Ended,
+}
+
+/// A time in which ICE has no path.
+#[derive(Debug, Clone, Copy)]
+struct Outage {
+    restart_at: Option<Instant>,
+    give_up_at: Option<Instant>,
+    /// Whether either side has restarted ICE in it.
+    restarted: bool,
+}
+
+/// One call.
+#[derive(Debug)]
+pub struct Machine {
+    setup: Setup,
+    stage: Stage,
+    negotiation: Negotiation,
+    /// Whether the offer that the call stands on is ours; that side restarts ICE.
+    is_offerer: bool,
+    ice: IceState,
+    dtls_up: bool,
+    outage: Option<Outage>,
+    server_gone: bool,
+    /// Whether our first offer has gone to the server.
+    offer_sent: bool,
+    /// Whether the other side has shown itself since the server was last there.
+    peer_seen: bool,
+    /// What waits for the server.
+    held: VecDeque<Message>,
+    actions: VecDeque<Action>,
+}
+
+impl Machine {
+    /// We call: asks at once for the offer.
+    #[must_use]
+    pub fn outgoing(setup: Setup, now: Instant) -> Self {
+        let mut machine = Self::new(setup, Stage::Calling { since: now }, true);
+        machine.negotiate(now, negotiation::Input::Offer { ice_restart: false });
+        machine
+    }
+
+    /// They call with this offer: rings until `Answer` or `Reject`.
+    #[must_use]
+    pub fn incoming(setup: Setup, offer: String, now: Instant) -> Self {
+        let mut machine = Self::new(setup, Stage::Ringing { since: now, offer }, false);
+        machine.peer_seen = true;
+        machine.report(Progress::Incoming);
+        machine
+    }
+
+    fn new(setup: Setup, stage: Stage, is_offerer: bool) -> Self {
+        let rules = Rules {
+            wins_glare: match &setup.peer {
+                Some(peer) => setup.our_name.as_bytes() < peer.as_bytes(),
+                None => is_offerer,
+            },
+            repeat_first_offer: !setup.server_reports_unknown,
+            renegotiation_timeout: setup.renegotiation_timeout,
+        };
+        Self {
+            setup,
+            stage,
+            negotiation: Negotiation::new(rules),
+            is_offerer,
+            ice: IceState::New,
+            dtls_up: false,
+            outage: None,
+            server_gone: false,
+            offer_sent: false,
+            peer_seen: false,
+            held: VecDeque::new(),
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// Takes one input. Nothing has an effect after the end.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        if self.is_ended() {
+            return;
+        }
+        match input {
+            Input::Answer => self.answer(now),
+            Input::Reject if self.is_ringing() => {
+                self.end(EndReason::Rejected, Some(LeaveReason::Rejected));
+            }
+            Input::Reject => {}
+            Input::Hangup => self.hang_up(EndReason::Hangup),
+            Input::Interrupt => self.hang_up(EndReason::Interrupted),
+            Input::MediaEnded => self.hang_up(EndReason::MediaEnded),
+            Input::Message(message) => self.message(now, message),
+            Input::ServerGone => self.lose_server(),
+            Input::ServerBack => self.regain_server(),
+            Input::OfferCreated { id, sdp } => {
+                self.negotiate(now, negotiation::Input::OfferCreated(id, sdp));
+            }
+            Input::AnswerCreated { id, sdp } => {
+                self.negotiate(now, negotiation::Input::AnswerCreated(id, sdp));
+            }
+            Input::DescriptionApplied { id } => {
+                self.negotiate(now, negotiation::Input::Applied(id));
+            }
+            Input::ActionFailed { id, reason } => {
+                self.negotiate(now, negotiation::Input::Failed(id, reason));
+            }
+            Input::LocalCandidate(Some(candidate)) => {
+                self.negotiate(now, negotiation::Input::LocalCandidate(candidate));
+            }
+            Input::LocalCandidate(None) => {}
+            Input::IceState(state) => self.ice(now, state),
+            Input::DtlsConnected => {
+                self.dtls_up = true;
+                self.check_connected(now);
+            }
+            Input::DtlsFailed => self.hang_up(EndReason::ConnectionFailed),
+            Input::RenegotiationNeeded => {
+                if self.negotiation.is_established() {
+                    self.negotiate(now, negotiation::Input::Offer { ice_restart: false });
+                }
+            }
+            Input::Timeout => self.timeout(now),
+        }
+    }
+
+    /// The next thing to do; poll until there is none.
+    pub fn poll(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When to come back with `Input::Timeout`, and what for. It may change with every input.
+    #[must_use]
+    pub fn deadline(&self) -> Option<(Instant, DeadlineReason)> {
+        let setup = &self.setup;
+        let stage = match &self.stage {
+            Stage::Calling { since } => {
+                since.checked_add(setup.ring_timeout).zip(Some(DeadlineReason::Ringing))
+            }
+            Stage::Ringing { since, .. } => {
+                since.checked_add(setup.incoming_timeout).zip(Some(DeadlineReason::Incoming))
+            }
+            Stage::Accepted { since } => {
+                since.checked_add(setup.connect_timeout).zip(Some(DeadlineReason::Connecting))
+            }
+            Stage::Connected { since } => setup
+                .duration
+                .and_then(|duration| since.checked_add(duration))
+                .zip(Some(DeadlineReason::Duration)),
+            Stage::Ended => return None,
+        };
+        let restart = self.outage.filter(|_| self.may_restart()).and_then(|one| one.restart_at);
+        let give_up = self.outage.and_then(|outage| outage.give_up_at);
+        let candidates = [
+            stage,
+            restart.zip(Some(DeadlineReason::Restart)),
+            give_up.zip(Some(DeadlineReason::Outage)),
+            self.negotiation.deadline().zip(Some(DeadlineReason::Renegotiation)),
+        ];
+        candidates.into_iter().flatten().min_by_key(|(due, _)| *due)
+    }
+
+    /// Whether it waits for our user's `Answer` or `Reject`.
+    #[must_use]
+    pub fn is_ringing(&self) -> bool {
+        matches!(self.stage, Stage::Ringing { .. })
+    }
+
+    /// Whether media can flow, or could before an outage.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        matches!(self.stage, Stage::Connected { .. })
+    }
+
+    /// Whether it is over. Actions may still wait to be polled.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.stage == Stage::Ended
+    }
+
+    fn answer(&mut self, now: Instant) {
+        if let Stage::Ringing { offer, .. } = &self.stage {
+            let offer = offer.clone();
+            self.accept(now);
+            self.negotiate(now, negotiation::Input::RemoteOffer(offer));
+        }
+    }
+
+    fn message(&mut self, now: Instant, message: Message) {
+        self.setup.server_reports_unknown |= message.shows_a_reporting_server();
+        match message {
+            Message::Offer { sdp, .. } => self.remote_offer(now, sdp),
+            Message::Answer { sdp, .. } => {
+                self.peer_seen = true;
+                self.negotiate(now, negotiation::Input::RemoteAnswer(sdp));
+            }
+            Message::Candidate { candidate, name } => {
+                // A candidate without a name may be a stray from somebody else.
+                self.peer_seen |= name.is_some();
+                if let Some(candidate) = candidate {
+                    self.negotiate(now, negotiation::Input::RemoteCandidate(candidate));
+                }
+            }
+            Message::Leave { reason, .. } => self.remote_left(reason),
+            Message::Error { code, .. } => {
+                let calling = matches!(self.stage, Stage::Calling { .. }) && self.offer_sent;
+                if calling && code.as_deref() == Some("unknown-user") {
+                    self.end(EndReason::UnknownUser, None);
+                }
+            }
+            Message::Login { .. } | Message::LoginReply { .. } | Message::Unknown { .. } => {}
+        }
+    }
+
+    fn remote_offer(&mut self, now: Instant, sdp: String) {
+        self.peer_seen = true;
+        if let Stage::Ringing { offer, .. } = &mut self.stage {
+            *offer = sdp;
+            return;
+        }
+        self.extend_outage(now);
+        self.negotiate(now, negotiation::Input::RemoteOffer(sdp));
+    }
+
+    /// They are gone, so they are told nothing.
+    fn remote_left(&mut self, reason: Option<LeaveReason>) {
+        let reason = match (&self.stage, reason) {
+            (Stage::Calling { .. }, Some(LeaveReason::Busy)) => EndReason::Busy,
+            (Stage::Calling { .. } | Stage::Ringing { .. }, Some(LeaveReason::Timeout)) => {
+                EndReason::NoAnswer
+            }
+            (Stage::Calling { .. }, None | Some(LeaveReason::Rejected)) => EndReason::Rejected,
+            _ => EndReason::RemoteHangup,
+        };
+        self.end(reason, None);
+    }
+
+    fn lose_server(&mut self) {
+        self.server_gone = true;
+        // A server that comes back may have forgotten them, and not every server survives a
+        // `leave` to a name that it does not know.
+        self.peer_seen &= self.setup.server_reports_unknown;
+    }
+
+    fn regain_server(&mut self) {
+        self.server_gone = false;
+        for message in std::mem::take(&mut self.held) {
+            self.send(message);
+        }
+    }
+
+    fn negotiate(&mut self, now: Instant, input: negotiation::Input) {
+        self.negotiation.handle(now, input);
+        while let Some(output) = self.negotiation.poll() {
+            self.carry_out(now, output);
+            if self.is_ended() {
+                return;
+            }
+        }
+    }
+
+    fn carry_out(&mut self, now: Instant, output: Output) {
+        let name = self.setup.peer.clone();
+        match output {
+            Output::CreateOffer(id, ice_restart) => {
+                self.actions.push_back(Action::CreateOffer { id, ice_restart });
+            }
+            Output::CreateAnswer(id, offer) => {
+                if !self.negotiation.is_established() {
+                    self.is_offerer = false;
+                }
+                self.accept(now);
+                self.actions.push_back(Action::CreateAnswer { id, offer });
+            }
+            Output::SetRemoteAnswer(id, sdp) => {
+                self.accept(now);
+                self.actions.push_back(Action::SetRemoteAnswer { id, sdp });
+            }
+            Output::Rollback(id) => self.actions.push_back(Action::Rollback { id }),
+            Output::AddCandidate(candidate) => {
+                self.actions.push_back(Action::AddCandidate(candidate));
+            }
+            Output::SendOffer(sdp) => self.send(Message::Offer { sdp, name }),
+            Output::SendAnswer(sdp) => self.send(Message::Answer { sdp, name }),
+            Output::SendCandidate(candidate) => {
+                self.send(Message::Candidate { candidate: Some(candidate), name });
+            }
+            Output::Broken(_) => self.hang_up(EndReason::ConnectionFailed),
+        }
+    }
+
+    fn send(&mut self, message: Message) {
+        if self.server_gone {
+            if self.held.len() < MAX_HELD {
+                self.held.push_back(message);
+            }
+            return;
+        }
+        let is_offer = matches!(message, Message::Offer { .. });
+        self.actions.push_back(Action::Send(message));
+        let is_first = is_offer && !std::mem::replace(&mut self.offer_sent, true);
+        if is_first && matches!(self.stage, Stage::Calling { .. }) {
+            self.report(Progress::Calling);
+        }
+    }
+
+    /// The call is answered, by either side, for the first time.
+    fn accept(&mut self, now: Instant) {
+        if matches!(self.stage, Stage::Calling { .. } | Stage::Ringing { .. }) {
+            self.stage = Stage::Accepted { since: now };
+            self.report(Progress::Accepted);
+            self.actions.push_back(Action::PrepareMedia);
+            self.check_connected(now);
+        }
+    }
+
+    fn ice(&mut self, now: Instant, state: IceState) {
+        if self.ice == state {
+            return;
+        }
+        self.ice = state;
+        self.report(Progress::Connecting(state));
+        match state {
+            IceState::Connected | IceState::Completed => {
+                self.outage = None;
+                self.check_connected(now);
+            }
+            IceState::Disconnected if self.is_connected() => self.open_outage(now),
+            IceState::Failed | IceState::Closed => self.path_failed(now),
+            _ => {}
+        }
+    }
+
+    fn check_connected(&mut self, now: Instant) {
+        if matches!(self.stage, Stage::Accepted { .. }) && self.ice.is_up() && self.dtls_up {
+            self.stage = Stage::Connected { since: now };
+            self.report(Progress::Connected);
+            self.actions.push_back(Action::StartMedia);
+        }
+    }
+
+    fn open_outage(&mut self, now: Instant) {
+        let setup = &self.setup;
+        self.outage.get_or_insert(Outage {
+            restart_at: now.checked_add(setup.restart_after),
+            give_up_at: now.checked_add(setup.disconnected_timeout),
+            restarted: false,
+        });
+    }
+
+    /// ICE has given up; only a restart can help, and each outage has one.
+    fn path_failed(&mut self, now: Instant) {
+        if !matches!(self.stage, Stage::Accepted { .. } | Stage::Connected { .. }) {
+            return; // Nothing is agreed yet that could fail.
+        }
+        self.open_outage(now);
+        if self.may_restart() {
+            self.restart(now);
+        } else if !self.outage.is_some_and(|outage| outage.restarted) {
+            self.hang_up(EndReason::ConnectionFailed);
+        }
+    }
+
+    /// A restart needs the server: without it the old path has the better chance.
+    fn may_restart(&self) -> bool {
+        self.is_offerer
+            && !self.server_gone
+            && self.negotiation.is_established()
+            && self.outage.is_some_and(|outage| !outage.restarted)
+    }
+
+    fn restart(&mut self, now: Instant) {
+        self.extend_outage(now);
+        self.negotiate(now, negotiation::Input::Offer { ice_restart: true });
+    }
+
+    /// A restart, ours or theirs, buys one more measure of time.
+    fn extend_outage(&mut self, now: Instant) {
+        let give_up_at = now.checked_add(self.setup.disconnected_timeout);
+        if let Some(outage) = self.outage.as_mut().filter(|outage| !outage.restarted) {
+            *outage = Outage { restart_at: None, give_up_at, restarted: true };
+        }
+    }
+
+    fn timeout(&mut self, now: Instant) {
+        let Some((_, reason)) = self.deadline().filter(|(due, _)| *due <= now) else { return };
+        match reason {
+            DeadlineReason::Ringing | DeadlineReason::Incoming => {
+                self.end(EndReason::NoAnswer, Some(LeaveReason::Timeout));
+            }
+            DeadlineReason::Connecting | DeadlineReason::Outage => {
+                self.hang_up(EndReason::ConnectionFailed);
+            }
+            DeadlineReason::Duration => self.hang_up(EndReason::Duration),
+            DeadlineReason::Restart => self.restart(now),
+            DeadlineReason::Renegotiation => {
+                self.negotiate(now, negotiation::Input::Timeout);
+            }
+        }
+    }
+
+    fn hang_up(&mut self, reason: EndReason) {
+        let leave = if self.is_ringing() { LeaveReason::Rejected } else { LeaveReason::Hangup };
+        self.end(reason, Some(leave));
+    }
+
+    /// Ends the call. `leave` goes only to somebody who is in it with us, as far as we can know:
+    /// he has shown himself, or the server would have said that he is not there.
+    fn end(&mut self, reason: EndReason, leave: Option<LeaveReason>) {
+        let there = self.peer_seen || (self.offer_sent && self.setup.server_reports_unknown);
+        if leave.is_some() && there && !self.server_gone {
+            let name = self.setup.peer.clone();
+            self.actions.push_back(Action::Send(Message::Leave { name, reason: leave }));
+        }
+        self.held.clear();
+        self.stage = Stage::Ended;
+        self.actions.push_back(Action::Close);
+        self.report(Progress::Ended(reason));
+    }
+
+    fn report(&mut self, progress: Progress) {
+        self.actions.push_back(Action::Report(progress));
+    }
+}
+
+#[cfg(test)]
+#[path = "machine_tests.rs"]
+mod tests;

@@ -1,0 +1,569 @@
+//! Transcripts: what the machine is told on one side, what it asks for on the other.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::ice::Candidate;
+
+/// A machine with a clock of its own that stands still until `wait`.
+struct Script {
+    machine: Machine,
+    now: Instant,
+}
+
+const ALICE: &str = "alice";
+const BOB: &str = "bob";
+
+fn setup(our_name: &str, peer: &str) -> Setup {
+    Setup::new(our_name, Some(peer.to_owned()))
+}
+
+impl Script {
+    fn new(make: impl FnOnce(Instant) -> Machine) -> Self {
+        #[allow(clippy::disallowed_methods)] // An arbitrary start; it moves by `wait` only.
+        let now = Instant::now();
+        Self { machine: make(now), now }
+    }
+
+    /// Alice calls; her offer wins any glare with bob's.
+    fn alice_calls() -> Self {
+        Self::new(|now| Machine::outgoing(setup(ALICE, BOB), now))
+    }
+
+    /// Bob calls; his offer loses any glare with alice's.
+    fn bob_calls() -> Self {
+        Self::new(|now| Machine::outgoing(setup(BOB, ALICE), now))
+    }
+
+    fn bob_rings() -> Self {
+        let mut script = Self::new(|now| Machine::incoming(setup(BOB, ALICE), sdp("A1"), now));
+        assert_eq!(script.actions(), [report(Progress::Incoming)]);
+        script
+    }
+
+    /// Alice's offer is out.
+    fn alice_waits() -> Self {
+        let mut script = Self::alice_calls();
+        assert_eq!(script.actions(), [Action::CreateOffer { id: 1, ice_restart: false }]);
+        let sent = script.tell(Input::OfferCreated { id: 1, sdp: sdp("A1") });
+        assert_eq!(sent, [send_offer("A1", BOB), report(Progress::Calling)]);
+        script
+    }
+
+    /// Alice called, bob answered, the path is up.
+    fn alice_connected() -> Self {
+        let mut script = Self::alice_waits();
+        script.tell(answer_from("B1", BOB));
+        script.tell(Input::DescriptionApplied { id: 2 });
+        script.tell(Input::IceState(IceState::Connected));
+        let last = script.tell(Input::DtlsConnected);
+        assert_eq!(last, [report(Progress::Connected), Action::StartMedia]);
+        script
+    }
+
+    fn bob_connected() -> Self {
+        let mut script = Self::bob_rings();
+        script.tell(Input::Answer);
+        script.tell(Input::AnswerCreated { id: 1, sdp: sdp("B1") });
+        script.tell(Input::DtlsConnected);
+        script.tell(Input::IceState(IceState::Connected));
+        assert!(script.machine.is_connected());
+        script
+    }
+
+    fn actions(&mut self) -> Vec<Action> {
+        std::iter::from_fn(|| self.machine.poll()).collect()
+    }
+
+    fn tell(&mut self, input: Input) -> Vec<Action> {
+        self.machine.handle(self.now, input);
+        self.actions()
+    }
+
+    fn wait(&mut self, seconds: u64) -> Vec<Action> {
+        self.now += Duration::from_secs(seconds);
+        self.tell(Input::Timeout)
+    }
+}
+
+fn sdp(ufrag: &str) -> String {
+    format!("v=0\r\na=ice-ufrag:{ufrag}\r\n")
+}
+
+fn candidate(ufrag: &str) -> Candidate {
+    Candidate {
+        candidate: format!("candidate:1 1 udp 1 192.0.2.1 9 typ host ufrag {ufrag}"),
+        sdp_mid: Some("0".into()),
+        sdp_mline_index: Some(0),
+        username_fragment: Some(ufrag.into()),
+    }
+}
+
+fn offer_from(ufrag: &str, name: &str) -> Input {
+    Input::Message(Message::Offer { sdp: sdp(ufrag), name: Some(name.into()) })
+}
+
+fn answer_from(ufrag: &str, name: &str) -> Input {
+    Input::Message(Message::Answer { sdp: sdp(ufrag), name: Some(name.into()) })
+}
+
+fn candidate_from(ufrag: &str, name: &str) -> Input {
+    let name = Some(name.into());
+    Input::Message(Message::Candidate { candidate: Some(candidate(ufrag)), name })
+}
+
+fn leave_from(reason: Option<LeaveReason>) -> Input {
+    Input::Message(Message::Leave { name: None, reason })
+}
+
+fn unknown_user() -> Input {
+    Input::Message(Message::Error {
+        code: Some("unknown-user".into()),
+        name: Some(BOB.into()),
+        message: "bob is not online".into(),
+    })
+}
+
+fn send_offer(ufrag: &str, to: &str) -> Action {
+    Action::Send(Message::Offer { sdp: sdp(ufrag), name: Some(to.into()) })
+}
+
+fn send_answer(ufrag: &str, to: &str) -> Action {
+    Action::Send(Message::Answer { sdp: sdp(ufrag), name: Some(to.into()) })
+}
+
+fn send_candidate(ufrag: &str, to: &str) -> Action {
+    Action::Send(Message::Candidate { candidate: Some(candidate(ufrag)), name: Some(to.into()) })
+}
+
+fn send_leave(to: &str, reason: LeaveReason) -> Action {
+    Action::Send(Message::Leave { name: Some(to.into()), reason: Some(reason) })
+}
+
+fn report(progress: Progress) -> Action {
+    Action::Report(progress)
+}
+
+fn ended(reason: EndReason) -> [Action; 2] {
+    [Action::Close, report(Progress::Ended(reason))]
+}
+
+fn left(to: &str, leave: LeaveReason, reason: EndReason) -> [Action; 3] {
+    [send_leave(to, leave), Action::Close, report(Progress::Ended(reason))]
+}
+
+#[test]
+fn an_answered_call_connects_when_ice_and_dtls_are_up() {
+    let mut alice = Script::alice_waits();
+    assert_eq!(
+        alice.tell(answer_from("B1", BOB)),
+        [
+            report(Progress::Accepted),
+            Action::PrepareMedia,
+            Action::SetRemoteAnswer { id: 2, sdp: sdp("B1") }
+        ]
+    );
+    assert_eq!(alice.tell(Input::DescriptionApplied { id: 2 }), []);
+    let checking = Progress::Connecting(IceState::Checking);
+    assert_eq!(alice.tell(Input::IceState(IceState::Checking)), [report(checking)]);
+    assert_eq!(alice.tell(Input::IceState(IceState::Checking)), []);
+    let up = Progress::Connecting(IceState::Connected);
+    assert_eq!(alice.tell(Input::IceState(IceState::Connected)), [report(up)]);
+    assert_eq!(alice.tell(Input::DtlsConnected), [report(Progress::Connected), Action::StartMedia]);
+    assert_eq!(alice.machine.deadline(), None);
+    assert_eq!(alice.tell(Input::Hangup), left(BOB, LeaveReason::Hangup, EndReason::Hangup));
+}
+
+#[test]
+fn a_ringing_call_is_answered_only_when_the_user_says_so() {
+    let mut bob = Script::bob_rings();
+    assert_eq!(
+        bob.tell(Input::Answer),
+        [
+            report(Progress::Accepted),
+            Action::PrepareMedia,
+            Action::CreateAnswer { id: 1, offer: sdp("A1") }
+        ]
+    );
+    assert_eq!(bob.tell(Input::Answer), []);
+    assert_eq!(bob.tell(Input::Reject), []);
+    let sent = bob.tell(Input::AnswerCreated { id: 1, sdp: sdp("B1") });
+    assert_eq!(sent, [send_answer("B1", ALICE)]);
+}
+
+#[test]
+fn the_callee_refuses_with_a_reason() {
+    let rejected = left(ALICE, LeaveReason::Rejected, EndReason::Rejected);
+    assert_eq!(Script::bob_rings().tell(Input::Reject), rejected);
+    let hung_up = left(ALICE, LeaveReason::Rejected, EndReason::Hangup);
+    assert_eq!(Script::bob_rings().tell(Input::Hangup), hung_up);
+}
+
+#[test]
+fn what_a_leave_means_depends_on_the_state_and_the_reason() {
+    use LeaveReason::{Busy, Hangup, Rejected, Timeout};
+    type Make = fn() -> Script;
+    let cases: [(Make, Option<LeaveReason>, EndReason); 11] = [
+        (Script::alice_waits, None, EndReason::Rejected),
+        (Script::alice_waits, Some(Rejected), EndReason::Rejected),
+        (Script::alice_waits, Some(Busy), EndReason::Busy),
+        (Script::alice_waits, Some(Timeout), EndReason::NoAnswer),
+        (Script::alice_waits, Some(Hangup), EndReason::RemoteHangup),
+        (Script::bob_rings, None, EndReason::RemoteHangup),
+        (Script::bob_rings, Some(Timeout), EndReason::NoAnswer),
+        (Script::bob_rings, Some(Hangup), EndReason::RemoteHangup),
+        (Script::alice_connected, None, EndReason::RemoteHangup),
+        (Script::alice_connected, Some(Rejected), EndReason::RemoteHangup),
+        (Script::bob_connected, Some(Hangup), EndReason::RemoteHangup),
+    ];
+    for (make, reason, expected) in cases {
+        let mut script = make();
+        assert_eq!(script.tell(leave_from(reason)), ended(expected), "{reason:?}");
+        assert_eq!(script.tell(leave_from(reason)), [], "a second leave");
+        assert_eq!(script.machine.deadline(), None);
+    }
+}
+
+#[test]
+fn a_caller_without_a_sign_of_life_sends_leave_only_where_the_server_knows_who_is_there() {
+    let mut alice = Script::alice_waits();
+    assert_eq!(alice.machine.deadline().unwrap().1, DeadlineReason::Ringing);
+    assert_eq!(alice.wait(29), []);
+    assert_eq!(alice.wait(1), ended(EndReason::NoAnswer));
+    assert_eq!(Script::alice_waits().tell(Input::Hangup), ended(EndReason::Hangup));
+
+    let ours = Setup { server_reports_unknown: true, ..setup(ALICE, BOB) };
+    let mut alice = Script::new(|now| Machine::outgoing(ours, now));
+    alice.tell(Input::OfferCreated { id: 1, sdp: sdp("A1") });
+    assert_eq!(alice.wait(30), left(BOB, LeaveReason::Timeout, EndReason::NoAnswer));
+}
+
+#[test]
+fn a_sign_of_life_is_enough_to_be_told_that_we_leave() {
+    let mut alice = Script::alice_waits();
+    alice.tell(candidate_from("B1", BOB));
+    assert_eq!(alice.wait(30), left(BOB, LeaveReason::Timeout, EndReason::NoAnswer));
+
+    let mut alice = Script::alice_waits();
+    let name = None;
+    alice.tell(Input::Message(Message::Candidate { candidate: Some(candidate("B1")), name }));
+    assert_eq!(alice.wait(30), ended(EndReason::NoAnswer), "a nameless one may be a stray");
+}
+
+#[test]
+fn nothing_is_sent_before_the_offer_is() {
+    let ours = Setup { server_reports_unknown: true, ..setup(ALICE, BOB) };
+    let mut alice = Script::new(|now| Machine::outgoing(ours, now));
+    alice.actions();
+    assert_eq!(alice.tell(unknown_user()), [], "that is about an earlier call");
+    assert_eq!(alice.tell(Input::Hangup), ended(EndReason::Hangup));
+}
+
+#[test]
+fn an_unknown_name_ends_the_call_but_not_a_running_one() {
+    assert_eq!(Script::alice_waits().tell(unknown_user()), ended(EndReason::UnknownUser));
+    assert_eq!(Script::alice_connected().tell(unknown_user()), []);
+}
+
+#[test]
+fn an_incoming_call_does_not_ring_for_ever() {
+    let mut bob = Script::bob_rings();
+    assert_eq!(bob.wait(59), []);
+    assert_eq!(bob.wait(1), left(ALICE, LeaveReason::Timeout, EndReason::NoAnswer));
+}
+
+#[test]
+fn interrupt_media_end_and_duration_hang_up() {
+    let cases =
+        [(Input::Interrupt, EndReason::Interrupted), (Input::MediaEnded, EndReason::MediaEnded)];
+    for (input, reason) in cases {
+        let hung_up = left(BOB, LeaveReason::Hangup, reason);
+        assert_eq!(Script::alice_connected().tell(input), hung_up);
+    }
+    let limited = Setup { duration: Some(Duration::from_secs(10)), ..setup(BOB, ALICE) };
+    let mut bob = Script::new(|now| Machine::incoming(limited, sdp("A1"), now));
+    bob.tell(Input::Answer);
+    bob.tell(Input::AnswerCreated { id: 1, sdp: sdp("B1") });
+    assert_eq!(bob.wait(20), []);
+    bob.tell(Input::IceState(IceState::Connected));
+    bob.tell(Input::DtlsConnected);
+    assert_eq!(bob.wait(9), [], "the duration counts from connected");
+    assert_eq!(bob.wait(1), left(ALICE, LeaveReason::Hangup, EndReason::Duration));
+}
+
+#[test]
+fn a_connection_that_never_comes_up_is_given_up() {
+    let mut bob = Script::bob_rings();
+    bob.tell(Input::Answer);
+    bob.tell(Input::AnswerCreated { id: 1, sdp: sdp("B1") });
+    assert_eq!(bob.wait(30), left(ALICE, LeaveReason::Hangup, EndReason::ConnectionFailed));
+
+    let mut bob = Script::bob_rings();
+    bob.tell(Input::Answer);
+    bob.tell(Input::AnswerCreated { id: 1, sdp: sdp("B1") });
+    let failed = left(ALICE, LeaveReason::Hangup, EndReason::ConnectionFailed);
+    assert_eq!(bob.tell(Input::DtlsFailed), failed);
+}
+
+#[test]
+fn the_answering_side_gives_up_when_ice_fails() {
+    let mut bob = Script::bob_connected();
+    let actions = bob.tell(Input::IceState(IceState::Failed));
+    assert_eq!(actions[1..], left(ALICE, LeaveReason::Hangup, EndReason::ConnectionFailed));
+}
+
+#[test]
+fn the_offering_side_restarts_ice_once_before_it_gives_up() {
+    let mut alice = Script::alice_connected();
+    alice.tell(Input::IceState(IceState::Disconnected));
+    assert_eq!(alice.wait(3), []);
+    assert_eq!(alice.wait(1), [Action::CreateOffer { id: 3, ice_restart: true }]);
+    let sent = alice.tell(Input::OfferCreated { id: 3, sdp: sdp("A2") });
+    assert_eq!(sent, [send_offer("A2", BOB)]);
+    assert_eq!(alice.tell(answer_from("B1", BOB)), [], "a restart changes both sides");
+    let applied = alice.tell(answer_from("B2", BOB));
+    assert_eq!(applied, [Action::SetRemoteAnswer { id: 4, sdp: sdp("B2") }]);
+    alice.tell(Input::DescriptionApplied { id: 4 });
+    assert_eq!(alice.tell(Input::IceState(IceState::Failed)).len(), 1, "only the report");
+    assert_eq!(alice.wait(11), []);
+    assert_eq!(alice.wait(1), left(BOB, LeaveReason::Hangup, EndReason::ConnectionFailed));
+}
+
+#[test]
+fn an_outage_that_ends_is_forgotten() {
+    let mut alice = Script::alice_connected();
+    alice.tell(Input::IceState(IceState::Disconnected));
+    alice.wait(3);
+    alice.tell(Input::IceState(IceState::Connected));
+    assert_eq!(alice.machine.deadline(), None);
+    assert_eq!(alice.wait(100), []);
+    alice.tell(Input::IceState(IceState::Failed));
+    assert!(!alice.machine.is_ended(), "each outage has its restart");
+}
+
+#[test]
+fn the_answering_side_waits_for_a_restart() {
+    let mut bob = Script::bob_connected();
+    bob.tell(Input::IceState(IceState::Disconnected));
+    assert_eq!(bob.machine.deadline().unwrap().1, DeadlineReason::Outage);
+    assert_eq!(bob.wait(10), []);
+    let answer = bob.tell(offer_from("A2", ALICE));
+    assert_eq!(answer, [Action::CreateAnswer { id: 2, offer: sdp("A2") }]);
+    bob.tell(Input::AnswerCreated { id: 2, sdp: sdp("B2") });
+    assert_eq!(bob.wait(11), [], "the restart buys time");
+    assert_eq!(bob.wait(1), left(ALICE, LeaveReason::Hangup, EndReason::ConnectionFailed));
+}
+
+#[test]
+fn a_running_call_survives_the_server() {
+    let mut alice = Script::alice_connected();
+    assert_eq!(alice.tell(Input::ServerGone), []);
+    assert_eq!(alice.wait(1000), []);
+    assert_eq!(alice.tell(Input::RenegotiationNeeded).len(), 1);
+    assert_eq!(alice.tell(Input::OfferCreated { id: 3, sdp: sdp("A2") }), []);
+    assert_eq!(alice.tell(Input::ServerBack), [send_offer("A2", BOB)], "it was kept");
+    let actions = alice.tell(Input::Hangup);
+    assert!(
+        matches!(actions[0], Action::Send(Message::Leave { .. })),
+        "one that says if bob is gone"
+    );
+}
+
+#[test]
+fn a_server_that_dies_of_a_leave_to_nobody_gets_none_after_a_restart() {
+    let mut alice = Script::alice_calls();
+    alice.actions();
+    alice.tell(Input::OfferCreated { id: 1, sdp: sdp("A1") });
+    alice.tell(Input::Message(Message::Answer { sdp: sdp("B1"), name: None }));
+    alice.tell(Input::ServerGone);
+    alice.tell(Input::ServerBack);
+    assert_eq!(alice.tell(Input::Hangup), ended(EndReason::Hangup), "bob may not be back");
+}
+
+#[test]
+fn without_the_server_there_is_no_restart_and_no_leave() {
+    let mut alice = Script::alice_connected();
+    alice.tell(Input::ServerGone);
+    alice.tell(Input::IceState(IceState::Disconnected));
+    assert_eq!(alice.wait(5), []);
+    assert_eq!(alice.wait(7), ended(EndReason::ConnectionFailed));
+}
+
+#[test]
+fn candidates_wait_for_the_description_they_belong_to() {
+    let mut bob = Script::bob_rings();
+    assert_eq!(bob.tell(candidate_from("A1", ALICE)), []);
+    assert_eq!(bob.tell(Input::Answer).len(), 3);
+    assert_eq!(bob.tell(Input::LocalCandidate(Some(candidate("B1")))), []);
+    assert_eq!(bob.tell(Input::LocalCandidate(None)), []);
+    assert_eq!(
+        bob.tell(Input::AnswerCreated { id: 1, sdp: sdp("B1") }),
+        [
+            send_answer("B1", ALICE),
+            send_candidate("B1", ALICE),
+            Action::AddCandidate(candidate("A1"))
+        ]
+    );
+    let late = bob.tell(Input::LocalCandidate(Some(candidate("B1"))));
+    assert_eq!(late, [send_candidate("B1", ALICE)]);
+}
+
+#[test]
+fn a_newer_offer_replaces_the_one_that_rings() {
+    let mut bob = Script::bob_rings();
+    assert_eq!(bob.tell(offer_from("A2", ALICE)), []);
+    let create = Action::CreateAnswer { id: 1, offer: sdp("A2") };
+    assert_eq!(bob.tell(Input::Answer).last(), Some(&create));
+}
+
+#[test]
+fn when_both_call_the_smaller_name_waits_for_its_answer() {
+    let mut alice = Script::alice_waits();
+    let again = alice.tell(offer_from("B0", BOB));
+    assert_eq!(again, [send_offer("A1", BOB)], "bob may have come online only now");
+    assert_eq!(alice.tell(answer_from("B1", BOB)).len(), 3);
+
+    let ours = Setup { server_reports_unknown: true, ..setup(ALICE, BOB) };
+    let mut alice = Script::new(|now| Machine::outgoing(ours, now));
+    alice.tell(Input::OfferCreated { id: 1, sdp: sdp("A1") });
+    assert_eq!(alice.tell(offer_from("B0", BOB)), [], "bob has had our offer");
+}
+
+#[test]
+fn when_both_call_the_greater_name_rolls_back_and_answers() {
+    let mut bob = Script::bob_calls();
+    bob.tell(Input::OfferCreated { id: 1, sdp: sdp("B0") });
+    assert_eq!(bob.tell(offer_from("A1", ALICE)), [Action::Rollback { id: 2 }]);
+    assert_eq!(bob.tell(answer_from("A9", ALICE)), [], "it has no offer out any more");
+    assert_eq!(
+        bob.tell(Input::DescriptionApplied { id: 2 }),
+        [
+            report(Progress::Accepted),
+            Action::PrepareMedia,
+            Action::CreateAnswer { id: 3, offer: sdp("A1") }
+        ]
+    );
+    let sent = bob.tell(Input::AnswerCreated { id: 3, sdp: sdp("B1") });
+    assert_eq!(sent, [send_answer("B1", ALICE)]);
+}
+
+#[test]
+fn an_offer_that_cannot_be_made_ends_the_call() {
+    let mut alice = Script::alice_calls();
+    alice.actions();
+    let failed = Input::ActionFailed { id: 1, reason: "no codec".into() };
+    assert_eq!(alice.tell(failed), ended(EndReason::ConnectionFailed));
+}
+
+#[test]
+fn an_offer_in_a_running_call_is_answered_by_itself() {
+    let mut bob = Script::bob_connected();
+    let create = bob.tell(offer_from("A2", ALICE));
+    assert_eq!(create, [Action::CreateAnswer { id: 2, offer: sdp("A2") }]);
+    let failed = Input::ActionFailed { id: 2, reason: "no such codec".into() };
+    assert_eq!(bob.tell(failed), [Action::Rollback { id: 3 }], "the call itself goes on");
+    assert_eq!(bob.tell(Input::DescriptionApplied { id: 3 }), []);
+}
+
+#[test]
+fn nothing_happens_after_the_end() {
+    let mut alice = Script::alice_connected();
+    alice.tell(Input::Hangup);
+    for input in [
+        Input::Hangup,
+        Input::ServerBack,
+        answer_from("B1", BOB),
+        offer_from("B2", BOB),
+        Input::IceState(IceState::Failed),
+        Input::Timeout,
+    ] {
+        assert_eq!(alice.tell(input), []);
+    }
+}
+
+fn inputs() -> impl Strategy<Value = Input> {
+    let ufrag = prop::sample::select(vec!["A1", "A2", "B1", "B2", ""]);
+    let reason = prop::option::of(prop::sample::select(vec![
+        LeaveReason::Rejected,
+        LeaveReason::Busy,
+        LeaveReason::Hangup,
+        LeaveReason::Timeout,
+    ]));
+    let ice = prop::sample::select(vec![
+        IceState::New,
+        IceState::Checking,
+        IceState::Connected,
+        IceState::Completed,
+        IceState::Disconnected,
+        IceState::Failed,
+        IceState::Closed,
+    ]);
+    let rare = prop_oneof![
+        Just(Input::Hangup),
+        Just(Input::Interrupt),
+        Just(Input::Reject),
+        Just(Input::MediaEnded),
+        Just(Input::DtlsFailed),
+        Just(unknown_user()),
+        reason.prop_map(leave_from),
+    ];
+    let frag = ufrag.clone();
+    prop_oneof![
+        1 => rare,
+        4 => Just(Input::Answer),
+        4 => (1u64..8, ufrag.clone()).prop_map(|(id, u)| Input::OfferCreated { id, sdp: sdp(u) }),
+        4 => (1u64..8, ufrag.clone()).prop_map(|(id, u)| Input::AnswerCreated { id, sdp: sdp(u) }),
+        4 => (1u64..8).prop_map(|id| Input::DescriptionApplied { id }),
+        2 => (1u64..8).prop_map(|id| Input::ActionFailed { id, reason: String::new() }),
+        4 => ufrag.clone().prop_map(|u| offer_from(u, BOB)),
+        4 => ufrag.clone().prop_map(|u| answer_from(u, BOB)),
+        4 => ufrag.prop_map(|u| candidate_from(u, BOB)),
+        4 => frag.prop_map(|u| Input::LocalCandidate(Some(candidate(u)))),
+        4 => ice.prop_map(Input::IceState),
+        3 => Just(Input::DtlsConnected),
+        2 => Just(Input::RenegotiationNeeded),
+        1 => Just(Input::ServerGone),
+        1 => Just(Input::ServerBack),
+        4 => Just(Input::Timeout),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn any_inputs_give_one_orderly_end(
+        steps in prop::collection::vec((0u64..10, inputs()), 0..60),
+        calls in any::<bool>(),
+        first in any::<bool>(),
+    ) {
+        let mut script = Script::new(|now| {
+            let setup = if first { setup(ALICE, BOB) } else { setup("carol", BOB) };
+            if calls { Machine::outgoing(setup, now) } else { Machine::incoming(setup, sdp("B1"), now) }
+        });
+        let mut all = script.actions();
+        let mut described = false;
+        for (seconds, input) in steps {
+            described |= matches!(
+                input,
+                Input::AnswerCreated { .. } | Input::DescriptionApplied { .. }
+            );
+            script.now += Duration::from_secs(seconds);
+            let new = script.tell(input);
+            let adds = new.iter().any(|action| matches!(action, Action::AddCandidate(_)));
+            prop_assert!(described || !adds, "a candidate before any remote description");
+            all.extend(new);
+        }
+        all.extend(script.tell(Input::Hangup));
+        prop_assert!(script.machine.is_ended());
+        prop_assert_eq!(script.machine.deadline(), None);
+        let count = |wanted: fn(&Action) -> bool| all.iter().filter(|one| wanted(one)).count();
+        prop_assert_eq!(count(|one| *one == Action::Close), 1);
+        prop_assert_eq!(count(|one| matches!(one, Action::Report(Progress::Ended(_)))), 1);
+        prop_assert!(count(|one| *one == Action::StartMedia) <= 1);
+        prop_assert!(count(|one| *one == Action::PrepareMedia) <= 1);
+        prop_assert_eq!(&all[all.len() - 2], &Action::Close);
+        prop_assert!(matches!(all[all.len() - 1], Action::Report(Progress::Ended(_))));
+    }
+}

@@ -1,0 +1,167 @@
+//! All media of one call: what goes out, what comes in, what is recorded.
+//!
+//! Owns their start and their end. When that is, the call's machine says.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+
+use super::incoming::{IncomingAudio, IncomingVideo};
+use super::outgoing::Outgoing;
+use super::recording::{Recording, RecordingThread};
+use crate::clock;
+use crate::media::codec::CodecError;
+use crate::media::frame::Size;
+use crate::media::playout::sync::LipSync;
+use crate::media::sink::recorder::Recorder;
+use crate::media::sink::{SinkError, Sinks};
+use crate::media::source::Sources;
+use crate::rtc::codecs::{AUDIO_CLOCK, VIDEO_CLOCK};
+use crate::rtc::connection::Connection;
+use crate::rtc::events::MediaKind;
+use crate::rtc::receiver::RemoteTrack;
+
+/// What the media threads tell the call.
+#[derive(Debug)]
+pub(super) enum MediaEvent {
+    /// A source has no more.
+    SourceEnded,
+    /// The first picture of theirs was decoded.
+    FirstVideo { size: Size, at: Instant },
+    /// The first sound of theirs was decoded.
+    FirstAudio { at: Instant },
+    /// A recording ended before its time.
+    RecordingFailed(SinkError),
+}
+
+/// The media of one call.
+pub(super) struct Media {
+    pub(super) outgoing: Outgoing,
+    pub(super) video: Option<IncomingVideo>,
+    pub(super) audio: Option<IncomingAudio>,
+    sinks: Sinks,
+    recording: Option<Recording>,
+    recording_local: Option<Recording>,
+    recording_threads: Vec<RecordingThread>,
+    sync: Arc<Mutex<LipSync>>,
+    events: mpsc::Sender<MediaEvent>,
+}
+
+impl Media {
+    /// Nothing flows yet.
+    pub(super) fn new(
+        mut sinks: Sinks,
+        events: mpsc::Sender<MediaEvent>,
+    ) -> Result<Self, CodecError> {
+        let epoch = clock::now();
+        let sync = Arc::new(Mutex::new(LipSync::new(VIDEO_CLOCK, AUDIO_CLOCK, epoch)));
+        let mut media = Self {
+            outgoing: Outgoing::default(),
+            video: None,
+            audio: None,
+            recording: None,
+            recording_local: None,
+            recording_threads: vec![],
+            sync,
+            events,
+            sinks: Sinks::default(),
+        };
+        media.recording = media.start_recording(sinks.record.take(), epoch)?;
+        media.recording_local = media.start_recording(sinks.record_local.take(), epoch)?;
+        media.sinks = sinks;
+        Ok(media)
+    }
+
+    fn start_recording(
+        &mut self,
+        recorder: Option<Recorder>,
+        epoch: Instant,
+    ) -> Result<Option<Recording>, CodecError> {
+        let Some(recorder) = recorder else { return Ok(None) };
+        let events = self.events.clone();
+        let failed = move |error| {
+            let _ = events.blocking_send(MediaEvent::RecordingFailed(error));
+        };
+        let (recording, thread) =
+            Recording::start(recorder, Arc::clone(&self.sync), epoch, failed).map_err(no_thread)?;
+        self.recording_threads.push(thread);
+        Ok(Some(recording))
+    }
+
+    /// Our pictures and sound begin.
+    pub(super) async fn start_sending(
+        &mut self,
+        connection: &Connection,
+        sources: Sources,
+    ) -> Result<(), CodecError> {
+        let recording = self.recording_local.take();
+        self.outgoing = Outgoing::start(connection, sources, recording, &self.events).await?;
+        Ok(())
+    }
+
+    /// A track of theirs begins; a second one of a kind is not played.
+    pub(super) fn start_receiving(&mut self, track: RemoteTrack) -> Result<(), CodecError> {
+        let recording = self.recording.clone();
+        match track.kind() {
+            MediaKind::Video if self.video.is_none() => {
+                let sink = self.sinks.video.take();
+                let video = IncomingVideo::start(track, sink, recording, &self.sync, &self.events)?;
+                self.video = Some(video);
+            }
+            MediaKind::Audio if self.audio.is_none() => {
+                let sink = self.sinks.audio.take();
+                let audio = IncomingAudio::start(track, sink, recording, &self.sync, &self.events)?;
+                self.audio = Some(audio);
+            }
+            kind => tracing::info!(?kind, "a second track of a kind is not played"),
+        }
+        Ok(())
+    }
+
+    /// A sender report of theirs.
+    pub(super) fn on_sender_report(&self, ssrc: u32, ntp: u64, rtp: u32) {
+        let mut sync = self.sync.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.video.as_ref().and_then(|video| video.counters().ssrc()) == Some(ssrc) {
+            sync.on_video_report(ntp, rtp);
+        } else if self.audio.as_ref().and_then(IncomingAudio::ssrc) == Some(ssrc) {
+            sync.on_audio_report(ntp, rtp);
+        }
+    }
+
+    /// Our pictures and sound end; their counters stay.
+    pub(super) async fn stop_sending(&mut self) {
+        self.outgoing.end().await;
+    }
+
+    /// Stops everything and waits until it has stopped; recordings are finished.
+    pub(super) async fn stop(mut self) {
+        self.stop_sending().await;
+        let video = match self.video {
+            Some(video) => Some(video.end().await),
+            None => None,
+        };
+        let audio = match self.audio {
+            Some(audio) => Some(audio.end().await),
+            None => None,
+        };
+        let recordings = (self.recording, self.recording_local);
+        let (threads, sinks) = (self.recording_threads, self.sinks);
+        // Threads are waited for where waiting is allowed. Recordings last: the others feed them.
+        let stopped = tokio::task::spawn_blocking(move || {
+            drop((video, audio, recordings));
+            drop((threads, sinks));
+        });
+        no_panic(stopped.await);
+    }
+}
+
+pub(super) fn no_panic(stopped: Result<(), tokio::task::JoinError>) {
+    if stopped.is_err() {
+        tracing::error!("stopping the media panicked");
+    }
+}
+
+pub(super) fn no_thread(error: std::io::Error) -> CodecError {
+    CodecError::Setup { codec: "media thread", reason: error.to_string() }
+}

@@ -1,0 +1,508 @@
+//! Floor 3: one call.
+//!
+//! Carries out what the machine asks for on the connection and the media, and
+//! tells the machine what came of it. It decides nothing and knows no server:
+//! messages come in and go out through whoever made the call.
+
+pub mod candidates;
+mod incoming;
+pub mod machine;
+mod media;
+pub mod negotiation;
+mod outgoing;
+pub mod reason;
+mod recording;
+#[cfg(test)]
+mod simulation_tests;
+mod snapshot;
+pub mod step;
+pub mod summary;
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use crate::clock;
+use crate::media::sink::OpenSinks;
+use crate::media::source::{OpenSources, Sources};
+use crate::rtc::connection::{Connection, ConnectionConfig};
+use crate::rtc::events::{ConnectionEvent, MediaKind};
+use crate::rtc::stats::Stats;
+use crate::signaling::message::Message;
+use machine::Machine;
+use media::{Media, MediaEvent};
+use reason::EndReason;
+use snapshot::Since;
+use step::{Action, Input, Progress, Setup};
+use summary::{ProcessUsage, Summary};
+
+/// What a call needs to know.
+#[derive(Clone)]
+pub struct CallConfig {
+    /// Names and bounds.
+    pub setup: Setup,
+    /// Servers, addresses and the bitrate; what is sent depends on the sources.
+    pub connection: ConnectionConfig,
+    /// Opened when the call is made or answered.
+    pub sources: OpenSources,
+    /// Opened when the call is answered.
+    pub sinks: OpenSinks,
+}
+
+/// Who began.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// We call.
+    Outgoing,
+    /// They call, with this offer.
+    Incoming {
+        /// The SDP text.
+        offer: String,
+    },
+}
+
+/// What a running call is told.
+#[derive(Debug)]
+pub enum Told {
+    /// Something for the machine: a message, a command, news of the server.
+    Input(Input),
+    /// Send silence instead of our sound, or our sound again.
+    Mute(bool),
+    /// Say at once how the call goes.
+    Status,
+}
+
+/// What a running call says.
+#[derive(Debug)]
+pub enum Said {
+    /// To be sent to the server.
+    Send(Message),
+    /// How far the call has come; its end comes as `Ended`.
+    Progress(Progress),
+    /// Media can flow, so many milliseconds after the call was made or answered.
+    Connected(u64),
+    /// The first picture of theirs: milliseconds, width, height.
+    FirstVideoFrame(u64, u32, u32),
+    /// The first sound of theirs: milliseconds.
+    FirstAudio(u64),
+    /// How the call goes.
+    Stats(Box<Stats>),
+    /// Something went wrong: a word for programs, a line for people.
+    Error(&'static str, String),
+    /// It is over for the other side; what was started is being stopped, which takes a moment.
+    Ending,
+    /// It is over; nothing follows.
+    Ended(EndReason, Box<Summary>),
+}
+
+/// What a call is told waits here at most; a page trickles some dozens of candidates.
+const TOLD_QUEUE: usize = 512;
+
+/// What media threads tell; few things.
+const MEDIA_QUEUE: usize = 16;
+
+/// How often statistics are said.
+const STATS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A call that runs as a task of its own. When it is dropped, the call ends as interrupted.
+#[derive(Debug)]
+pub struct Call {
+    told: mpsc::Sender<Told>,
+}
+
+impl Call {
+    /// Starts the call. What it says bears `id`, since several calls may share `said`.
+    #[must_use]
+    pub fn start(
+        id: u64,
+        config: CallConfig,
+        origin: Origin,
+        said: mpsc::Sender<(u64, Said)>,
+    ) -> Self {
+        let (told, hears) = mpsc::channel(TOLD_QUEUE);
+        tokio::spawn(Running::new(id, config, origin, said).run(hears));
+        Self { told }
+    }
+
+    /// Tells the call something. Never blocks; what finds no room is lost, which only a flood can
+    /// bring about.
+    pub fn tell(&self, told: Told) {
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.told.try_send(told) {
+            tracing::warn!("a call is flooded; a message is dropped");
+        }
+    }
+}
+
+struct Running {
+    id: u64,
+    config: CallConfig,
+    said: mpsc::Sender<(u64, Said)>,
+    machine: Machine,
+    connection: Option<Connection>,
+    events: Option<mpsc::Receiver<ConnectionEvent>>,
+    sources: Option<Sources>,
+    media: Option<Media>,
+    media_events: (mpsc::Sender<MediaEvent>, mpsc::Receiver<MediaEvent>),
+    muted: bool,
+    began_at: Instant,
+    connected_at: Option<Instant>,
+    next_stats: Option<Instant>,
+    since: Since,
+    summary: Summary,
+}
+
+impl Running {
+    fn new(id: u64, config: CallConfig, origin: Origin, said: mpsc::Sender<(u64, Said)>) -> Self {
+        let now = clock::now();
+        let setup = config.setup.clone();
+        let machine = match origin {
+            Origin::Outgoing => Machine::outgoing(setup, now),
+            Origin::Incoming { offer } => Machine::incoming(setup, offer, now),
+        };
+        Self {
+            id,
+            config,
+            said,
+            machine,
+            connection: None,
+            events: None,
+            sources: None,
+            media: None,
+            media_events: mpsc::channel(MEDIA_QUEUE),
+            muted: false,
+            began_at: now,
+            connected_at: None,
+            next_stats: None,
+            since: Since::start(now),
+            summary: Summary::default(),
+        }
+    }
+
+    async fn run(mut self, mut hears: mpsc::Receiver<Told>) {
+        while !self.carry_out().await {
+            let deadline = self.machine.deadline().map(|(at, _)| at);
+            let input = tokio::select! {
+                told = hears.recv() => match told {
+                    Some(told) => self.told(told).await,
+                    None => Some(Input::Interrupt),
+                },
+                event = next(&mut self.events) => self.connection_event(event).await,
+                Some(event) = self.media_events.1.recv() => self.media_event(event).await,
+                () = clock::until(self.next_stats) => {
+                    self.say_stats().await;
+                    None
+                }
+                () = clock::until(deadline) => Some(Input::Timeout),
+            };
+            if let Some(input) = input {
+                self.machine.handle(clock::now(), input);
+            }
+        }
+    }
+
+    /// Carries out all that the machine asks for; says whether the call is over.
+    async fn carry_out(&mut self) -> bool {
+        while let Some(action) = self.machine.poll() {
+            if let Action::Report(Progress::Ended(reason)) = action {
+                let summary = Box::new(std::mem::take(&mut self.summary));
+                self.say(Said::Ended(reason, summary)).await;
+                return true;
+            }
+            if let Some(result) = self.act(action).await {
+                self.machine.handle(clock::now(), result);
+            }
+        }
+        false
+    }
+
+    async fn act(&mut self, action: Action) -> Option<Input> {
+        match action {
+            Action::CreateOffer { id, ice_restart } => {
+                let offer = match self.open_connection().await {
+                    Ok(connection) => connection.create_offer(ice_restart).await.map_err(text),
+                    Err(reason) => Err(reason),
+                };
+                Some(match offer {
+                    Ok(sdp) => Input::OfferCreated { id, sdp },
+                    Err(reason) => Input::ActionFailed { id, reason },
+                })
+            }
+            Action::CreateAnswer { id, offer } => {
+                let answer = match self.open_connection().await {
+                    Ok(connection) => connection.answer(&offer).await.map_err(text),
+                    Err(reason) => Err(reason),
+                };
+                self.reached(|setup| &mut setup.signaling);
+                Some(match answer {
+                    Ok(sdp) => Input::AnswerCreated { id, sdp },
+                    Err(reason) => Input::ActionFailed { id, reason },
+                })
+            }
+            Action::SetRemoteAnswer { id, sdp } => {
+                self.reached(|setup| &mut setup.signaling);
+                let taken = self.connection.as_ref()?.take_answer(&sdp).await;
+                Some(applied(id, taken.map_err(text)))
+            }
+            Action::Rollback { id } => {
+                let rolled_back = self.connection.as_ref()?.rollback().await;
+                Some(applied(id, rolled_back.map_err(text)))
+            }
+            Action::AddCandidate(candidate) => {
+                if let Err(error) = self.connection.as_ref()?.add_candidate(&candidate).await {
+                    tracing::debug!(%error, "a candidate is of no use");
+                }
+                None
+            }
+            Action::Send(message) => {
+                self.say(Said::Send(message)).await;
+                None
+            }
+            Action::PrepareMedia => self.prepare_media().await,
+            Action::StartMedia => self.start_media().await,
+            Action::Close => {
+                self.say(Said::Ending).await;
+                self.close().await;
+                None
+            }
+            Action::Report(progress) => {
+                self.report(progress).await;
+                None
+            }
+        }
+    }
+
+    async fn report(&mut self, progress: Progress) {
+        let now = clock::now();
+        match progress {
+            // Setting up begins when there is somebody to set up with.
+            Progress::Accepted if self.connection.is_none() => self.began_at = now,
+            Progress::Connecting(state) if state.is_up() => self.reached(|setup| &mut setup.ice),
+            Progress::Connected => {
+                self.connected_at = Some(now);
+                self.since = Since::start(now);
+                self.next_stats = Some(now + STATS_INTERVAL);
+                self.reached(|setup| &mut setup.dtls);
+                let setup_ms = self.ms_since_began(now);
+                return self.say(Said::Connected(setup_ms)).await;
+            }
+            _ => {}
+        }
+        self.say(Said::Progress(progress)).await;
+    }
+
+    /// Opens sources and connection the first time that either is needed.
+    async fn open_connection(&mut self) -> Result<&Connection, String> {
+        if self.connection.is_none() {
+            let sources = self.config.sources.clone();
+            let opened = tokio::task::spawn_blocking(move || sources()).await;
+            let sources = match opened {
+                Ok(Ok(sources)) => sources,
+                Ok(Err(error)) => return Err(self.media_failed(error.to_string()).await),
+                Err(_) => return Err(self.media_failed("opening the media panicked".into()).await),
+            };
+            let config = ConnectionConfig {
+                send_video: sources.video.is_some(),
+                send_audio: sources.audio.is_some(),
+                ..self.config.connection.clone()
+            };
+            let (connection, events) = match Connection::open(config).await {
+                Ok(opened) => opened,
+                Err(error) => {
+                    self.say(Said::Error("connection", error.to_string())).await;
+                    return Err(error.to_string());
+                }
+            };
+            (self.connection, self.events) = (Some(connection), Some(events));
+            self.sources = Some(sources);
+        }
+        self.connection.as_ref().ok_or_else(|| "the connection is gone".to_owned())
+    }
+
+    async fn media_failed(&mut self, reason: String) -> String {
+        self.say(Said::Error("media", reason.clone())).await;
+        reason
+    }
+
+    async fn prepare_media(&mut self) -> Option<Input> {
+        let open = self.config.sinks.clone();
+        let opened = tokio::task::spawn_blocking(move || open()).await;
+        let sinks = match opened {
+            Ok(Ok(sinks)) => sinks,
+            Ok(Err(error)) => return self.give_up(error.to_string()).await,
+            Err(_) => return self.give_up("opening the sinks panicked".to_owned()).await,
+        };
+        match Media::new(sinks, self.media_events.0.clone()) {
+            Ok(media) => self.media = Some(media),
+            Err(error) => return self.give_up(error.to_string()).await,
+        }
+        None
+    }
+
+    async fn start_media(&mut self) -> Option<Input> {
+        let (media, connection) = (self.media.as_mut()?, self.connection.as_ref()?);
+        let sources = self.sources.take().unwrap_or_default();
+        let started = media.start_sending(connection, sources).await;
+        if let Err(error) = started {
+            return self.give_up(error.to_string()).await;
+        }
+        self.mute();
+        None
+    }
+
+    /// Without its media a call is no call.
+    async fn give_up(&mut self, reason: String) -> Option<Input> {
+        self.media_failed(reason).await;
+        Some(Input::Hangup)
+    }
+
+    async fn told(&mut self, told: Told) -> Option<Input> {
+        match told {
+            Told::Input(input) => return Some(input),
+            Told::Mute(muted) => {
+                self.muted = muted;
+                self.mute();
+            }
+            Told::Status => self.say_stats().await,
+        }
+        None
+    }
+
+    fn mute(&self) {
+        if let Some(audio) = self.media.as_ref().and_then(|media| media.outgoing.audio()) {
+            audio.set_muted(self.muted);
+        }
+    }
+
+    async fn connection_event(&mut self, event: ConnectionEvent) -> Option<Input> {
+        match event {
+            ConnectionEvent::LocalCandidate(candidate) => {
+                return Some(Input::LocalCandidate(candidate));
+            }
+            ConnectionEvent::IceState(state) => return Some(Input::IceState(state)),
+            ConnectionEvent::Connected => return Some(Input::DtlsConnected),
+            ConnectionEvent::Track(track) => {
+                if let Some(media) = &mut self.media
+                    && let Err(error) = media.start_receiving(track)
+                {
+                    return self.give_up(error.to_string()).await;
+                }
+            }
+            ConnectionEvent::KeyframeWanted => {
+                if let Some(video) = self.media.as_ref().and_then(|media| media.outgoing.video()) {
+                    video.want_keyframe();
+                }
+            }
+            ConnectionEvent::SenderReport { ssrc, ntp, rtp } => {
+                if let Some(media) = &self.media {
+                    media.on_sender_report(ssrc, ntp, rtp);
+                }
+            }
+            ConnectionEvent::FractionLost { kind: MediaKind::Video, .. } => {}
+            ConnectionEvent::FractionLost { kind: MediaKind::Audio, fraction } => {
+                if let Some(audio) = self.media.as_ref().and_then(|media| media.outgoing.audio()) {
+                    audio.set_packet_loss(fraction);
+                }
+            }
+        }
+        None
+    }
+
+    async fn media_event(&mut self, event: MediaEvent) -> Option<Input> {
+        match event {
+            MediaEvent::SourceEnded => return Some(Input::MediaEnded),
+            MediaEvent::FirstVideo { size, at } => {
+                let ms = self.ms_since_began(at);
+                self.summary.setup_ms.first_video_frame = Some(ms);
+                self.say(Said::FirstVideoFrame(ms, size.width, size.height)).await;
+            }
+            MediaEvent::FirstAudio { at } => {
+                let ms = self.ms_since_began(at);
+                self.summary.setup_ms.first_audio = Some(ms);
+                self.say(Said::FirstAudio(ms)).await;
+            }
+            MediaEvent::RecordingFailed(error) => {
+                self.say(Said::Error("recording", error.to_string())).await;
+            }
+        }
+        None
+    }
+
+    async fn say_stats(&mut self) {
+        let now = clock::now();
+        if let (Some(connection), Some(media)) = (&self.connection, &self.media) {
+            let mut stats = snapshot::take(connection, media, self.since, now);
+            stats.selected_candidate_pair = connection.candidate_pair().await;
+            self.since = Since::from(now, &stats);
+            self.say(Said::Stats(Box::new(stats))).await;
+        }
+        self.next_stats = self.next_stats.map(|_| now + STATS_INTERVAL);
+    }
+
+    async fn close(&mut self) {
+        let now = clock::now();
+        self.next_stats = None;
+        if let Some(connected_at) = self.connected_at {
+            self.summary.duration_ms = ms(now.saturating_duration_since(connected_at));
+        }
+        let whole = Since::start(self.connected_at.unwrap_or(now));
+        if let (Some(connection), Some(media)) = (&self.connection, &mut self.media) {
+            // What came in counts up to now: waiting for our threads is not their silence.
+            let inbound = snapshot::take(connection, media, whole, now).inbound;
+            media.stop_sending().await;
+            self.summary.stats = Stats { inbound, ..snapshot::take(connection, media, whole, now) };
+        }
+        if let Some(connection) = &self.connection {
+            self.summary.stats.selected_candidate_pair = connection.candidate_pair().await;
+        }
+        if let Some(media) = self.media.take() {
+            media.stop().await;
+        }
+        self.sources = None;
+        if let Some(connection) = self.connection.take() {
+            connection.close().await;
+        }
+        self.events = None;
+        self.summary.process = ProcessUsage::now();
+    }
+
+    /// Notes the first time that a step is reached.
+    fn reached(&mut self, step: impl Fn(&mut summary::SetupMs) -> &mut Option<u64>) {
+        let ms = self.ms_since_began(clock::now());
+        step(&mut self.summary.setup_ms).get_or_insert(ms);
+    }
+
+    fn ms_since_began(&self, at: Instant) -> u64 {
+        ms(at.saturating_duration_since(self.began_at))
+    }
+
+    /// Fails only when nobody listens any more; then the call is about to end too.
+    async fn say(&mut self, said: Said) {
+        let _ = self.said.send((self.id, said)).await;
+    }
+}
+
+/// The next event of the connection; for ever when there is none.
+async fn next(events: &mut Option<mpsc::Receiver<ConnectionEvent>>) -> ConnectionEvent {
+    if let Some(receiver) = events {
+        if let Some(event) = receiver.recv().await {
+            return event;
+        }
+        *events = None;
+    }
+    std::future::pending().await
+}
+
+fn applied(id: u64, result: Result<(), String>) -> Input {
+    match result {
+        Ok(()) => Input::DescriptionApplied { id },
+        Err(reason) => Input::ActionFailed { id, reason },
+    }
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,397 @@
+//! Who offers, who answers, and what happens when both do: glare, rollback, renegotiation, ICE
+//! restart and the candidates of either side. Pure; at most one action is in the making at a time.
+//!
+//! The rule of glare, shared with the browser page: the offer of the byte-wise smaller name wins;
+//! the other side rolls its own back and answers. Knows nothing of people, servers or media.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::candidates::{MAX_WAITING, RemoteCandidates};
+use super::step::ActionId;
+use crate::ice::Candidate;
+
+/// What the negotiation is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// Make an offer as soon as nothing else is going on.
+    Offer {
+        /// Restart ICE with it.
+        ice_restart: bool,
+    },
+    /// The other side's offer.
+    RemoteOffer(String),
+    /// The other side's answer.
+    RemoteAnswer(String),
+    /// The other side's candidate.
+    RemoteCandidate(Candidate),
+    /// A candidate of ours.
+    LocalCandidate(Candidate),
+    /// `CreateOffer` has worked.
+    OfferCreated(ActionId, String),
+    /// `CreateAnswer` has worked.
+    AnswerCreated(ActionId, String),
+    /// `SetRemoteAnswer` or `Rollback` has worked.
+    Applied(ActionId),
+    /// An action has failed; the text says why.
+    Failed(ActionId, String),
+    /// The deadline is due.
+    Timeout,
+}
+
+/// What the negotiation asks for. The actions with an id are those of `step::Action`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Create an offer and set it locally.
+    CreateOffer(ActionId, bool),
+    /// Set this remote offer, create the answer and set it locally.
+    CreateAnswer(ActionId, String),
+    /// Set this remote answer.
+    SetRemoteAnswer(ActionId, String),
+    /// Return to the state before the offer.
+    Rollback(ActionId),
+    /// Add a remote candidate.
+    AddCandidate(Candidate),
+    /// Send our offer.
+    SendOffer(String),
+    /// Send our answer.
+    SendAnswer(String),
+    /// Send a candidate of ours.
+    SendCandidate(Candidate),
+    /// The first round failed: there can be no call.
+    Broken(String),
+}
+
+/// How the rounds of one call are settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// Whether our offer wins when both sides offer at once.
+    pub wins_glare: bool,
+    /// Whether to send the first offer again when the other side's crosses it: on a server that
+    /// is silent about unknown names, they may not have been there when it was sent.
+    pub repeat_first_offer: bool,
+    /// How long a later offer may stay unanswered.
+    pub renegotiation_timeout: Duration,
+}
+
+/// Where the round stands.
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    Stable,
+    CreatingOffer { id: ActionId, ice_restart: bool },
+    OfferOut { sdp: String, ice_restart: bool, since: Instant },
+    ApplyingAnswer { id: ActionId, answer: String },
+    RollingBack { id: ActionId },
+    Answering { id: ActionId, offer: String },
+}
+
+/// The last remote offer that we answered.
+#[derive(Debug)]
+struct Answered {
+    offer: String,
+    answer: String,
+    /// Whether no round has followed it.
+    latest: bool,
+}
+
+/// The negotiation of one call.
+#[derive(Debug)]
+pub struct Negotiation {
+    rules: Rules,
+    state: State,
+    next_id: ActionId,
+    /// Whether a round has been completed.
+    established: bool,
+    /// The remote offer to answer when the action in the making is done.
+    pending_offer: Option<String>,
+    /// The offer to make when stable; the flag asks for an ICE restart.
+    wanted: Option<bool>,
+    answered: Option<Answered>,
+    remote: RemoteCandidates,
+    /// Our candidates that wait for our description to go out.
+    local: VecDeque<Candidate>,
+    /// Our candidates that went out with the first offer, while it may have to be repeated.
+    sent: Vec<Candidate>,
+    /// Whether any description of ours has gone out.
+    described: bool,
+    outputs: VecDeque<Output>,
+}
+
+impl Negotiation {
+    /// A negotiation with nothing said yet.
+    #[must_use]
+    pub fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            state: State::Stable,
+            next_id: 1,
+            established: false,
+            pending_offer: None,
+            wanted: None,
+            answered: None,
+            remote: RemoteCandidates::default(),
+            local: VecDeque::new(),
+            sent: Vec::new(),
+            described: false,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Takes one input.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Offer { ice_restart } => {
+                self.want(ice_restart);
+                self.go_on();
+            }
+            Input::RemoteOffer(sdp) => self.remote_offer(sdp),
+            Input::RemoteAnswer(sdp) => self.remote_answer(sdp),
+            Input::RemoteCandidate(candidate) => {
+                let busy = self.is_setting_remote();
+                if let Some(candidate) = self.remote.offer(candidate, busy) {
+                    self.outputs.push_back(Output::AddCandidate(candidate));
+                }
+            }
+            Input::LocalCandidate(candidate) => self.local_candidate(candidate),
+            Input::OfferCreated(id, sdp) => self.offer_created(now, id, sdp),
+            Input::AnswerCreated(id, sdp) => self.answer_created(id, sdp),
+            Input::Applied(id) => self.applied(id),
+            Input::Failed(id, reason) => self.failed(id, reason),
+            Input::Timeout => {
+                if self.deadline().is_some_and(|due| due <= now) {
+                    self.roll_back();
+                }
+            }
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When an offer in a running call has stayed unanswered for too long.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        match self.state {
+            State::OfferOut { since, .. } if self.established => {
+                since.checked_add(self.rules.renegotiation_timeout)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a round has been completed, so that both sides have described themselves.
+    #[must_use]
+    pub fn is_established(&self) -> bool {
+        self.established
+    }
+
+    fn remote_offer(&mut self, sdp: String) {
+        if let Some(answered) = self.answered.as_ref().filter(|one| one.offer == sdp) {
+            // The same offer again gets the same answer again, unless the call has moved on.
+            if answered.latest && self.state == State::Stable {
+                self.outputs.push_back(Output::SendAnswer(answered.answer.clone()));
+            }
+            return;
+        }
+        match &self.state {
+            State::Stable => self.answer(sdp),
+            State::CreatingOffer { .. } | State::OfferOut { .. } if self.rules.wins_glare => {
+                self.repeat_first_offer();
+            }
+            State::CreatingOffer { .. } => self.pending_offer = Some(sdp),
+            State::OfferOut { ice_restart, .. } => {
+                let ice_restart = *ice_restart;
+                self.pending_offer = Some(sdp);
+                self.yield_to_theirs(ice_restart);
+            }
+            State::Answering { offer, .. } if *offer == sdp => {}
+            State::Answering { .. } | State::RollingBack { .. } | State::ApplyingAnswer { .. } => {
+                self.pending_offer = Some(sdp);
+            }
+        }
+    }
+
+    fn remote_answer(&mut self, sdp: String) {
+        let State::OfferOut { ice_restart, .. } = &self.state else { return };
+        if *ice_restart && self.remote.is_same_generation(&sdp) {
+            return; // A late answer to an earlier offer: a restart changes both sides (RFC 8839).
+        }
+        let id = self.new_id();
+        self.outputs.push_back(Output::SetRemoteAnswer(id, sdp.clone()));
+        self.state = State::ApplyingAnswer { id, answer: sdp };
+    }
+
+    fn local_candidate(&mut self, candidate: Candidate) {
+        if candidate.candidate.is_empty() {
+            return;
+        }
+        let in_the_making = matches!(
+            self.state,
+            State::CreatingOffer { .. } | State::Answering { .. } | State::RollingBack { .. }
+        );
+        if self.described && !in_the_making {
+            self.send_candidate(candidate);
+        } else {
+            if self.local.len() == MAX_WAITING {
+                self.local.pop_front();
+            }
+            self.local.push_back(candidate);
+        }
+    }
+
+    fn offer_created(&mut self, now: Instant, done: ActionId, sdp: String) {
+        let State::CreatingOffer { id, ice_restart } = self.state else { return };
+        if id != done {
+            return;
+        }
+        if self.pending_offer.is_some() {
+            self.yield_to_theirs(ice_restart);
+            return;
+        }
+        self.outputs.push_back(Output::SendOffer(sdp.clone()));
+        self.state = State::OfferOut { sdp, ice_restart, since: now };
+        self.send_waiting_candidates();
+    }
+
+    fn answer_created(&mut self, done: ActionId, answer: String) {
+        match std::mem::replace(&mut self.state, State::Stable) {
+            State::Answering { id, offer } if id == done => {
+                self.outputs.push_back(Output::SendAnswer(answer.clone()));
+                self.remote.described(&offer);
+                self.answered = Some(Answered { offer, answer, latest: true });
+                self.send_waiting_candidates();
+                self.complete();
+            }
+            other => self.state = other,
+        }
+    }
+
+    fn applied(&mut self, done: ActionId) {
+        match std::mem::replace(&mut self.state, State::Stable) {
+            State::ApplyingAnswer { id, answer } if id == done => {
+                self.remote.described(&answer);
+                if let Some(answered) = &mut self.answered {
+                    answered.latest = false;
+                }
+                self.complete();
+            }
+            State::RollingBack { id } if id == done => self.go_on(),
+            other => self.state = other,
+        }
+    }
+
+    fn failed(&mut self, id: ActionId, reason: String) {
+        if !self.is_current(id) {
+            return;
+        }
+        let was = std::mem::replace(&mut self.state, State::Stable);
+        // A newer offer may still work, and a running call survives a failed round.
+        if !self.established && self.pending_offer.is_none() {
+            self.outputs.push_back(Output::Broken(reason));
+            return;
+        }
+        match was {
+            State::Answering { .. } | State::ApplyingAnswer { .. } => self.roll_back(),
+            _ => self.go_on(),
+        }
+    }
+
+    /// The round is complete.
+    fn complete(&mut self) {
+        self.established = true;
+        self.sent.clear();
+        self.go_on();
+    }
+
+    /// Nothing is in the making: let out what waited and start what is next.
+    fn go_on(&mut self) {
+        if self.state != State::Stable {
+            return;
+        }
+        for candidate in self.remote.release() {
+            self.outputs.push_back(Output::AddCandidate(candidate));
+        }
+        if let Some(offer) = self.pending_offer.take() {
+            self.answer(offer);
+        } else if let Some(ice_restart) = self.wanted.take() {
+            let id = self.new_id();
+            self.outputs.push_back(Output::CreateOffer(id, ice_restart));
+            self.state = State::CreatingOffer { id, ice_restart };
+        } else if self.described {
+            self.send_waiting_candidates();
+        }
+    }
+
+    fn answer(&mut self, offer: String) {
+        let id = self.new_id();
+        self.outputs.push_back(Output::CreateAnswer(id, offer.clone()));
+        self.state = State::Answering { id, offer };
+    }
+
+    /// Glare is lost: take our offer back. What it was to say is still to be said, except when
+    /// it was the call itself.
+    fn yield_to_theirs(&mut self, ice_restart: bool) {
+        if self.established {
+            self.want(ice_restart);
+        }
+        self.roll_back();
+    }
+
+    fn want(&mut self, ice_restart: bool) {
+        self.wanted = Some(self.wanted.unwrap_or(false) || ice_restart);
+    }
+
+    fn roll_back(&mut self) {
+        let id = self.new_id();
+        self.outputs.push_back(Output::Rollback(id));
+        self.state = State::RollingBack { id };
+    }
+
+    fn repeat_first_offer(&mut self) {
+        let State::OfferOut { sdp, .. } = &self.state else { return };
+        if self.rules.repeat_first_offer && !self.established {
+            self.outputs.push_back(Output::SendOffer(sdp.clone()));
+            self.outputs.extend(self.sent.iter().cloned().map(Output::SendCandidate));
+        }
+    }
+
+    fn send_waiting_candidates(&mut self) {
+        self.described = true;
+        for candidate in std::mem::take(&mut self.local) {
+            self.send_candidate(candidate);
+        }
+    }
+
+    fn send_candidate(&mut self, candidate: Candidate) {
+        if !self.established && self.rules.repeat_first_offer && self.sent.len() < MAX_WAITING {
+            self.sent.push(candidate.clone());
+        }
+        self.outputs.push_back(Output::SendCandidate(candidate));
+    }
+
+    fn is_setting_remote(&self) -> bool {
+        matches!(self.state, State::Answering { .. } | State::ApplyingAnswer { .. })
+    }
+
+    fn is_current(&self, wanted: ActionId) -> bool {
+        match &self.state {
+            State::CreatingOffer { id, .. }
+            | State::ApplyingAnswer { id, .. }
+            | State::RollingBack { id }
+            | State::Answering { id, .. } => *id == wanted,
+            State::Stable | State::OfferOut { .. } => false,
+        }
+    }
+
+    fn new_id(&mut self) -> ActionId {
+        let id = self.next_id;
+        self.next_id += 1;
+        id
+    }
+}
+
+#[cfg(test)]
+#[path = "negotiation_tests.rs"]
+mod tests;
