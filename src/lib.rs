@@ -4,5 +4,6 @@ pub mod call;
 pub mod clock;
 pub mod ice;
 pub mod media;
+pub mod phone;
 pub mod rtc;
 pub mod signaling;

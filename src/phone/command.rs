@@ -1,0 +1,25 @@
+//! What a phone can be told: one vocabulary for the prompt, scripts and the library.
+
+/// Tells a phone to do something. Commands without a name act on the current call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Call somebody.
+    Call {
+        /// Their name on the server.
+        name: String,
+    },
+    /// Answer the call that rings.
+    Answer,
+    /// Reject the call that rings.
+    Reject,
+    /// End the call, whatever state it is in.
+    Hangup,
+    /// End the call, whatever state it is in, with the reason `interrupted`.
+    Interrupt,
+    /// Send silence instead of our sound (`true`), or our sound again.
+    Mute(bool),
+    /// Say at once how the call goes: a `stats` event.
+    Status,
+    /// Hang up, log out and stop.
+    Quit,
+}

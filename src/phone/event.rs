@@ -1,0 +1,99 @@
+//! What a phone tells: the events of `--json`, the prompt and the library.
+
+use serde::{Serialize, Serializer};
+use std::time::SystemTime;
+
+pub use crate::call::reason::EndReason;
+pub use crate::call::summary::{ProcessUsage, SetupMs, Summary};
+use crate::rtc::stats::Stats;
+
+/// Something happened.
+#[derive(Debug, Clone, Serialize)]
+pub struct Event {
+    /// What.
+    #[serde(flatten)]
+    pub kind: EventKind,
+    /// When, RFC 3339 with milliseconds.
+    #[serde(serialize_with = "rfc3339")]
+    pub time: SystemTime,
+    /// The call it belongs to: a number that counts up in each login.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub call: Option<u64>,
+    /// The name of the other side of that call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum EventKind {
+    /// The server took our name.
+    LoggedIn {
+        /// Our name.
+        name: String,
+        /// The server's URL.
+        server: String,
+    },
+    /// We call somebody; it rings there as far as we know.
+    Calling,
+    /// Somebody calls us and waits for an answer.
+    Incoming,
+    /// The call was answered, by us or by them.
+    Accepted,
+    /// ICE moves on.
+    Connecting {
+        /// W3C RTCIceConnectionState: `checking`, `connected`, …
+        ice_state: String,
+    },
+    /// Media can flow.
+    Connected {
+        /// Milliseconds since the call was made or answered.
+        setup_ms: u64,
+    },
+    /// The first picture of the other side was decoded.
+    FirstVideoFrame {
+        /// Milliseconds since the call was made or answered.
+        setup_ms: u64,
+        /// Pixels.
+        width: u32,
+        /// Pixels.
+        height: u32,
+    },
+    /// The first sound of the other side was decoded.
+    FirstAudio {
+        /// Milliseconds since the call was made or answered.
+        setup_ms: u64,
+    },
+    /// How the call goes; once a second.
+    Stats(Box<Stats>),
+    /// The server is gone; we try to get back. Calls go on.
+    Reconnecting {
+        /// Milliseconds until the next try.
+        retry_ms: u64,
+    },
+    /// The call is over.
+    Ended {
+        /// Why.
+        reason: EndReason,
+        /// How it was.
+        summary: Box<Summary>,
+    },
+    /// Something went wrong, but we go on.
+    Error {
+        /// A word for programs.
+        code: String,
+        /// A line for people.
+        message: String,
+    },
+}
+
+/// Writes a time as RFC 3339 in UTC with milliseconds, as every event bears it.
+pub(crate) fn rfc3339<S: Serializer>(at: &SystemTime, to: S) -> Result<S::Ok, S::Error> {
+    use serde::ser::Error as _;
+    use time::OffsetDateTime;
+    use time::macros::format_description;
+    let format =
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+    to.serialize_str(&OffsetDateTime::from(*at).format(format).map_err(S::Error::custom)?)
+}
