@@ -1,0 +1,121 @@
+//! `peer call`: call somebody, show how it goes, end with the call.
+
+use clap::Args;
+
+use super::call_args::CallArgs;
+use super::exit::{Exit, Failure, reason_exit};
+use super::media_args::MediaArgs;
+use super::network_args::NetworkArgs;
+use super::output::Output;
+use super::output_args::StatsArgs;
+use super::reporter::{Ending, Reporter};
+use super::setup::{self, Identity};
+use super::signals::Interrupts;
+use super::{remembered, values};
+use crate::phone::command::Command;
+use crate::phone::config::AnswerPolicy;
+use crate::phone::event::{EndReason, EventKind};
+use crate::phone::{Events, Phone, PhoneError};
+
+/// Examples of `peer call --help`.
+pub const EXAMPLES: &str = "\
+Examples:
+  peer call bob
+  peer call bob --video clip.mp4 --audio clip.mp4 --record bob.mkv
+  peer call bob --as alice --server ws://example.org:9090 --duration 10s --json";
+
+/// Flags of `peer call`.
+#[derive(Debug, Args)]
+pub struct CallCommand {
+    /// Whom to call: their name on the server
+    #[arg(value_name = "NAME", value_parser = values::name)]
+    name: String,
+    #[command(flatten)]
+    media: MediaArgs,
+    /// Our own name [default: that of the last login, else the user name]
+    #[arg(long = "as", value_name = "ME", env = "PEER_NAME", value_parser = values::name,
+          help_heading = "Network")]
+    me: Option<String>,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    call: CallArgs,
+    #[command(flatten)]
+    stats: StatsArgs,
+}
+
+/// Calls, and ends with the call.
+///
+/// # Errors
+/// When the login fails or the call ends otherwise than asked.
+pub async fn run(command: CallCommand, output: &Output) -> Result<(), Failure> {
+    let mut interrupts = Interrupts::listen()?;
+    let identity = Identity::choose(
+        command.network.server.clone(),
+        command.me.clone(),
+        setup::recall(output),
+        remembered::os_user,
+    )?;
+    if command.name == identity.name {
+        let reason = "that is your own name, and nobody can call himself".to_owned();
+        return Err(PhoneError::BadName { name: command.name, reason }.into());
+    }
+    let mut reporter = Reporter::new(output.clone(), command.stats.open()?, false, false);
+    // Whoever calls us meanwhile is refused: this login is for one call.
+    let options =
+        command.call.call_options(command.media.max_bitrate, AnswerPolicy::Refuse, Vec::new());
+    let config = setup::phone_config(identity, &command.media, &command.network, options)?;
+    let (phone, mut events) = tokio::select! {
+        phone = Phone::login(config) => phone?,
+        () = interrupts.first() => return Ok(()),
+    };
+    phone.tell(Command::Call { name: command.name.clone() });
+    let ended =
+        until_ended(&command.name, &phone, &mut events, &mut interrupts, &mut reporter).await;
+    output.clear_status();
+    // What still comes is of no interest, and must not keep the phone waiting.
+    drop(events);
+    phone.close().await;
+    match ended {
+        Some(reason) if reason_exit(reason) == Exit::Done => Ok(()),
+        Some(reason) => Err(Failure::Call { reason, name: command.name }),
+        None => Err(anyhow::anyhow!("the phone stopped before the call had ended").into()),
+    }
+}
+
+/// Shows events until the call with `name` has ended; `None` when the phone stopped before it.
+async fn until_ended(
+    name: &str,
+    phone: &Phone,
+    events: &mut Events,
+    interrupts: &mut Interrupts,
+    reporter: &mut Reporter,
+) -> Option<EndReason> {
+    let mut interrupted = None;
+    loop {
+        let event = tokio::select! {
+            event = events.recv() => match event {
+                Some(event) => event,
+                None => return interrupted,
+            },
+            () = interrupts.first() => {
+                interrupted = Some(EndReason::Interrupted);
+                phone.tell(Command::Interrupt);
+                phone.tell(Command::Quit);
+                continue;
+            }
+        };
+        let ours = event.peer.as_deref().is_none_or(|peer| peer == name);
+        let reason = match event.kind {
+            EventKind::Ended { reason, .. } if ours => reason,
+            _ => {
+                reporter.show(&event, Ending::Told);
+                continue;
+            }
+        };
+        let told =
+            if reason_exit(reason) == Exit::Done { Ending::Told } else { Ending::LeftToTheError };
+        reporter.show(&event, told);
+        return Some(reason);
+    }
+}

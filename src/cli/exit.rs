@@ -1,0 +1,255 @@
+//! How a command ends: the only match from error to exit code, and what to do about each.
+//!
+//! Owns the numbers of the exit codes and the hints. It prints nothing.
+
+use std::path::PathBuf;
+
+use crate::loopback::LoopbackError;
+use crate::phone::PhoneError;
+use crate::phone::event::EndReason;
+
+/// The exit codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// It ended as asked.
+    Done = 0,
+    /// A check did not pass, or a fault of our own.
+    Failed = 1,
+    /// A flag, a value, a name that cannot be.
+    Usage = 2,
+    /// Server unreachable, name taken.
+    Signaling = 3,
+    /// Unknown, no answer in time, rejected, busy.
+    Nobody = 4,
+    /// Device, file, codec: missing, unreadable, unsupported, unwritable.
+    Media = 5,
+    /// ICE or DTLS failed, or the connection was lost.
+    Connection = 6,
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a command did not end as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The phone could not start.
+    #[error(transparent)]
+    Phone(#[from] PhoneError),
+    /// The loopback call could not be made.
+    #[error(transparent)]
+    Loopback(#[from] LoopbackError),
+    /// The call ended otherwise than asked.
+    #[error("{}", call_sentence(*.reason, .name))]
+    Call {
+        /// Why.
+        reason: EndReason,
+        /// Whom we called.
+        name: String,
+    },
+    /// The `--stats` file cannot be opened.
+    #[error("cannot write {}: {reason}", .path.display())]
+    StatsFile {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        reason: String,
+    },
+    /// The server cannot have its address.
+    #[error("cannot listen on {address}: {reason}")]
+    Listen {
+        /// Address and port.
+        address: std::net::SocketAddr,
+        /// What the operating system said.
+        reason: String,
+    },
+    /// Nobody said under which name to call, and the system's user name will not do.
+    #[error("no name to call under")]
+    NoName,
+    /// The loopback report has a verdict, and it is not `pass`.
+    #[error("the call with itself fell short: {}", .0.join("; "))]
+    FellShort(Vec<String>),
+    /// Ctrl-C before there was a verdict.
+    #[error("interrupted before there was a report")]
+    NoReport,
+    /// A fault of our own, or of the machine.
+    #[error("{0:#}")]
+    Fault(#[from] anyhow::Error),
+}
+
+impl Failure {
+    /// The exit code.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Phone(error) => phone_exit(error),
+            Self::Loopback(error) => loopback_exit(error),
+            Self::Call { reason, .. } => reason_exit(*reason),
+            Self::StatsFile { .. } => Exit::Media,
+            Self::Listen { .. } => Exit::Signaling,
+            Self::NoName => Exit::Usage,
+            Self::FellShort(_) | Self::NoReport | Self::Fault(_) => Exit::Failed,
+        }
+    }
+
+    /// A word for programs: the `code` of the `error` event.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Phone(PhoneError::NameTaken { .. }) => "name-taken",
+            Self::FellShort(_) => "fell-short",
+            Self::NoReport => "interrupted",
+            _ => match self.exit() {
+                Exit::Done | Exit::Failed => "fault",
+                Exit::Usage => "usage",
+                Exit::Signaling => "signaling",
+                Exit::Nobody => "nobody",
+                Exit::Media => "media",
+                Exit::Connection => "connection-failed",
+            },
+        }
+    }
+
+    /// What the person can do, where the message does not say it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Phone(PhoneError::Unreachable { .. }) => {
+                Some("start one with 'peer serve', or name another with --server")
+            }
+            Self::Phone(PhoneError::NameTaken { .. }) => {
+                Some("log in under another name; with 'peer call' that is --as NAME")
+            }
+            Self::Listen { .. } => Some("choose another address with --listen, or port 0 for any"),
+            Self::NoName => Some("say it with --as NAME"),
+            Self::Call { reason: EndReason::UnknownUser, .. } => {
+                Some("the name must be logged in at the same server")
+            }
+            Self::Call { reason: EndReason::ConnectionFailed, .. } => {
+                Some("behind strict firewalls a TURN server helps: --turn turn:HOST:PORT")
+            }
+            _ => None,
+        }
+    }
+}
+
+fn phone_exit(error: &PhoneError) -> Exit {
+    match error {
+        PhoneError::BadServer { .. } | PhoneError::BadName { .. } => Exit::Usage,
+        PhoneError::Unreachable { .. } | PhoneError::NameTaken { .. } => Exit::Signaling,
+        PhoneError::Source(_) | PhoneError::Sink(_) => Exit::Media,
+    }
+}
+
+fn loopback_exit(error: &LoopbackError) -> Exit {
+    match error {
+        LoopbackError::Source(_) => Exit::Media,
+        LoopbackError::Phone(error) => phone_exit(error),
+        LoopbackError::Server { .. } => Exit::Signaling,
+        LoopbackError::Ended(reason) => match reason_exit(*reason) {
+            // A call that ended before its time has not been measured.
+            Exit::Done => Exit::Failed,
+            exit => exit,
+        },
+    }
+}
+
+/// The exit code of `peer call` for a call that ended so.
+#[must_use]
+pub fn reason_exit(reason: EndReason) -> Exit {
+    match reason {
+        EndReason::Hangup
+        | EndReason::RemoteHangup
+        | EndReason::Duration
+        | EndReason::MediaEnded
+        | EndReason::Interrupted => Exit::Done,
+        EndReason::Rejected | EndReason::Busy | EndReason::UnknownUser | EndReason::NoAnswer => {
+            Exit::Nobody
+        }
+        EndReason::ConnectionFailed => Exit::Connection,
+    }
+}
+
+/// What happened to a call, in a sentence.
+#[must_use]
+pub fn call_sentence(reason: EndReason, name: &str) -> String {
+    match reason {
+        EndReason::Hangup => format!("you hung up on {name}"),
+        EndReason::RemoteHangup => format!("{name} hung up"),
+        EndReason::Rejected => format!("{name} rejected the call"),
+        EndReason::Busy => format!("{name} is busy"),
+        EndReason::UnknownUser => format!("{name} is not online"),
+        EndReason::NoAnswer => format!("{name} did not answer in time"),
+        EndReason::ConnectionFailed => format!("the connection with {name} failed"),
+        EndReason::Duration => format!("the call with {name} has lasted its time"),
+        EndReason::MediaEnded => format!("the call with {name} has ended with its file"),
+        EndReason::Interrupted => format!("the call with {name} was interrupted"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One of each, so that the compiler asks for a line here when a reason is added.
+    const REASONS: [(EndReason, u8); 10] = [
+        (EndReason::Hangup, 0),
+        (EndReason::RemoteHangup, 0),
+        (EndReason::Duration, 0),
+        (EndReason::MediaEnded, 0),
+        (EndReason::Interrupted, 0),
+        (EndReason::Rejected, 4),
+        (EndReason::Busy, 4),
+        (EndReason::UnknownUser, 4),
+        (EndReason::NoAnswer, 4),
+        (EndReason::ConnectionFailed, 6),
+    ];
+
+    #[test]
+    fn every_end_has_its_code_and_a_sentence_with_the_name() {
+        for (reason, code) in REASONS {
+            assert_eq!(reason_exit(reason) as u8, code, "{reason:?}");
+            let failure = Failure::Call { reason, name: "bob".into() };
+            assert_eq!(failure.exit() as u8, code);
+            assert!(failure.to_string().contains("bob"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn errors_of_the_phone_have_theirs() {
+        let unreachable = PhoneError::Unreachable { url: "ws://h".into(), reason: "no".into() };
+        let taken = PhoneError::NameTaken { name: "alice".into() };
+        for (error, exit, code) in
+            [(unreachable, Exit::Signaling, "signaling"), (taken, Exit::Signaling, "name-taken")]
+        {
+            let failure = Failure::from(error);
+            assert_eq!((failure.exit(), failure.code()), (exit, code));
+            assert!(failure.hint().is_some());
+        }
+    }
+
+    #[test]
+    fn the_commands_own_failures_have_theirs() {
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], 80));
+        for (failure, code) in [
+            (Failure::StatsFile { path: "/x".into(), reason: "no".into() }, 5),
+            (Failure::Listen { address, reason: "in use".into() }, 3),
+            (Failure::NoName, 2),
+            (Failure::FellShort(vec!["too slow".into()]), 1),
+            (Failure::NoReport, 1),
+            (Failure::Fault(anyhow::anyhow!("no threads")), 1),
+        ] {
+            assert_eq!(failure.exit() as u8, code, "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_fault_says_the_whole_chain_on_one_line() {
+        let failure = Failure::Fault(anyhow::anyhow!("no memory").context("cannot start"));
+        assert_eq!(failure.to_string(), "cannot start: no memory");
+    }
+}

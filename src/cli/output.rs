@@ -1,0 +1,231 @@
+//! The only printer: prose to stderr, JSON events to stdout.
+//!
+//! Owns both streams, the status line and the prompt, and lets nothing tear
+//! them. It is told what to print and knows no events.
+
+use std::io::{IsTerminal, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+
+use super::output_args::OutputArgs;
+use super::values::unprintable;
+
+/// How much is said on stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Volume {
+    /// Errors.
+    Quiet,
+    /// What a person wants to know.
+    Normal,
+    /// And what the library does.
+    Verbose,
+    /// And why.
+    Debug,
+}
+
+/// A handle to the one printer; cheap to clone.
+#[derive(Clone)]
+pub struct Output {
+    screen: Arc<Mutex<Screen>>,
+    volume: Volume,
+    json: bool,
+    live: bool,
+}
+
+struct Screen {
+    stderr: Box<dyn Write + Send>,
+    /// `None` once nobody reads it any more.
+    stdout: Option<Box<dyn Write + Send>>,
+    bottom: Bottom,
+}
+
+/// What stands in the line where the cursor is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Bottom {
+    Nothing,
+    Status(String),
+    Prompt,
+}
+
+/// Back to the first column, and the rest of the line cleared (ECMA-48 EL).
+const CLEAR_LINE: &str = "\r\x1b[K";
+
+/// What waits for a command.
+const PROMPT: &str = "> ";
+
+impl Output {
+    /// The printer of this process.
+    #[must_use]
+    pub fn new(args: &OutputArgs) -> Self {
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let live = std::io::stderr().is_terminal() && !dumb;
+        let (stderr, stdout) = (Box::new(std::io::stderr()), Box::new(std::io::stdout()));
+        Self::with_streams(args.volume(), args.json, live, stderr, stdout)
+    }
+
+    fn with_streams(
+        volume: Volume,
+        json: bool,
+        live: bool,
+        stderr: Box<dyn Write + Send>,
+        stdout: Box<dyn Write + Send>,
+    ) -> Self {
+        let screen = Screen { stderr, stdout: Some(stdout), bottom: Bottom::Nothing };
+        Self { screen: Arc::new(Mutex::new(screen)), volume, json, live }
+    }
+
+    /// How much is said.
+    #[must_use]
+    pub fn volume(&self) -> Volume {
+        self.volume
+    }
+
+    /// Whether stderr is a terminal, where a line can be overwritten.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.live
+    }
+
+    /// Says a line, or several, unless quiet.
+    pub fn say(&self, text: &str) {
+        if self.volume > Volume::Quiet {
+            self.screen().lines(text);
+        }
+    }
+
+    /// Says what is odd, but no reason to stop, unless quiet.
+    pub fn warn(&self, text: &str) {
+        self.say(&format!("peer: warning: {text}"));
+    }
+
+    /// Says an error and, where there is one, what to do about it.
+    pub fn error(&self, message: &str, hint: Option<&str>) {
+        let text = match hint {
+            Some(hint) => format!("peer: {message}\nhint: {hint}"),
+            None => format!("peer: {message}"),
+        };
+        self.screen().lines(&text);
+    }
+
+    /// Writes a line of the log, which has its own filter.
+    pub fn log(&self, line: &str) {
+        self.screen().lines(line);
+    }
+
+    /// Overwrites the status line. Only for a live terminal; the caller says it otherwise.
+    pub fn status(&self, line: &str) {
+        if self.volume > Volume::Quiet && self.live {
+            let width = terminal_width();
+            let line = printable(line).chars().take(width.saturating_sub(1)).collect();
+            self.screen().set_bottom(Bottom::Status(line));
+        }
+    }
+
+    /// Takes the status line away.
+    pub fn clear_status(&self) {
+        let mut screen = self.screen();
+        if matches!(screen.bottom, Bottom::Status(_)) {
+            screen.set_bottom(Bottom::Nothing);
+        }
+    }
+
+    /// Shows the prompt (again); only for a live terminal.
+    pub fn prompt(&self) {
+        if self.live {
+            self.screen().set_bottom(Bottom::Prompt);
+        }
+    }
+
+    /// Takes the prompt away, for good or until it is shown again.
+    pub fn end_prompt(&self) {
+        let mut screen = self.screen();
+        if screen.bottom == Bottom::Prompt {
+            screen.set_bottom(Bottom::Nothing);
+        }
+    }
+
+    /// The person has pressed Enter: the cursor stands in a fresh line.
+    pub fn entered(&self) {
+        self.screen().bottom = Bottom::Nothing;
+    }
+
+    /// Writes one JSON line to stdout, where `--json` asks for it.
+    pub fn json(&self, event: &impl Serialize) {
+        if !self.json {
+            return;
+        }
+        match serde_json::to_vec(event) {
+            Ok(mut line) => {
+                line.push(b'\n');
+                self.screen().json(&line);
+            }
+            Err(error) => tracing::warn!(%error, "an event could not be written as JSON"),
+        }
+    }
+
+    fn screen(&self) -> MutexGuard<'_, Screen> {
+        self.screen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Screen {
+    /// Prints above whatever stands in the last line. A stderr that nobody reads is no reason to fail.
+    fn lines(&mut self, text: &str) {
+        let mut whole = String::new();
+        if self.bottom != Bottom::Nothing {
+            whole.push_str(CLEAR_LINE);
+        }
+        for line in text.lines() {
+            whole.push_str(&printable(line));
+            whole.push('\n');
+        }
+        self.bottom.draw(&mut whole);
+        self.write(&whole);
+    }
+
+    fn set_bottom(&mut self, bottom: Bottom) {
+        let mut whole = String::new();
+        if self.bottom != Bottom::Nothing {
+            whole.push_str(CLEAR_LINE);
+        }
+        bottom.draw(&mut whole);
+        self.bottom = bottom;
+        self.write(&whole);
+    }
+
+    fn write(&mut self, text: &str) {
+        let _ = self.stderr.write_all(text.as_bytes()).and_then(|()| self.stderr.flush());
+    }
+
+    fn json(&mut self, line: &[u8]) {
+        let Some(stdout) = &mut self.stdout else { return };
+        // A reader that has seen enough (`| head -1`) does not end the call.
+        if stdout.write_all(line).and_then(|()| stdout.flush()).is_err() {
+            self.stdout = None;
+        }
+    }
+}
+
+impl Bottom {
+    fn draw(&self, to: &mut String) {
+        match self {
+            Self::Nothing => {}
+            Self::Status(line) => to.push_str(line),
+            Self::Prompt => to.push_str(PROMPT),
+        }
+    }
+}
+
+/// Names and messages come from strangers: nothing in them may steer the terminal.
+fn printable(line: &str) -> String {
+    line.chars().map(|c| if unprintable(c) { '\u{fffd}' } else { c }).collect()
+}
+
+fn terminal_width() -> usize {
+    terminal_size::terminal_size_of(std::io::stderr()).map_or(80, |(width, _)| width.0.into())
+}
+
+#[cfg(test)]
+#[path = "output_tests.rs"]
+mod tests;

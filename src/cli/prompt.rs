@@ -1,0 +1,159 @@
+//! The words that `peer login` takes on its prompt, or line by line from a script.
+//!
+//! Pure: a line in, a command or a line of advice out. Reading and printing
+//! are done elsewhere.
+
+use super::values;
+use crate::phone::command::Command;
+
+/// What a line asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Line {
+    /// Something for the phone.
+    Command(Command),
+    /// The list of commands.
+    Help,
+    /// An empty line.
+    Nothing,
+}
+
+/// What `help` prints.
+pub const HELP: &str = "\
+call NAME      call somebody
+answer         answer the call that rings
+reject         reject the call that rings
+hangup         end the call
+mute, unmute   send silence, send sound again
+status         how the call goes
+quit           hang up and log out";
+
+const WORDS: [&str; 9] =
+    ["call", "answer", "reject", "hangup", "mute", "unmute", "status", "help", "quit"];
+
+/// Reads one line.
+///
+/// # Errors
+/// When it is no command, with a line for people that says what would be one.
+pub fn parse(line: &str) -> Result<Line, String> {
+    let line = line.trim();
+    let (word, rest) = match line.split_once(char::is_whitespace) {
+        Some((word, rest)) => (word, rest.trim_start()),
+        None => (line, ""),
+    };
+    let word = word.to_ascii_lowercase();
+    if word == "call" {
+        return match rest {
+            "" => Err("call whom? type call NAME".into()),
+            name => values::name(name).map(|name| Line::Command(Command::Call { name })),
+        };
+    }
+    let parsed = match word.as_str() {
+        "" => Line::Nothing,
+        "answer" => Line::Command(Command::Answer),
+        "reject" => Line::Command(Command::Reject),
+        "hangup" => Line::Command(Command::Hangup),
+        "mute" => Line::Command(Command::Mute(true)),
+        "unmute" => Line::Command(Command::Mute(false)),
+        "status" => Line::Command(Command::Status),
+        "help" | "?" => Line::Help,
+        "quit" | "exit" => Line::Command(Command::Quit),
+        _ => return Err(unknown(&word)),
+    };
+    if rest.is_empty() {
+        Ok(parsed)
+    } else {
+        Err(format!("{word} stands alone; '{}' is too much", shortened(rest)))
+    }
+}
+
+fn unknown(word: &str) -> String {
+    let word = shortened(word);
+    let nearest = WORDS
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(known, &word), known))
+        .min_by_key(|(distance, _)| *distance);
+    match nearest {
+        Some((distance, known)) if distance <= 2 && distance < known.len() - 1 => {
+            format!("no command '{word}'; did you mean {known}?")
+        }
+        _ => format!("no command '{word}'; type help for the list"),
+    }
+}
+
+/// At most so much of what was typed is said back.
+fn shortened(text: &str) -> String {
+    text.chars().take(40).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn every_word_is_understood() {
+        let call = Command::Call { name: "bob".into() };
+        for (line, command) in [
+            ("call bob", call.clone()),
+            ("  CALL   bob \r\n", call),
+            ("answer", Command::Answer),
+            ("reject", Command::Reject),
+            ("hangup", Command::Hangup),
+            ("mute", Command::Mute(true)),
+            ("unmute", Command::Mute(false)),
+            ("status", Command::Status),
+            ("quit", Command::Quit),
+        ] {
+            assert_eq!(parse(line), Ok(Line::Command(command)), "{line}");
+        }
+        assert_eq!(parse("help"), Ok(Line::Help));
+        assert_eq!(parse(" \t"), Ok(Line::Nothing));
+    }
+
+    #[test]
+    fn a_name_may_hold_spaces() {
+        let name = "Zoë Müller".to_owned();
+        assert_eq!(parse("call Zoë Müller"), Ok(Line::Command(Command::Call { name })));
+    }
+
+    #[test]
+    fn typos_get_a_suggestion() {
+        assert_eq!(parse("anwser"), Err("no command 'anwser'; did you mean answer?".into()));
+        assert_eq!(parse("hang up"), Err("no command 'hang'; did you mean hangup?".into()));
+        assert_eq!(parse("cal bob"), Err("no command 'cal'; did you mean call?".into()));
+        assert_eq!(parse("dance"), Err("no command 'dance'; type help for the list".into()));
+        assert_eq!(parse("x"), Err("no command 'x'; type help for the list".into()));
+    }
+
+    #[test]
+    fn missing_and_needless_words_are_named() {
+        assert_eq!(parse("call"), Err("call whom? type call NAME".into()));
+        assert_eq!(parse("quit now"), Err("quit stands alone; 'now' is too much".into()));
+        assert!(parse(&format!("call {}", "x".repeat(65))).is_err());
+    }
+
+    #[test]
+    fn help_names_every_word() {
+        for word in WORDS.iter().filter(|word| **word != "help") {
+            assert!(HELP.contains(word), "{word}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_makes_it_panic(line in ".{0,200}") {
+            if let Err(advice) = parse(&line) {
+                prop_assert!(!advice.is_empty() && advice.chars().count() < 200);
+            }
+        }
+
+        #[test]
+        fn a_word_with_one_letter_lost_gets_a_suggestion(at in 0usize..9, gone in 0usize..6) {
+            let mut word = WORDS[at].to_owned();
+            word.remove(gone.min(word.len() - 1));
+            prop_assert!(parse(&word).unwrap_err().contains("did you mean"), "{}", word);
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What the last login left behind for `peer call`: a server and a name.
+//!
+//! Owns one small file in the user's state folder. It knows no flags: the
+//! order flag, environment, remembered, default is the commands' business.
+
+use std::io::{Read, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use etcetera::BaseStrategy;
+use serde::{Deserialize, Serialize};
+
+use super::values;
+
+/// The server when nobody says and nothing is remembered.
+pub const DEFAULT_SERVER: &str = "ws://localhost:9090";
+
+/// More than a URL and a name need; a longer file is not ours.
+const MOST_BYTES: u64 = 16 * 1024;
+
+/// Server and name of the last login.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remembered {
+    /// The signaling server's URL.
+    pub server: String,
+    /// The name on it.
+    pub name: String,
+}
+
+/// Where it is kept: `peer/last.json` in the state folder (XDG_STATE_HOME, else ~/.local/state).
+///
+/// `None` when this user has no home.
+#[must_use]
+pub fn path() -> Option<PathBuf> {
+    let base = etcetera::choose_base_strategy().ok()?;
+    let folder = base.state_dir().unwrap_or_else(|| base.data_dir());
+    Some(folder.join("peer").join("last.json"))
+}
+
+/// Reads the file; `None` when there is none yet.
+///
+/// # Errors
+/// When it is there, but cannot be read or is not what we wrote.
+pub fn load(path: &Path) -> anyhow::Result<Option<Remembered>> {
+    let file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let mut text = String::new();
+    file.take(MOST_BYTES)
+        .read_to_string(&mut text)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    let broken = || format!("{} is not what peer wrote", path.display());
+    let remembered: Remembered = serde_json::from_str(&text).with_context(broken)?;
+    values::name(&remembered.name).map_err(anyhow::Error::msg).with_context(broken)?;
+    values::server_url(&remembered.server).map_err(anyhow::Error::msg).with_context(broken)?;
+    Ok(Some(remembered))
+}
+
+/// Replaces the file in one step, readable by this user only.
+///
+/// # Errors
+/// When the folder or the file cannot be written.
+pub fn save(path: &Path, remembered: &Remembered) -> anyhow::Result<()> {
+    let cannot = || format!("cannot write {}", path.display());
+    let folder = path.parent().with_context(cannot)?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(cannot)?;
+    // A temporary file is made with mode 0600 and renamed: nobody sees half of it.
+    let mut file = tempfile::NamedTempFile::new_in(folder).with_context(cannot)?;
+    let mut text = serde_json::to_vec(remembered).with_context(cannot)?;
+    text.push(b'\n');
+    file.write_all(&text).with_context(cannot)?;
+    file.persist(path).with_context(cannot)?;
+    Ok(())
+}
+
+/// The name of the user at the operating system, where it can be a name on a server.
+#[must_use]
+pub fn os_user() -> Option<String> {
+    let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten()?;
+    values::name(&user.name).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn alice() -> Remembered {
+        Remembered { server: "ws://localhost:9090".into(), name: "alice".into() }
+    }
+
+    #[test]
+    fn what_was_saved_is_loaded_and_private() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("state/peer/last.json");
+        assert_eq!(load(&path).unwrap(), None);
+        save(&path, &alice()).unwrap();
+        assert_eq!(load(&path).unwrap(), Some(alice()));
+        let bob = Remembered { name: "bob".into(), ..alice() };
+        save(&path, &bob).unwrap();
+        assert_eq!(load(&path).unwrap(), Some(bob));
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_broken_file_is_an_error_that_names_it() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("last.json");
+        let long = "x".repeat(20_000);
+        for text in [
+            "",
+            "{",
+            "[]",
+            r#"{"server":"ws://h"}"#,
+            r#"{"server":"http://h","name":"a"}"#,
+            r#"{"server":"ws://h","name":"\u001b[2J"}"#,
+            &long,
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let error = load(&path).unwrap_err();
+            assert!(error.to_string().contains("last.json"), "{error}");
+        }
+        assert!(load(home.path()).is_err(), "a folder");
+    }
+}

@@ -1,0 +1,95 @@
+//! Shows the events of a phone: JSON, prose, status line, `--stats` file.
+//!
+//! Routes each event to where it belongs; what it looks like is decided in
+//! `format.rs` and `status.rs`, how it is printed in `output.rs`.
+
+use super::format;
+use super::output::Output;
+use super::stats_file::StatsFile;
+use super::status::{Cadence, Status};
+use crate::phone::event::{Event, EventKind};
+
+/// Shows one phone's events.
+pub struct Reporter {
+    output: Output,
+    status: Status,
+    stats_file: Option<StatsFile>,
+    asks: bool,
+}
+
+/// Whether the end of a call gets its line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It is news like any other.
+    Told,
+    /// The command ends with it as its error.
+    LeftToTheError,
+}
+
+impl Reporter {
+    /// `prompted`: a person types below, so the last line is not ours to overwrite.
+    /// `asks`: whoever reads this is asked whether to answer a call.
+    #[must_use]
+    pub fn new(output: Output, stats_file: Option<StatsFile>, prompted: bool, asks: bool) -> Self {
+        let cadence = match (prompted, output.is_live()) {
+            (true, _) => Cadence::Asked,
+            (false, true) => Cadence::Live,
+            (false, false) => Cadence::Sparse,
+        };
+        Self { output, status: Status::new(cadence), stats_file, asks }
+    }
+
+    /// Shows one event.
+    pub fn show(&mut self, event: &Event, ending: Ending) {
+        self.output.json(event);
+        self.keep(event);
+        if let Some(line) = self.status.handle(event) {
+            self.say_status(&line);
+        }
+        match &event.kind {
+            EventKind::Ended { summary, .. } => {
+                self.output.clear_status();
+                if ending == Ending::Told {
+                    self.say(event);
+                }
+                let lines = format::summary(summary);
+                if !lines.is_empty() {
+                    self.output.say(&lines.join("\n"));
+                }
+            }
+            EventKind::Error { message, .. } => self.output.error(message, None),
+            _ => self.say(event),
+        }
+    }
+
+    /// The person wants to know how the call goes.
+    pub fn ask_status(&mut self) {
+        if self.status.in_call() {
+            self.status.ask();
+        } else {
+            self.output.say("no call is connected");
+        }
+    }
+
+    fn say(&self, event: &Event) {
+        if let Some(line) = format::event(event, self.asks) {
+            self.output.say(&line);
+        }
+    }
+
+    fn say_status(&self, line: &str) {
+        if self.status.is_overwritten() {
+            self.output.status(line);
+        } else {
+            self.output.say(line);
+        }
+    }
+
+    fn keep(&mut self, event: &Event) {
+        if let Some(file) = &mut self.stats_file
+            && let Err(message) = file.write(event)
+        {
+            self.output.error(&message, None);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! From flags to a phone's configuration: who we are, where, with which media.
+//!
+//! Owns the order flag, environment, remembered, default. It opens nothing;
+//! the configuration's closures do, when the phone calls them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::exit::Failure;
+use super::media_args::MediaArgs;
+use super::network_args::NetworkArgs;
+use super::output::Output;
+use super::remembered::{self, DEFAULT_SERVER, Remembered};
+use crate::media::{sink, source};
+use crate::phone::PhoneError;
+use crate::phone::config::{CallOptions, PhoneConfig};
+
+/// Server and name to log in with.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The signaling server's URL.
+    pub server: String,
+    /// Our name on it.
+    pub name: String,
+}
+
+impl Identity {
+    /// `server` and `name` as the flags or the environment say, the rest as remembered, else the default.
+    ///
+    /// # Errors
+    /// [`Failure::NoName`] when there is no name at all.
+    pub fn choose(
+        server: Option<String>,
+        name: Option<String>,
+        remembered: Option<Remembered>,
+        os_user: fn() -> Option<String>,
+    ) -> Result<Self, Failure> {
+        let (last_server, last_name) = remembered.map(|last| (last.server, last.name)).unzip();
+        Ok(Self {
+            server: server.or(last_server).unwrap_or_else(|| DEFAULT_SERVER.to_owned()),
+            name: name.or(last_name).or_else(os_user).ok_or(Failure::NoName)?,
+        })
+    }
+}
+
+/// What the last login left behind; a broken file is worth a warning, no more.
+#[must_use]
+pub fn recall(output: &Output) -> Option<Remembered> {
+    let path = remembered::path()?;
+    remembered::load(&path).unwrap_or_else(|error| {
+        output.warn(&format!("the last login is ignored: {error:#}"));
+        None
+    })
+}
+
+/// Leaves server and name for the next `peer call`; when that fails, the login is good all the same.
+pub fn remember(server: &str, name: &str, output: &Output) {
+    let Some(path) = remembered::path() else { return };
+    let last = Remembered { server: server.to_owned(), name: name.to_owned() };
+    if let Err(error) = remembered::save(&path, &last) {
+        output.warn(&format!("the login is not remembered: {error:#}"));
+    }
+}
+
+/// Everything that the phone needs to know. Whether a recording can be written is found out here,
+/// before anybody is called; the first call writes to the file as named, later ones beside it.
+///
+/// # Errors
+/// When this build has no such sink, or a recording cannot be written.
+pub fn phone_config(
+    identity: Identity,
+    media: &MediaArgs,
+    network: &NetworkArgs,
+    call: CallOptions,
+) -> Result<PhoneConfig, Failure> {
+    let (media_options, sink_options) = (media.media_options(), media.sink_options());
+    sink::check(&sink_options).map_err(PhoneError::from)?;
+    let calls = AtomicU32::new(0);
+    Ok(PhoneConfig {
+        server: identity.server,
+        name: identity.name,
+        sources: Arc::new(move || source::open(&media_options)),
+        sinks: Arc::new(move || {
+            let number = calls.fetch_add(1, Ordering::Relaxed) + 1;
+            sink::open(&sink_options.for_call(number))
+        }),
+        network: network.network_options(),
+        call,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    fn some(text: &str) -> Option<String> {
+        Some(text.to_owned())
+    }
+
+    fn last() -> Option<Remembered> {
+        Some(Remembered { server: "ws://last".into(), name: "last".into() })
+    }
+
+    fn identity(server: &str, name: &str) -> Identity {
+        Identity { server: server.into(), name: name.into() }
+    }
+
+    #[test]
+    fn what_is_said_wins_then_what_is_remembered_then_the_default() {
+        let choose = Identity::choose;
+        assert_eq!(
+            choose(some("ws://said"), some("said"), last(), || None).unwrap(),
+            identity("ws://said", "said")
+        );
+        assert_eq!(
+            choose(None, some("said"), last(), || None).unwrap(),
+            identity("ws://last", "said")
+        );
+        assert_eq!(choose(None, None, last(), || None).unwrap(), identity("ws://last", "last"));
+        assert_eq!(
+            choose(None, None, None, || some("root")).unwrap(),
+            identity(DEFAULT_SERVER, "root")
+        );
+        assert!(matches!(choose(None, None, None, || None), Err(Failure::NoName)));
+    }
+}

@@ -1,0 +1,104 @@
+//! Standard input: whether somebody can be asked on it, and its lines.
+//!
+//! Owns the reading thread. What a line means is decided in `prompt.rs`.
+
+use std::io::{BufRead, IsTerminal, Read};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
+
+use tokio::sync::mpsc;
+
+/// What stands behind standard input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A person.
+    Terminal,
+    /// A pipe, a socket or a file: a script that may feed commands.
+    Script,
+    /// `/dev/null`, or closed: nobody can be asked.
+    Nobody,
+}
+
+/// Looks what stands behind standard input.
+#[must_use]
+pub fn kind() -> Kind {
+    let stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        return Kind::Terminal;
+    }
+    let kind = stdin
+        .as_fd()
+        .try_clone_to_owned()
+        .and_then(|fd| std::fs::File::from(fd).metadata())
+        .map(|metadata| metadata.file_type());
+    match kind {
+        Ok(kind) if kind.is_fifo() || kind.is_socket() || kind.is_file() => Kind::Script,
+        _ => Kind::Nobody,
+    }
+}
+
+/// More than any command needs.
+const LONGEST_LINE: u64 = 4096;
+
+/// The lines of standard input; the channel closes at its end.
+///
+/// A thread of our own, because a read cannot be cancelled: it ends with the
+/// process, where the runtime's own blocking pool would be waited for.
+#[must_use]
+pub fn lines() -> mpsc::Receiver<String> {
+    let (to, lines) = mpsc::channel(16);
+    let reader = std::thread::Builder::new().name("stdin".into()).spawn(move || {
+        let mut stdin = std::io::stdin().lock();
+        while let Ok(Some(line)) = next_line(&mut stdin) {
+            if to.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
+    if let Err(error) = reader {
+        tracing::warn!(%error, "standard input cannot be read");
+    }
+    lines
+}
+
+/// One line without its end; what is longer than a command can be is cut off.
+fn next_line(from: &mut impl BufRead) -> std::io::Result<Option<String>> {
+    let mut line = Vec::new();
+    if from.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)? == 0 {
+        return Ok(None);
+    }
+    if !line.ends_with(b"\n") {
+        from.skip_until(b'\n')?;
+    }
+    Ok(Some(String::from_utf8_lossy(&line).trim_end().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    fn all(mut bytes: &[u8]) -> Vec<String> {
+        std::iter::from_fn(|| next_line(&mut bytes).unwrap()).collect()
+    }
+
+    #[test]
+    fn lines_come_without_their_ends() {
+        assert_eq!(all(b"call bob\r\n\nquit"), ["call bob", "", "quit"]);
+        assert_eq!(all(b""), [""; 0]);
+    }
+
+    #[test]
+    fn a_line_without_end_is_cut_and_the_next_one_whole() {
+        let mut bytes = vec![b'x'; 100_000];
+        bytes.extend_from_slice(b"\nquit\n");
+        let lines = all(&bytes);
+        assert_eq!(lines.iter().map(String::len).collect::<Vec<_>>(), [4096, 4]);
+        assert_eq!(lines[1], "quit");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_do_not_stop_it() {
+        assert_eq!(all(b"\xff\xfe\nquit\n")[1], "quit");
+    }
+}

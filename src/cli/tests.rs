@@ -1,0 +1,91 @@
+//! Tests of the command line as a whole: that it stands, what it refuses, what its help says.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+
+use super::*;
+
+fn parse(line: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(line.split_whitespace())
+}
+
+#[test]
+fn the_definition_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_command_parses_with_its_least_words() {
+    for line in ["peer serve", "peer login alice", "peer call bob", "peer loopback"] {
+        assert!(parse(line).is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn the_output_flags_stand_before_or_after_the_command() {
+    for line in ["peer --json -vv call bob", "peer call bob -vv --json"] {
+        let output = parse(line).unwrap().output;
+        assert!(output.json);
+        assert_eq!(output.volume(), output::Volume::Debug);
+    }
+    assert_eq!(parse("peer -q serve").unwrap().output.volume(), output::Volume::Quiet);
+    assert_eq!(parse("peer serve").unwrap().output.volume(), output::Volume::Normal);
+}
+
+#[test]
+fn usage_errors_exit_with_2() {
+    for line in [
+        "peer",
+        "peer dance",
+        "peer call",
+        "peer login",
+        "peer call bob extra",
+        "peer call bob --fps 0",
+        "peer call bob --timeout 30",
+        "peer call bob --turn turns:example.org",
+        "peer call bob --auto-answer",
+        "peer login a -q -v",
+        "peer serve --listen 9090",
+        "peer loopback --bitrate fast",
+    ] {
+        assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
+    }
+}
+
+#[test]
+fn help_and_version_exit_with_0() {
+    let help = parse("peer --help").unwrap_err();
+    assert_eq!((help.kind(), help.exit_code()), (ErrorKind::DisplayHelp, 0));
+    assert_eq!(parse("peer --version").unwrap_err().exit_code(), 0);
+}
+
+#[test]
+fn every_help_has_headings_and_examples_that_parse() {
+    for (words, headings) in [
+        ("peer call -h", ["Media:", "Network:", "Call:", "Output:"].as_slice()),
+        ("peer login -h", ["Media:", "Network:", "Call:", "Output:"].as_slice()),
+        ("peer loopback -h", ["Media:", "Call:", "Output:"].as_slice()),
+        ("peer serve -h", ["Output:"].as_slice()),
+    ] {
+        let help = parse(words).unwrap_err().to_string();
+        for heading in headings {
+            assert_eq!(help.matches(&format!("\n{heading}\n")).count(), 1, "{words}: {heading}");
+        }
+        let examples: Vec<_> =
+            help.lines().filter_map(|line| Some(&line[line.find("  peer ")?..])).collect();
+        assert!(!examples.is_empty(), "{words}");
+        for example in examples {
+            assert!(parse(example.trim()).is_ok(), "{words}: {example}");
+        }
+    }
+}
+
+#[test]
+fn no_help_shows_what_the_environment_holds_as_password() {
+    let call = Cli::command();
+    let call = call.find_subcommand("call").unwrap();
+    let password = call.get_arguments().find(|a| a.get_id() == "turn_password").unwrap();
+    assert!(password.is_hide_env_values_set());
+}

@@ -1,0 +1,210 @@
+//! The values that flags take: bitrates, durations, rates, names and URLs.
+//!
+//! Pure: text in, value or a line that says what to write instead out. It
+//! opens nothing, resolves nothing and knows no flag by name.
+
+use std::time::Duration;
+
+/// Reads a bitrate such as `2M`, `1.5M`, `1500k` or `800000`, in bits a second.
+///
+/// # Errors
+/// When it is no bitrate, or outside 50k to 50M.
+pub fn bitrate(text: &str) -> Result<u32, String> {
+    let (digits, scale) = match text.char_indices().last() {
+        Some((at, 'k' | 'K')) => (&text[..at], 1e3),
+        Some((at, 'm' | 'M')) => (&text[..at], 1e6),
+        _ => (text, 1.0),
+    };
+    let value = decimal(digits)
+        .ok_or_else(|| format!("'{text}' is not a bitrate; write 2M, 1500k or 800000"))?
+        * scale;
+    if !(50_000.0..=50_000_000.0).contains(&value) {
+        return Err(format!("{text}: a bitrate must be 50k to 50M"));
+    }
+    Ok(value.round() as u32)
+}
+
+/// Reads a duration such as `30s`, `1.5s`, `500ms`, `2m` or `1h`.
+///
+/// # Errors
+/// When it is no duration, has no unit, or is outside 1 ms to 24 h.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(unit_at);
+    let seconds_a_unit = match unit {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        "" if decimal(digits).is_some() => {
+            return Err(format!("'{text}' has no unit; write {text}s for seconds"));
+        }
+        _ => return Err(not_a_duration(text)),
+    };
+    let seconds = decimal(digits).ok_or_else(|| not_a_duration(text))? * seconds_a_unit;
+    if !(0.001..=86_400.0).contains(&seconds) {
+        return Err(format!("{text}: a duration must be 1ms to 24h"));
+    }
+    Ok(Duration::from_micros((seconds * 1e6).round() as u64))
+}
+
+fn not_a_duration(text: &str) -> String {
+    format!("'{text}' is not a duration; write 30s, 500ms or 2m")
+}
+
+/// Digits with at most one point, no sign, no exponent.
+fn decimal(text: &str) -> Option<f64> {
+    let plain = text.starts_with(|c: char| c.is_ascii_digit())
+        && text.chars().all(|c| c.is_ascii_digit() || c == '.');
+    if plain { text.parse().ok() } else { None }
+}
+
+/// Reads a frame rate: 1 to 120 pictures a second.
+///
+/// # Errors
+/// When it is no number in that range.
+pub fn fps(text: &str) -> Result<f64, String> {
+    match decimal(text) {
+        Some(fps) if (1.0..=120.0).contains(&fps) => Ok(fps),
+        _ => Err(format!("'{text}' is not a frame rate; write a number from 1 to 120")),
+    }
+}
+
+/// Reads a name: 1 to 64 printable characters, no space at either end.
+///
+/// # Errors
+/// When it cannot be a name on any server.
+pub fn name(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("a name must have at least one character".into());
+    }
+    if text.chars().count() > 64 {
+        return Err("a name must have at most 64 characters".into());
+    }
+    if text.chars().any(unprintable) {
+        return Err("a name must have printable characters only".into());
+    }
+    if text.trim() != text {
+        return Err(format!("'{text}': a name must not begin or end with a space"));
+    }
+    Ok(text.to_owned())
+}
+
+/// Characters that move the cursor, hide text or turn its direction.
+#[must_use]
+pub fn unprintable(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// Reads a signaling server's URL: `ws://HOST[:PORT][/PATH]`.
+///
+/// # Errors
+/// When it is another kind of URL, or none.
+pub fn server_url(text: &str) -> Result<String, String> {
+    if text.starts_with("wss://") {
+        return Err("wss:// cannot be used in this build yet; use ws://".into());
+    }
+    let Some(rest) = text.strip_prefix("ws://") else {
+        return Err(format!("'{text}' is not a server; write ws://HOST:PORT"));
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    host_and_port(authority)
+        .map_err(|reason| format!("'{text}': {reason}; write ws://HOST:PORT"))?;
+    Ok(text.to_owned())
+}
+
+/// Reads a STUN server, `stun:HOST[:PORT]` (RFC 7064 section 3.1), or `none`.
+///
+/// # Errors
+/// When it is none, or `stuns:`, which cannot be used yet.
+pub fn stun_url(text: &str) -> Result<String, String> {
+    if text == "none" {
+        return Ok(text.to_owned());
+    }
+    let (scheme, rest) = ice_scheme(text, "stun:HOST:PORT")?;
+    match scheme {
+        "stun" => {}
+        "stuns" => return Err("stuns: (TLS) cannot be used yet; use stun:".into()),
+        _ => return Err(format!("'{text}' is not a STUN server; write stun:HOST:PORT")),
+    }
+    host_and_port(rest).map_err(|reason| format!("'{text}': {reason}; write stun:HOST:PORT"))?;
+    Ok(text.to_owned())
+}
+
+/// Reads a TURN server, `turn:HOST[:PORT][?transport=udp]` (RFC 7065 section 3.1).
+///
+/// # Errors
+/// When it is none, or asks for TCP or TLS, which cannot be used yet.
+pub fn turn_url(text: &str) -> Result<String, String> {
+    let (scheme, rest) = ice_scheme(text, "turn:HOST:PORT")?;
+    match scheme {
+        "turn" => {}
+        "turns" => {
+            return Err("turns: (TLS) cannot be used yet; use turn: over UDP".into());
+        }
+        _ => return Err(format!("'{text}' is not a TURN server; write turn:HOST:PORT")),
+    }
+    let (authority, query) = match rest.split_once('?') {
+        Some((authority, query)) => (authority, Some(query)),
+        None => (rest, None),
+    };
+    match query {
+        None | Some("transport=udp") => {}
+        Some("transport=tcp") => {
+            return Err("TURN over TCP cannot be used yet; leave out ?transport=tcp".into());
+        }
+        Some(other) => {
+            return Err(format!("'{text}': '?{other}' is unknown; only ?transport=udp works"));
+        }
+    }
+    host_and_port(authority)
+        .map_err(|reason| format!("'{text}': {reason}; write turn:HOST:PORT"))?;
+    Ok(text.to_owned())
+}
+
+/// Splits `scheme:rest`; these URLs have no slashes.
+fn ice_scheme<'a>(text: &'a str, form: &str) -> Result<(&'a str, &'a str), String> {
+    match text.split_once(':') {
+        Some((scheme, rest)) if rest.starts_with("//") => {
+            let rest = rest.trim_start_matches('/');
+            Err(format!("'{text}' has slashes; write {scheme}:{rest}"))
+        }
+        Some(parts) => Ok(parts),
+        None => Err(format!("'{text}' has no scheme; write {form}")),
+    }
+}
+
+/// Checks `HOST[:PORT]`, the host a name, an IPv4 address or an IPv6 address in brackets.
+fn host_and_port(text: &str) -> Result<(), String> {
+    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+        let (host, after) = rest.split_once(']').ok_or("the bracket is not closed")?;
+        host.parse::<std::net::Ipv6Addr>()
+            .map_err(|_| format!("'{host}' is not an IPv6 address"))?;
+        match after.strip_prefix(':') {
+            Some(port) => (host, Some(port)),
+            None if after.is_empty() => (host, None),
+            None => return Err(format!("'{after}' after the bracket is not a port")),
+        }
+    } else {
+        match text.split_once(':') {
+            Some((_, rest)) if rest.contains(':') => {
+                return Err("an IPv6 address needs brackets".into());
+            }
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        }
+    };
+    let is_host = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
+    if host.is_empty() || !host.chars().all(is_host) {
+        return Err(format!("'{host}' is not a host"));
+    }
+    match port.map(str::parse::<u16>) {
+        None | Some(Ok(1..)) => Ok(()),
+        _ => Err(format!("'{}' is not a port", port.unwrap_or_default())),
+    }
+}
+
+#[cfg(test)]
+#[path = "values_tests.rs"]
+mod tests;

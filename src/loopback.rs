@@ -1,0 +1,230 @@
+//! Floor 4: a real call with itself, measured.
+//!
+//! Owns a server, two phones and what they send each other; everything between is the call that
+//! everybody else makes too. The measuring ends are in `probe.rs`, the numbers in `report.rs`.
+
+mod measure;
+mod probe;
+pub mod report;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::clock;
+use crate::media::frame::Size;
+use crate::media::sink::{SinkError, Sinks};
+use crate::media::source::{
+    self, AudioSourceSpec, MediaOptions, SourceError, Sources, VideoSourceSpec,
+};
+use crate::phone::command::Command;
+use crate::phone::config::{AnswerPolicy, PhoneConfig};
+use crate::phone::event::{EndReason, EventKind, Summary};
+use crate::phone::{Events, Phone, PhoneError};
+use crate::signaling::server::{self, ServerConfig};
+use probe::{ComparingSink, KeepingSink, Probe, RememberingSource, StampingSource};
+use report::LoopbackReport;
+
+/// What is sent both ways, and for how long.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoopbackConfig {
+    /// The pictures; `None`: the clip that comes with us.
+    pub video: Option<VideoSourceSpec>,
+    /// The sound; `None`: the voice that comes with us.
+    pub audio: Option<AudioSourceSpec>,
+    /// The size to send; `None`: the source's own.
+    pub size: Option<Size>,
+    /// Pictures a second; `None`: the source's own.
+    pub fps: Option<f64>,
+    /// The most that each side sends, bits a second.
+    pub max_bitrate: u32,
+    /// How long the call lasts once it is connected.
+    pub duration: Duration,
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum LoopbackError {
+    /// What should be sent cannot be opened.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// One of the phones could not log in.
+    #[error(transparent)]
+    Phone(#[from] PhoneError),
+    /// The server could not start.
+    #[error("the server of the loopback call cannot start: {reason}")]
+    Server {
+        /// What the operating system said.
+        reason: String,
+    },
+    /// The call ended before its time.
+    #[error("the loopback call ended before its time ({0:?})")]
+    Ended(EndReason),
+}
+
+const CALLER: &str = "caller";
+const CALLEE: &str = "callee";
+
+/// The clip and the voice that come with us, in one file.
+const CLIP: &[u8] = include_bytes!("../assets/clips/camera-360p.mp4");
+
+/// Makes the call and measures it; `progress` hears how long it has been connected. Dropped
+/// half-way, everything stops.
+///
+/// # Errors
+/// When there is nothing to measure: the media cannot be opened, or the call did not last.
+pub async fn run(
+    config: LoopbackConfig,
+    mut progress: impl FnMut(Duration),
+) -> Result<LoopbackReport, LoopbackError> {
+    let shipped = ShippedClip::new(&config)?;
+    let media = shipped.options(&config);
+    // Before anything else is started.
+    drop(source::open(&media)?);
+
+    let (url, _server) = start_server().await?;
+    let (to_callee, to_caller) = (Arc::new(Probe::default()), Arc::new(Probe::default()));
+    let mut callee = phone_config(&url, CALLEE, &config, &media, &to_caller, &to_callee);
+    callee.call.answer = AnswerPolicy::Auto;
+    let mut caller = phone_config(&url, CALLER, &config, &media, &to_callee, &to_caller);
+    caller.call.duration = Some(config.duration);
+
+    let (callee, callee_hears) = Phone::login(callee).await?;
+    let (caller, caller_hears) = Phone::login(caller).await?;
+    caller.tell(Command::Call { name: CALLEE.to_owned() });
+    let (ours, theirs) =
+        tokio::join!(until_ended(caller_hears, &mut progress), until_ended(callee_hears, |_| {}),);
+    caller.close().await;
+    callee.close().await;
+    let (reason, ours) = ours;
+    let (_, theirs) = theirs;
+    if reason != EndReason::Duration && reason != EndReason::MediaEnded {
+        return Err(LoopbackError::Ended(reason));
+    }
+    // Comparing sound takes a while, and waiting for it must not hold up others.
+    let measured = tokio::task::spawn_blocking(move || LoopbackReport {
+        caller_to_callee: measure::direction(&to_callee, &ours, &theirs),
+        callee_to_caller: measure::direction(&to_caller, &theirs, &ours),
+        setup_ms: ours.setup_ms.clone(),
+        process: ours.process,
+        ..LoopbackReport::default()
+    });
+    match measured.await {
+        Ok(report) => Ok(report.judged()),
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
+
+async fn start_server() -> Result<(String, JoinSet<()>), LoopbackError> {
+    let failed = |error: std::io::Error| LoopbackError::Server { reason: error.to_string() };
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
+    let url = format!("ws://{}", listener.local_addr().map_err(failed)?);
+    // In a set, so that it ends with us.
+    let mut server = JoinSet::new();
+    server.spawn(async move {
+        let never = std::future::pending();
+        if let Err(error) = server::run(listener, ServerConfig::default(), never).await {
+            tracing::error!(%error, "the server of the loopback call");
+        }
+    });
+    Ok((url, server))
+}
+
+/// A phone that sends into one probe and receives from the other.
+fn phone_config(
+    url: &str,
+    name: &str,
+    config: &LoopbackConfig,
+    media: &MediaOptions,
+    sent: &Arc<Probe>,
+    received: &Arc<Probe>,
+) -> PhoneConfig {
+    let (media, sent, received) = (media.clone(), Arc::clone(sent), Arc::clone(received));
+    let mut phone = PhoneConfig::new(url, name);
+    phone.network.stun.clear();
+    phone.network.bind = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    phone.call.max_bitrate = config.max_bitrate;
+    phone.sources = Arc::new(move || Ok(probed_sources(source::open(&media)?, &sent)));
+    phone.sinks = Arc::new(move || probing_sinks(&received));
+    phone
+}
+
+fn probed_sources(opened: Sources, probe: &Arc<Probe>) -> Sources {
+    let mut probed = Sources::default();
+    if let Some(inner) = opened.video {
+        probed.video = Some(Box::new(StampingSource::new(inner, Arc::clone(probe))));
+    }
+    if let Some(inner) = opened.audio {
+        probed.audio = Some(Box::new(RememberingSource { inner, probe: Arc::clone(probe) }));
+    }
+    probed
+}
+
+fn probing_sinks(probe: &Arc<Probe>) -> Result<Sinks, SinkError> {
+    let comparing = ComparingSink::new(Arc::clone(probe)).map_err(|error| {
+        let (what, hint) = ("a thread that compares".to_owned(), error.to_string());
+        SinkError::NotInThisBuild { what, hint }
+    })?;
+    Ok(Sinks {
+        video: Some(Box::new(comparing)),
+        audio: Some(Box::new(KeepingSink(Arc::clone(probe)))),
+        ..Sinks::default()
+    })
+}
+
+/// Follows a phone to the end of its call.
+async fn until_ended(
+    mut events: Events,
+    mut progress: impl FnMut(Duration),
+) -> (EndReason, Box<Summary>) {
+    let mut connected_at: Option<Instant> = None;
+    while let Some(event) = events.recv().await {
+        match event.kind {
+            EventKind::Connected { .. } => connected_at = Some(clock::now()),
+            EventKind::Stats(_) => {
+                let since = connected_at.unwrap_or_else(clock::now);
+                progress(clock::now().saturating_duration_since(since));
+            }
+            EventKind::Ended { reason, summary } => return (reason, summary),
+            EventKind::Error { message, .. } => tracing::error!(message, "in the loopback call"),
+            _ => {}
+        }
+    }
+    (EndReason::ConnectionFailed, Box::default())
+}
+
+/// The clip that comes with us, as a file for as long as it is needed.
+struct ShippedClip(Option<tempfile::NamedTempFile>);
+
+impl ShippedClip {
+    fn new(config: &LoopbackConfig) -> Result<Self, SourceError> {
+        if config.video.is_some() && config.audio.is_some() {
+            return Ok(Self(None));
+        }
+        let write = || {
+            let mut file =
+                tempfile::Builder::new().prefix("peer-clip-").suffix(".mp4").tempfile()?;
+            std::io::Write::write_all(&mut file, CLIP)?;
+            Ok(file)
+        };
+        let file = write().map_err(|error: std::io::Error| SourceError::Unreadable {
+            path: std::env::temp_dir(),
+            reason: format!("the shipped clip cannot be put there: {error}"),
+        })?;
+        Ok(Self(Some(file)))
+    }
+
+    fn options(&self, config: &LoopbackConfig) -> MediaOptions {
+        let path = self.0.as_ref().map(|file| file.path().to_owned()).unwrap_or_default();
+        MediaOptions {
+            video: config.video.clone().unwrap_or_else(|| VideoSourceSpec::File(path.clone())),
+            audio: config.audio.clone().unwrap_or(AudioSourceSpec::File(path)),
+            size: config.size,
+            fps: config.fps,
+            once: false,
+        }
+    }
+}

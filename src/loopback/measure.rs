@@ -1,0 +1,97 @@
+//! From what a probe has seen to the numbers of one direction. Pure.
+
+use std::time::Instant;
+
+use super::probe::{Probe, Received, Sound};
+use super::report::{AudioReport, Direction, MeanMin, Spread, VideoReport};
+use crate::media::frame::SAMPLE_RATE;
+use crate::media::quality::sound::compare;
+use crate::phone::event::Summary;
+
+/// Sound that was played at a moment: its delay from capture to loudspeaker.
+struct Heard {
+    at: Instant,
+    delay_ms: f64,
+    snr_db: f64,
+}
+
+/// One direction: what the probe saw, and both ends' own counts.
+pub(super) fn direction(probe: &Probe, sender: &Summary, receiver: &Summary) -> Direction {
+    let received = probe.received();
+    let heard = heard(&probe.sent_sound(), &received.sound);
+    let av_sync_ms = av_sync(&received, &heard);
+    Direction {
+        video: video(&received, probe.under_way(), sender, receiver),
+        audio: audio(&heard, receiver, sender),
+        av_sync_ms,
+    }
+}
+
+fn video(
+    received: &Received,
+    under_way: u64,
+    sender: &Summary,
+    receiver: &Summary,
+) -> Option<VideoReport> {
+    let sent = sender.stats.outbound.video.as_ref()?;
+    let seconds = (sender.duration_ms as f64 / 1e3).max(1e-3);
+    let dropped = receiver.stats.inbound.video.as_ref().map_or(0, |video| video.frames_dropped);
+    let decoded = received.psnr.len() as u64;
+    Some(VideoReport {
+        // The encoder may have skipped one of those under way.
+        frames_sent: sent.frames_encoded.saturating_sub(under_way).max(decoded),
+        frames_decoded: decoded,
+        frames_dropped: dropped,
+        psnr_y: MeanMin::of(&received.psnr),
+        ssim: MeanMin::of(&received.ssim),
+        latency_ms: Spread::of(received.latency_ms.clone()),
+        bitrate_bps: (sent.bytes_sent as f64 * 8.0 / seconds).round() as u64,
+    })
+}
+
+fn audio(heard: &[Heard], receiver: &Summary, sender: &Summary) -> Option<AudioReport> {
+    sender.stats.outbound.audio.as_ref()?;
+    let played = receiver.stats.inbound.audio.as_ref();
+    let median = |value: fn(&Heard) -> f64| {
+        (!heard.is_empty()).then(|| Spread::of(heard.iter().map(value).collect()).p50)
+    };
+    Some(AudioReport {
+        latency_ms: median(|heard| heard.delay_ms),
+        concealed_samples: played.map_or(0, |audio| audio.concealed_samples),
+        total_samples_received: played.map_or(0, |audio| audio.total_samples_received),
+        snr_db: median(|heard| heard.snr_db),
+    })
+}
+
+/// Finds the sound that was played in the sound that was sent.
+fn heard(sent: &Sound, played: &Sound) -> Vec<Heard> {
+    let (Some(sent_from), Some(played_from)) = (sent.began_at, played.began_at) else {
+        return vec![];
+    };
+    let rate = f64::from(SAMPLE_RATE);
+    let head_start = match played_from.checked_duration_since(sent_from) {
+        Some(later) => later.as_secs_f64(),
+        None => -sent_from.saturating_duration_since(played_from).as_secs_f64(),
+    };
+    let no_delay = -(head_start * rate).round() as isize;
+    let found = compare(&sent.samples, &played.samples, no_delay);
+    let heard = found.into_iter().map(|found| Heard {
+        at: played_from + std::time::Duration::from_secs_f64(found.at as f64 / rate),
+        delay_ms: (found.delay - no_delay) as f64 / rate * 1e3,
+        snr_db: found.snr_db,
+    });
+    heard.collect()
+}
+
+/// How far apart sound and the picture shown next to it are; absolute.
+fn av_sync(received: &Received, heard: &[Heard]) -> Option<Spread> {
+    let offsets: Vec<f64> = heard
+        .iter()
+        .filter_map(|heard| {
+            let next = received.shown.partition_point(|(at, _)| *at < heard.at);
+            let (_, picture_delay_ms) = received.shown.get(next)?;
+            Some((picture_delay_ms - heard.delay_ms).abs())
+        })
+        .collect();
+    (!offsets.is_empty()).then(|| Spread::of(offsets))
+}
