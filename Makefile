@@ -1,0 +1,34 @@
+# `make help` says what there is. CARGO_TARGET_DIR is respected.
+
+export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
+PREFIX ?= /usr/local
+target := $(or $(CARGO_TARGET_DIR),target)
+
+.DEFAULT_GOAL := help
+.PHONY: help deps demo test lint bench install
+
+help: ## Say what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+deps: ## Install what is missing to build and test (Debian, Ubuntu)
+	@scripts/deps.sh test
+
+demo: ## Two peers in one process call each other; ends in a report
+	@scripts/deps.sh build
+	cargo run --release --locked -- loopback
+
+test: deps ## Run all tests, headless Chromium included
+	cargo test --release --locked
+
+lint: ## Run every check that is not a test
+	@scripts/deps.sh lint
+	scripts/lint.sh
+
+bench: ## Measure the codecs and the pipeline
+	@scripts/deps.sh build
+	cargo bench --locked
+
+install: ## Install the program to $(PREFIX)/bin
+	@scripts/deps.sh build
+	cargo build --release --locked --bin peer
+	install -D -m 755 $(target)/release/peer $(DESTDIR)$(PREFIX)/bin/peer

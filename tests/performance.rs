@@ -1,0 +1,146 @@
+//! Measurements, not tests: what a call costs next to its codecs alone and to a browser. They are run
+//! by name and print their figures: `cargo test --release -- --ignored --nocapture measure`.
+
+use std::fs::{self, File};
+use std::io::BufReader;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::resource::{UsageWho, getrusage};
+use peer::clock;
+use peer::media::codec::h264::{H264Decoder, H264Encoder};
+use peer::media::codec::{VideoDecoder, VideoEncoder, VideoEncoderSettings};
+use peer::media::container::annexb::AnnexBReader;
+use peer::media::frame::VideoFrame;
+use peer::media::source::{AudioSourceSpec, MediaOptions, VideoSourceSpec, open};
+use serde_json::Value;
+
+use crate::support::bare_page::BarePage;
+use crate::support::chromium::FakeMedia;
+use crate::support::server::{Server, THE_END, peer};
+use crate::support::{PATIENCE, clip, one_at_a_time};
+
+const SECONDS: u64 = 30;
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement of half a minute"]
+async fn measure_a_call_at_720p_with_chromium() {
+    let _alone = one_at_a_time().await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let camera = folder.path().join("camera.y4m");
+    // Another clip can be named, since the shipped one is an easy one.
+    let film = std::env::var("PEER_CLIP_720P").unwrap_or_else(|_| clip("camera-720p.mp4"));
+    ffmpeg(&["-i", &film, "-vf", "scale=1280:720,fps=30", "-an"], &camera);
+    let speech = folder.path().join("speech.wav");
+    ffmpeg(&["-i", &clip("speech.opus")], &speech);
+
+    let server = Server::start().await;
+    let media = FakeMedia { video: Some(camera.clone()), audio: Some(speech.clone()) };
+    let page = BarePage::log_in_sized(server.url(), "page", media, (1280, 720)).await;
+    let duration = format!("{SECONDS}s");
+    let words = ["call", "page", "--as", "alice", "--duration", &duration, "--record", "page.mkv"];
+    let mut alice = peer(server.url(), &words)
+        .args(["--max-bitrate", "2.5M", "--video"])
+        .arg(&camera)
+        .arg("--audio")
+        .arg(&speech)
+        .start();
+    page.wait_for_status("in a call").await;
+    alice.await_event("connected", PATIENCE).await;
+    let (pid, chromium) = (alice.pid(), chromium_processes());
+    let (ours, theirs) = (cpu_seconds(&[pid]), cpu_seconds(&chromium));
+    for _ in 0..SECONDS - 3 {
+        alice.next_event("stats", PATIENCE).await;
+    }
+    let ours = cpu_seconds(&[pid]) - ours;
+    let theirs = cpu_seconds(&chromium) - theirs;
+    let ended = alice.await_event("ended", THE_END).await;
+    let summary = &ended["summary"];
+    let number = |path: &str| summary.pointer(path).and_then(Value::as_f64).unwrap_or(f64::NAN);
+    let sent = number("/outbound/video/framesEncoded");
+    let decoded = number("/inbound/video/framesDecoded");
+    let seconds = number("/durationMs") / 1e3;
+    let bitrate = number("/outbound/video/bytesSent") * 8.0 / seconds;
+
+    let h264 = folder.path().join("page.h264");
+    ffmpeg(&["-i", &alice.home().join("page.mkv").display().to_string(), "-c", "copy"], &h264);
+    let codecs = codecs_alone(&camera, bitrate as u32, &h264);
+    let measured = (SECONDS - 3) as f64;
+    println!("{sent} pictures sent at {:.0} kbit/s, {decoded} received", bitrate / 1e3);
+    println!("codecs alone {codecs:.3} of a core");
+    println!("peer {:.3} of a core, {:.2} times", ours / measured, ours / measured / codecs);
+    println!("Chromium {:.3} of a core", theirs / measured);
+    println!("peer's memory {:.0} MB at most", number("/process/peakRssBytes") / 1e6);
+}
+
+fn ffmpeg(input: &[&str], to: &Path) {
+    let output = Command::new("ffmpeg")
+        .args(["-hide_banner", "-loglevel", "error", "-nostdin", "-y"])
+        .args(input)
+        .arg(to)
+        .output()
+        .expect("ffmpeg; `make deps` installs it");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Processor seconds a second of encoding a clip and decoding a recorded stream, and nothing else: at
+/// the pace of a call, since a processor that naps between pictures is slower than one that does not.
+fn codecs_alone(clip: &Path, bitrate: u32, h264: &Path) -> f64 {
+    let options = MediaOptions {
+        video: VideoSourceSpec::File(clip.to_owned()),
+        audio: AudioSourceSpec::None,
+        size: None,
+        fps: None,
+        once: true,
+    };
+    let mut source = open(&options).expect("the clip").video.expect("pictures");
+    let all = std::iter::from_fn(|| source.next_frame().expect("a whole clip"));
+    let mut frames: Vec<VideoFrame> = all.filter_map(Arc::into_inner).collect();
+    let mut reader = AnnexBReader::new(BufReader::new(File::open(h264).expect("a stream")));
+    let units: Vec<Vec<u8>> =
+        std::iter::from_fn(|| reader.next_unit().expect("a whole stream")).collect();
+
+    let settings = VideoEncoderSettings { size: frames[0].size(), fps: 30.0, bitrate };
+    let mut encoder = H264Encoder::new(settings).expect("usual settings");
+    let mut decoder = H264Decoder::new().expect("a decoder");
+    let (started, began) = (thread_seconds(), clock::now());
+    for (number, unit) in units.iter().enumerate() {
+        let due = began + Duration::from_secs_f64(number as f64 / 30.0);
+        clock::sleep_until(due);
+        let at = number % frames.len();
+        frames[at].set_captured_at(due);
+        encoder.encode(&frames[at]).expect("a picture");
+        decoder.decode(unit, clock::now()).expect("a picture");
+    }
+    (thread_seconds() - started) / (units.len() as f64 / 30.0)
+}
+
+fn thread_seconds() -> f64 {
+    let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("Linux counts");
+    let seconds =
+        |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    seconds(usage.user_time()) + seconds(usage.system_time())
+}
+
+/// Every process of the browser; there is only the one of this test.
+fn chromium_processes() -> Vec<i32> {
+    let processes = fs::read_dir("/proc").expect("Linux").flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| {
+        let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+        program.ends_with("chromium")
+    })
+    .collect()
+}
+
+fn cpu_seconds(pids: &[i32]) -> f64 {
+    let ticks = pids.iter().filter_map(|pid| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
+        Some(fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?)
+    });
+    // Linux counts these in hundredths of a second for every program.
+    ticks.sum::<f64>() / 100.0
+}

@@ -1,0 +1,153 @@
+//! What `--record` leaves behind, judged by ffprobe and ffmpeg: whole, in sync, and playable even
+//! after `kill -9`.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::server::{Server, THE_END, login, peer};
+use crate::support::{PATIENCE, clip, one_at_a_time};
+
+/// What ffprobe says of a file.
+#[derive(Debug)]
+pub(crate) struct Probed {
+    /// Length of the picture track, seconds.
+    pub(crate) video_seconds: f64,
+    /// Length of the sound track, seconds.
+    pub(crate) audio_seconds: f64,
+    /// Size of the picture.
+    pub(crate) size: (u64, u64),
+    /// Pictures.
+    pub(crate) frames: usize,
+}
+
+/// Reads every packet with ffprobe and decodes everything with ffmpeg; neither may complain.
+pub(crate) fn probe(path: &Path) -> Probed {
+    let streams = ffprobe(path, &["-show_streams"]);
+    let stream = |kind: &str| {
+        let all = streams["streams"].as_array().expect("streams");
+        let found = all.iter().find(|stream| stream["codec_type"] == kind);
+        found.unwrap_or_else(|| panic!("no {kind} in {}: {streams:#}", path.display())).clone()
+    };
+    let (video, audio) = (stream("video"), stream("audio"));
+    assert_eq!((&video["codec_name"], &audio["codec_name"]), (&"h264".into(), &"opus".into()));
+    let packets = |kind: &str| {
+        let packets = ffprobe(path, &["-show_packets", "-select_streams", kind]);
+        let packets = packets["packets"].as_array().expect("packets").clone();
+        assert!(!packets.is_empty(), "no packets of {kind} in {}", path.display());
+        packets
+    };
+    let (pictures, sound) = (packets("v:0"), packets("a:0"));
+    let decode = Command::new("ffmpeg")
+        .args(["-hide_banner", "-nostdin", "-v", "error", "-xerror", "-i"])
+        .arg(path)
+        .args(["-f", "null", "-"])
+        .output()
+        .expect("ffmpeg; `make deps` installs it");
+    let complaint = String::from_utf8_lossy(&decode.stderr);
+    assert!(decode.status.success() && complaint.trim().is_empty(), "{complaint}");
+    Probed {
+        video_seconds: end(&pictures, 1.0 / 30.0),
+        audio_seconds: end(&sound, 0.02),
+        size: (video["width"].as_u64().unwrap_or(0), video["height"].as_u64().unwrap_or(0)),
+        frames: pictures.len(),
+    }
+}
+
+/// When the last packet has been played, seconds from the beginning of the file.
+fn end(packets: &[Value], usual: f64) -> f64 {
+    let seconds = |packet: &Value, field: &str| packet[field].as_str().and_then(|s| s.parse().ok());
+    let ends = packets.iter().filter_map(|packet| {
+        let length: f64 = seconds(packet, "duration_time").unwrap_or(usual);
+        Some(seconds(packet, "pts_time")? + length)
+    });
+    ends.fold(0.0, f64::max)
+}
+
+fn ffprobe(path: &Path, what: &[&str]) -> Value {
+    let output = Command::new("ffprobe")
+        .args(["-v", "error", "-of", "json"])
+        .args(what)
+        .arg(path)
+        .output()
+        .expect("ffprobe; `make deps` installs it");
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && complaint.trim().is_empty(), "{complaint}");
+    serde_json::from_slice(&output.stdout).expect("ffprobe writes JSON")
+}
+
+#[tokio::test]
+async fn both_containers_both_directions_whole_and_in_sync() {
+    let _alone = one_at_a_time().await;
+    let server = Server::start().await;
+    let _bob = login(server.url(), "bob", &["--auto-answer", "--size", "320x180"]).await;
+    let clip = clip("camera-360p.mp4");
+    for ending in ["mkv", "mp4"] {
+        let theirs = format!("theirs.{ending}");
+        let ours = format!("ours.{ending}");
+        let words = ["call", "bob", "--as", "alice", "--duration", "4s", "--video", &clip];
+        let record = ["--audio", &clip, "--record", &theirs, "--record-local", &ours];
+        let mut alice = peer(server.url(), &words).args(record).start();
+        alice.await_event("ended", THE_END).await;
+        for (file, size) in [(theirs, (320, 180)), (ours, (640, 360))] {
+            let probed = probe(&alice.home().join(&file));
+            assert_eq!(probed.size, size, "{file}: {probed:?}");
+            assert!(probed.frames > 80, "{file}: {probed:?}");
+            assert!(probed.video_seconds > 3.0, "{file}: {probed:?}");
+            let apart = (probed.video_seconds - probed.audio_seconds).abs();
+            assert!(apart < 0.1, "{file}: {probed:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_killed_recording_plays_to_its_last_second() {
+    let _alone = one_at_a_time().await;
+    let server = Server::start().await;
+    let _bob = login(server.url(), "bob", &["--auto-answer"]).await;
+    for ending in ["mkv", "mp4"] {
+        let file = format!("killed.{ending}");
+        let words = ["call", "bob", "--as", "alice", "--record", &file];
+        let mut alice = peer(server.url(), &words).start();
+        alice.await_event("first-video-frame", PATIENCE).await;
+        for _ in 0..4 {
+            alice.await_event("stats", PATIENCE).await;
+        }
+        alice.kill9();
+        alice.gone(PATIENCE).await;
+        let probed = probe_cut(&alice.home().join(&file));
+        assert!(probed.video_seconds > 2.5, "{file}: {probed:?}");
+        assert!(probed.audio_seconds > 2.5, "{file}: {probed:?}");
+    }
+}
+
+/// As [`probe`], for a file whose last bytes may be cut: that is worth a word of ffmpeg's, no more.
+fn probe_cut(path: &Path) -> Probed {
+    let repaired = path.with_extension("repaired.mkv");
+    let copied = Command::new("ffmpeg")
+        .args(["-hide_banner", "-nostdin", "-v", "fatal", "-i"])
+        .arg(path)
+        .args(["-c", "copy"])
+        .arg(&repaired)
+        .output()
+        .expect("ffmpeg; `make deps` installs it");
+    assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+    probe(&repaired)
+}
+
+#[tokio::test]
+async fn each_call_of_a_login_has_its_own_recording() {
+    let _alone = one_at_a_time().await;
+    let server = Server::start().await;
+    let mut bob = login(server.url(), "bob", &["--auto-answer", "--record", "call.mkv"]).await;
+    for _ in 0..2 {
+        let words = ["call", "bob", "--as", "alice", "--duration", "1s"];
+        let mut alice = peer(server.url(), &words).start();
+        alice.await_event("ended", THE_END).await;
+        bob.await_event("ended", PATIENCE).await;
+    }
+    for file in ["call.mkv", "call-2.mkv"] {
+        assert!(probe(&bob.home().join(file)).frames > 10, "{file}");
+    }
+}

@@ -1,0 +1,27 @@
+//! What the integration tests stand on: the program as a process, a browser, a page and
+//! a server that know only the tutorial's protocol. Knows nothing of the library's inside.
+
+pub(crate) mod bare_page;
+pub(crate) mod chromium;
+pub(crate) mod clips;
+pub(crate) mod process;
+pub(crate) mod server;
+pub(crate) mod tutorial_server;
+
+use std::time::Duration;
+
+/// How long a test waits for what should come at once: it ends only what hangs, so that
+/// no test fails because a machine is slow.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Held by every test that makes a call or starts a browser: two at a time on a small machine
+/// would disturb each other's pictures.
+pub(crate) async fn one_at_a_time() -> tokio::sync::MutexGuard<'static, ()> {
+    static MACHINE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    MACHINE.lock().await
+}
+
+/// A shipped clip's path.
+pub(crate) fn clip(name: &str) -> String {
+    format!("{}/assets/clips/{name}", env!("CARGO_MANIFEST_DIR"))
+}
