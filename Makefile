@@ -31,4 +31,4 @@ bench: ## Measure the codecs and the pipeline
 install: ## Install the program to $(PREFIX)/bin
 	@scripts/deps.sh build
 	cargo build --release --locked --bin peer
-	install -D -m 755 $(target)/release/peer $(DESTDIR)$(PREFIX)/bin/peer
+	install -s -D -m 755 $(target)/release/peer $(DESTDIR)$(PREFIX)/bin/peer
