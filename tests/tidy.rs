@@ -177,6 +177,10 @@ fn the_reader_of_sources_reads() {
     assert_eq!(file.crate_modules(), modules);
     assert_eq!(file.functions(), [(4, "long".to_owned(), 4)]);
     assert_eq!(file.production().lines().count(), 8);
+    let text = "//! What.\n\n#[cfg(test)]\nmod simulation_tests;\npub mod step;\n\nfn one() {}\n\n\
+                #[cfg(test)]\n#[path = \"x_tests.rs\"]\nmod tests;\n";
+    let file = SourceFile { path: "src/call/mod.rs".to_owned(), text: text.to_owned() };
+    assert!(file.production().ends_with("fn one() {}\n\n"), "{}", file.production());
     assert_eq!(
         variants("pub enum E {\n    /// Doc.\n    OneTwo {\n        Three: u8,\n    },\n}\n", "E"),
         ["one-two"]
@@ -190,16 +194,20 @@ struct SourceFile {
 }
 
 impl SourceFile {
-    /// What stands before the tests.
+    /// What stands before the tests, which are the last thing in a file. A test module that is only
+    /// declared, among others at the top, hides nothing behind it.
     fn production(&self) -> &str {
-        if self.path.ends_with("_tests.rs") || self.path.ends_with("/tests.rs") {
+        if ["_tests.rs", "/tests.rs", "/test_support.rs"].iter().any(|end| self.path.ends_with(end))
+        {
             return "";
         }
-        let tests = self.text.match_indices("#[cfg(test)]").find(|(at, _)| {
-            self.text[at + "#[cfg(test)]".len()..].trim_start().starts_with("mod ")
-                || self.text[at + "#[cfg(test)]".len()..].trim_start().starts_with("#[")
+        let marks = self.text.match_indices("#[cfg(test)]");
+        let tests = marks.map(|(at, _)| at).find(|at| {
+            let item = self.text[*at..].lines().find(|line| !line.starts_with('#'));
+            let last = self.text[*at..].trim_end().ends_with("mod tests;");
+            item.is_some_and(|item| item.starts_with("mod tests") && (item.ends_with('{') || last))
         });
-        tests.map_or(&self.text, |(at, _)| &self.text[..at])
+        tests.map_or(&self.text, |at| &self.text[..at])
     }
 
     /// The lines of production code with their numbers, without comments.

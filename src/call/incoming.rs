@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::media::MediaEvent;
+use super::media_event::{MediaEvent, no_thread};
 use super::recording::Recording;
 use crate::clock;
 use crate::media::codec::CodecError;
@@ -53,7 +53,7 @@ impl IncomingVideo {
             }),
         };
         let decoder = Box::new(H264Decoder::new()?);
-        let decoding = VideoIn::start(decoder, sink, hooks).map_err(super::media::no_thread)?;
+        let decoding = VideoIn::start(decoder, sink, hooks).map_err(no_thread)?;
         let (input, counters) = (decoding.input(), Arc::new(ReceiveCounters::default()));
         let counted = Arc::clone(&counters);
         let task = tokio::spawn(async move {
@@ -115,7 +115,7 @@ impl IncomingAudio {
             }),
         };
         let playout = AudioPlayout::new(Box::new(OpusDecoder::new(PLAYED_CHANNELS)?));
-        let playing = AudioIn::start(playout, sink, hooks).map_err(super::media::no_thread)?;
+        let playing = AudioIn::start(playout, sink, hooks).map_err(no_thread)?;
         let buffer = Arc::clone(playing.playout());
         let ssrc = Arc::new(AtomicU64::new(UNKNOWN));
         let seen = Arc::clone(&ssrc);

@@ -8,32 +8,18 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use super::incoming::{IncomingAudio, IncomingVideo};
+use super::media_event::{MediaEvent, no_panic, no_thread};
 use super::outgoing::Outgoing;
 use super::recording::{Recording, RecordingThread};
 use crate::clock;
 use crate::media::codec::CodecError;
-use crate::media::frame::Size;
 use crate::media::playout::sync::LipSync;
+use crate::media::sink::Sinks;
 use crate::media::sink::recorder::Recorder;
-use crate::media::sink::{SinkError, Sinks};
 use crate::media::source::Sources;
-use crate::rtc::codecs::{AUDIO_CLOCK, VIDEO_CLOCK};
+use crate::rtc::codecs::{AUDIO_CLOCK, MediaKind, VIDEO_CLOCK};
 use crate::rtc::connection::Connection;
-use crate::rtc::events::MediaKind;
 use crate::rtc::receiver::RemoteTrack;
-
-/// What the media threads tell the call.
-#[derive(Debug)]
-pub(super) enum MediaEvent {
-    /// A source has no more.
-    SourceEnded,
-    /// The first picture of theirs was decoded.
-    FirstVideo { size: Size, at: Instant },
-    /// The first sound of theirs was decoded.
-    FirstAudio { at: Instant },
-    /// A recording ended before its time.
-    RecordingFailed(SinkError),
-}
 
 /// The media of one call.
 pub(super) struct Media {
@@ -154,14 +140,4 @@ impl Media {
         });
         no_panic(stopped.await);
     }
-}
-
-pub(super) fn no_panic(stopped: Result<(), tokio::task::JoinError>) {
-    if stopped.is_err() {
-        tracing::error!("stopping the media panicked");
-    }
-}
-
-pub(super) fn no_thread(error: std::io::Error) -> CodecError {
-    CodecError::Setup { codec: "media thread", reason: error.to_string() }
 }

@@ -8,6 +8,7 @@ pub mod candidates;
 mod incoming;
 pub mod machine;
 mod media;
+mod media_event;
 pub mod negotiation;
 mod outgoing;
 pub mod reason;
@@ -17,83 +18,25 @@ mod simulation_tests;
 mod snapshot;
 pub mod step;
 pub mod summary;
+mod vocabulary;
 
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
 use crate::clock;
-use crate::media::sink::OpenSinks;
-use crate::media::source::{OpenSources, Sources};
+use crate::media::source::Sources;
+use crate::rtc::codecs::MediaKind;
 use crate::rtc::connection::{Connection, ConnectionConfig};
-use crate::rtc::events::{ConnectionEvent, MediaKind};
+use crate::rtc::events::ConnectionEvent;
 use crate::rtc::stats::Stats;
-use crate::signaling::message::Message;
 use machine::Machine;
-use media::{Media, MediaEvent};
-use reason::EndReason;
+use media::Media;
+use media_event::MediaEvent;
 use snapshot::Since;
-use step::{Action, Input, Progress, Setup};
+use step::{Action, Input, Progress};
 use summary::{ProcessUsage, Summary};
-
-/// What a call needs to know.
-#[derive(Clone)]
-pub struct CallConfig {
-    /// Names and bounds.
-    pub setup: Setup,
-    /// Servers, addresses and the bitrate; what is sent depends on the sources.
-    pub connection: ConnectionConfig,
-    /// Opened when the call is made or answered.
-    pub sources: OpenSources,
-    /// Opened when the call is answered.
-    pub sinks: OpenSinks,
-}
-
-/// Who began.
-#[derive(Debug, Clone)]
-pub enum Origin {
-    /// We call.
-    Outgoing,
-    /// They call, with this offer.
-    Incoming {
-        /// The SDP text.
-        offer: String,
-    },
-}
-
-/// What a running call is told.
-#[derive(Debug)]
-pub enum Told {
-    /// Something for the machine: a message, a command, news of the server.
-    Input(Input),
-    /// Send silence instead of our sound, or our sound again.
-    Mute(bool),
-    /// Say at once how the call goes.
-    Status,
-}
-
-/// What a running call says.
-#[derive(Debug)]
-pub enum Said {
-    /// To be sent to the server.
-    Send(Message),
-    /// How far the call has come; its end comes as `Ended`.
-    Progress(Progress),
-    /// Media can flow, so many milliseconds after the call was made or answered.
-    Connected(u64),
-    /// The first picture of theirs: milliseconds, width, height.
-    FirstVideoFrame(u64, u32, u32),
-    /// The first sound of theirs: milliseconds.
-    FirstAudio(u64),
-    /// How the call goes.
-    Stats(Box<Stats>),
-    /// Something went wrong: a word for programs, a line for people.
-    Error(&'static str, String),
-    /// It is over for the other side; what was started is being stopped, which takes a moment.
-    Ending,
-    /// It is over; nothing follows.
-    Ended(EndReason, Box<Summary>),
-}
+pub use vocabulary::{CallConfig, Origin, Said, Told};
 
 /// What a call is told waits here at most; a page trickles some dozens of candidates.
 const TOLD_QUEUE: usize = 512;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::media::MediaEvent;
+use super::media_event::{MediaEvent, no_panic, no_thread};
 use super::recording::Recording;
 use crate::media::adaptation::video_bitrate;
 use crate::media::codec::h264::H264Encoder;
@@ -97,8 +97,7 @@ impl Outgoing {
         let ended = move || {
             let _ = events.blocking_send(MediaEvent::SourceEnded);
         };
-        let out = VideoOut::start(source, encoder, bitrate, deliver, ended)
-            .map_err(super::media::no_thread)?;
+        let out = VideoOut::start(source, encoder, bitrate, deliver, ended).map_err(no_thread)?;
         self.video = Some(Arc::clone(out.state()));
         self.threads.0 = Some(out);
         self.tasks.push(tokio::spawn(send_video(writer, queue)));
@@ -130,8 +129,7 @@ impl Outgoing {
         let ended = move || {
             let _ = events.blocking_send(MediaEvent::SourceEnded);
         };
-        let out =
-            AudioOut::start(source, encoder, deliver, ended).map_err(super::media::no_thread)?;
+        let out = AudioOut::start(source, encoder, deliver, ended).map_err(no_thread)?;
         self.audio = Some(Arc::clone(out.state()));
         self.threads.1 = Some(out);
         self.tasks.push(tokio::spawn(send_audio(writer, queue)));
@@ -150,7 +148,7 @@ impl Outgoing {
     pub(super) async fn end(&mut self) {
         let threads = std::mem::take(&mut self.threads);
         // Waited for where waiting is allowed: a source may take until its next picture.
-        super::media::no_panic(tokio::task::spawn_blocking(move || drop(threads)).await);
+        no_panic(tokio::task::spawn_blocking(move || drop(threads)).await);
         // What is still queued goes out now: without the threads the queues end by themselves.
         for task in self.tasks.drain(..) {
             let _ = task.await;

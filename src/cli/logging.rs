@@ -8,7 +8,8 @@ use std::io::Write;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::output::{Output, Volume};
+use super::output::Output;
+use super::output_args::Volume;
 
 /// Starts logging for the rest of the process.
 pub fn start(output: &Output) {

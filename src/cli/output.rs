@@ -8,21 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-use super::output_args::OutputArgs;
+use super::output_args::{OutputArgs, Volume};
 use super::values::unprintable;
-
-/// How much is said on stderr.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Volume {
-    /// Errors.
-    Quiet,
-    /// What a person wants to know.
-    Normal,
-    /// And what the library does.
-    Verbose,
-    /// And why.
-    Debug,
-}
 
 /// A handle to the one printer; cheap to clone.
 #[derive(Clone)]

@@ -5,8 +5,20 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args};
 
 use super::exit::Failure;
-use super::output::Volume;
 use super::stats_file::StatsFile;
+
+/// How much is said on stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Volume {
+    /// Errors.
+    Quiet,
+    /// What a person wants to know.
+    Normal,
+    /// And what the library does.
+    Verbose,
+    /// And why.
+    Debug,
+}
 
 /// Taken by every command.
 #[derive(Debug, Clone, Args)]

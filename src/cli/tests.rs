@@ -28,10 +28,10 @@ fn the_output_flags_stand_before_or_after_the_command() {
     for line in ["peer --json -vv call bob", "peer call bob -vv --json"] {
         let output = parse(line).unwrap().output;
         assert!(output.json);
-        assert_eq!(output.volume(), output::Volume::Debug);
+        assert_eq!(output.volume(), output_args::Volume::Debug);
     }
-    assert_eq!(parse("peer -q serve").unwrap().output.volume(), output::Volume::Quiet);
-    assert_eq!(parse("peer serve").unwrap().output.volume(), output::Volume::Normal);
+    assert_eq!(parse("peer -q serve").unwrap().output.volume(), output_args::Volume::Quiet);
+    assert_eq!(parse("peer serve").unwrap().output.volume(), output_args::Volume::Normal);
 }
 
 #[test]

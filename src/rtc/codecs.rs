@@ -11,6 +11,15 @@ use rtc::rtp_transceiver::rtp_sender::{
 };
 use webrtc::error::Result;
 
+/// Which of the two kinds of media.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MediaKind {
+    /// Sound.
+    Audio,
+    /// Pictures.
+    Video,
+}
+
 /// RTP clock of all video payloads, Hz (RFC 6184 section 8.2.1).
 pub const VIDEO_CLOCK: u32 = 90_000;
 

@@ -11,7 +11,8 @@ use super::*;
 use crate::clock;
 use crate::media::codec::EncodedVideo;
 use crate::media::frame::Size;
-use crate::rtc::events::{ConnectionEvent, MediaKind};
+use crate::rtc::codecs::MediaKind;
+use crate::rtc::events::ConnectionEvent;
 use crate::rtc::receiver::RemoteTrack;
 
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -9,6 +9,7 @@ use webrtc::peer_connection::{
     RTCPeerConnectionIceEvent, RTCPeerConnectionState,
 };
 
+use super::codecs::MediaKind;
 use super::receiver::RemoteTrack;
 use super::runtime::Progress;
 use crate::ice::Candidate;
@@ -83,15 +84,6 @@ impl IceState {
     pub fn is_up(self) -> bool {
         matches!(self, Self::Connected | Self::Completed)
     }
-}
-
-/// Which of the two kinds of media.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum MediaKind {
-    /// Sound.
-    Audio,
-    /// Pictures.
-    Video,
 }
 
 /// Events that wait to be taken; candidates and states are few.

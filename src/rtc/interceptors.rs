@@ -19,7 +19,8 @@ use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 use tokio::sync::mpsc;
 
-use super::events::{ConnectionEvent, MediaKind};
+use super::codecs::MediaKind;
+use super::events::ConnectionEvent;
 
 /// The RTP timestamp that belongs to an instant of one outgoing stream.
 #[derive(Debug, Clone, Copy)]

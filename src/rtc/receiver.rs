@@ -13,7 +13,7 @@ use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
 use tokio::sync::Notify;
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 
-use super::events::MediaKind;
+use super::codecs::MediaKind;
 use super::jitter_buffer::{Counters, JitterBuffer, Output, ReceivedFrame, VideoPacket};
 use crate::clock;
 

@@ -1,0 +1,32 @@
+//! What the media of a call tell it, and how the failures of their threads are told.
+
+use std::time::Instant;
+
+use crate::media::codec::CodecError;
+use crate::media::frame::Size;
+use crate::media::sink::SinkError;
+
+/// What the media threads tell the call.
+#[derive(Debug)]
+pub(super) enum MediaEvent {
+    /// A source has no more.
+    SourceEnded,
+    /// The first picture of theirs was decoded.
+    FirstVideo { size: Size, at: Instant },
+    /// The first sound of theirs was decoded.
+    FirstAudio { at: Instant },
+    /// A recording ended before its time.
+    RecordingFailed(SinkError),
+}
+
+/// The operating system gave no thread.
+pub(super) fn no_thread(error: std::io::Error) -> CodecError {
+    CodecError::Setup { codec: "media thread", reason: error.to_string() }
+}
+
+/// A thread or task that panicked is a fault of ours; the call ends all the same.
+pub(super) fn no_panic(stopped: Result<(), tokio::task::JoinError>) {
+    if stopped.is_err() {
+        tracing::error!("stopping the media panicked");
+    }
+}

@@ -1,0 +1,69 @@
+//! What a call is made from, what it is told while it runs, and what it says. Pure data.
+
+use super::reason::EndReason;
+use super::step::{Input, Progress, Setup};
+use super::summary::Summary;
+use crate::media::sink::OpenSinks;
+use crate::media::source::OpenSources;
+use crate::rtc::connection::ConnectionConfig;
+use crate::rtc::stats::Stats;
+use crate::signaling::message::Message;
+
+/// What a call needs to know.
+#[derive(Clone)]
+pub struct CallConfig {
+    /// Names and bounds.
+    pub setup: Setup,
+    /// Servers, addresses and the bitrate; what is sent depends on the sources.
+    pub connection: ConnectionConfig,
+    /// Opened when the call is made or answered.
+    pub sources: OpenSources,
+    /// Opened when the call is answered.
+    pub sinks: OpenSinks,
+}
+
+/// Who began.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// We call.
+    Outgoing,
+    /// They call, with this offer.
+    Incoming {
+        /// The SDP text.
+        offer: String,
+    },
+}
+
+/// What a running call is told.
+#[derive(Debug)]
+pub enum Told {
+    /// Something for the machine: a message, a command, news of the server.
+    Input(Input),
+    /// Send silence instead of our sound, or our sound again.
+    Mute(bool),
+    /// Say at once how the call goes.
+    Status,
+}
+
+/// What a running call says.
+#[derive(Debug)]
+pub enum Said {
+    /// To be sent to the server.
+    Send(Message),
+    /// How far the call has come; its end comes as `Ended`.
+    Progress(Progress),
+    /// Media can flow, so many milliseconds after the call was made or answered.
+    Connected(u64),
+    /// The first picture of theirs: milliseconds, width, height.
+    FirstVideoFrame(u64, u32, u32),
+    /// The first sound of theirs: milliseconds.
+    FirstAudio(u64),
+    /// How the call goes.
+    Stats(Box<Stats>),
+    /// Something went wrong: a word for programs, a line for people.
+    Error(&'static str, String),
+    /// It is over for the other side; what was started is being stopped, which takes a moment.
+    Ending,
+    /// It is over; nothing follows.
+    Ended(EndReason, Box<Summary>),
+}
