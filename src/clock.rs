@@ -38,3 +38,9 @@ pub async fn until(due: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+/// Awaits `future` for at most `limit`, on the async side; `None` when it took longer.
+#[allow(clippy::disallowed_methods)] // Timers of the async side all come from here.
+pub async fn timeout<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(limit, future).await.ok()
+}

@@ -28,6 +28,7 @@ use tokio::task::JoinSet;
 
 use super::message::MAX_MESSAGE;
 use super::switchboard::{ConnectionId, Limits, Switchboard};
+use crate::clock;
 use crate::ice::IceServer;
 
 /// How long the connections have to end on shutdown.
@@ -105,7 +106,7 @@ pub async fn run(
     drop(listener);
     exchange.shutdown().await;
     // Nobody sends on this channel: it ends when the last connection has dropped its end.
-    let _ = timeout(SHUTDOWN, all_gone.recv()).await;
+    let _ = clock::timeout(SHUTDOWN, all_gone.recv()).await;
     ended
 }
 
@@ -132,13 +133,14 @@ async fn accept(listener: &TcpListener, config: &ServerConfig, router: Router) {
             Ok((stream, _)) => match Arc::clone(&permits).try_acquire_owned() {
                 Ok(permit) => {
                     let serve = serve(stream, router.clone(), permit);
-                    handshakes.spawn(timeout(config.handshake_timeout, serve));
+                    handshakes.spawn(clock::timeout(config.handshake_timeout, serve));
                 }
                 Err(_) => tracing::warn!("too many handshakes at a time; one was dropped"),
             },
             Err(error) => {
                 tracing::warn!(%error, "could not accept a connection");
-                pause(ACCEPT_PAUSE).await;
+                // Nothing says when a file is free again.
+                clock::until(Some(clock::now() + ACCEPT_PAUSE)).await;
             }
         }
     }
@@ -211,16 +213,6 @@ async fn socket(State(shared): State<Shared>, upgrade: Upgrade) -> Response {
             connection::run(socket, id, shared.events, shared.ping_every).await;
             drop((permit, shared.alive));
         })
-}
-
-#[allow(clippy::disallowed_methods)] // Sockets wait in real time.
-async fn timeout<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
-    tokio::time::timeout(limit, future).await.ok()
-}
-
-#[allow(clippy::disallowed_methods)] // Nothing says when a file is free again.
-async fn pause(time: Duration) {
-    tokio::time::sleep(time).await;
 }
 
 #[cfg(test)]

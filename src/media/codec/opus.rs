@@ -187,6 +187,15 @@ mod tests {
     }
 
     #[test]
+    fn a_packet_says_how_long_it_is() {
+        assert_eq!(packet_samples(&[15 << 3]), Some(960));
+        assert_eq!(packet_samples(&[3 << 3 | 1]), Some(5760));
+        assert_eq!(packet_samples(&[31 << 3 | 3, 2]), Some(1920));
+        assert_eq!(packet_samples(&[31 << 3 | 3]), None, "a count is missing");
+        assert_eq!(packet_samples(&[]), None);
+    }
+
+    #[test]
     fn refuses_what_is_not_20_ms_and_what_is_not_opus() {
         assert!(OpusEncoder::new(settings(2)).unwrap().encode(&[0.0; 960]).is_err());
         assert!(OpusDecoder::new(1).unwrap().decode(&[]).is_err());

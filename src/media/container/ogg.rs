@@ -9,6 +9,7 @@ use ogg::PacketReader;
 
 use super::bytes::Cursor;
 use super::{AudioCodec, ContainerError, Packet, to_nanos};
+use crate::media::codec::opus::packet_samples;
 
 /// The first Opus stream of an Ogg file.
 pub struct OggOpusReader<R: Read + Seek> {
@@ -58,7 +59,8 @@ impl<R: Read + Seek> OggOpusReader<R> {
     pub fn next_packet(&mut self) -> Result<Option<Packet>, ContainerError> {
         let Some(packet) = self.next_raw()? else { return Ok(None) };
         let pts = to_nanos(self.position - i64::from(self.pre_skip), 48_000);
-        self.position += i64::from(opus_samples(&packet.data));
+        // What is not Opus takes no time; decoding it will say so.
+        self.position += i64::from(packet_samples(&packet.data).unwrap_or(0));
         Ok(Some(Packet { data: packet.data, pts }))
     }
 
@@ -135,25 +137,6 @@ pub fn build_opus_head(channels: u8) -> Vec<u8> {
     head
 }
 
-/// Samples at 48 kHz per channel in an Opus packet, from its first bytes (RFC 6716 section 3.1);
-/// 0 for an empty one.
-#[must_use]
-pub fn opus_samples(packet: &[u8]) -> u32 {
-    let Some(toc) = packet.first() else { return 0 };
-    let config = toc >> 3;
-    let frame = match config {
-        0..=11 => [480, 960, 1920, 2880][usize::from(config & 3)],
-        12..=15 => [480, 960][usize::from(config & 1)],
-        _ => [120, 240, 480, 960][usize::from(config & 3)],
-    };
-    let frames = match toc & 3 {
-        0 => 1,
-        1 | 2 => 2,
-        _ => u32::from(packet.get(1).map_or(0, |byte| byte & 0x3F)),
-    };
-    (frame * frames).min(5760)
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
@@ -194,14 +177,6 @@ mod tests {
             assert_eq!(ogg.next_packet().unwrap(), None);
             ogg.rewind().unwrap();
         }
-    }
-
-    #[test]
-    fn a_packet_says_how_long_it_is() {
-        assert_eq!(opus_samples(&[15 << 3]), 960);
-        assert_eq!(opus_samples(&[3 << 3 | 1]), 5760);
-        assert_eq!(opus_samples(&[31 << 3 | 3, 2]), 1920);
-        assert_eq!(opus_samples(&[]), 0);
     }
 
     proptest! {

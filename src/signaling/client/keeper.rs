@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::socket::{Received, Socket, timeout};
+use super::socket::{Received, Socket};
 use super::{ClientEvent, ClientOptions, ConnectError};
 use crate::clock;
 use crate::ice::IceServer;
@@ -94,7 +94,7 @@ impl Keeper {
         let mut due = clock::now() + self.options.ping_every;
         loop {
             if let Some(text) = self.unsent.clone() {
-                match timeout(self.options.ping_every * MISSED, socket.send(text)).await {
+                match clock::timeout(self.options.ping_every * MISSED, socket.send(text)).await {
                     Some(Ok(())) => self.unsent = None,
                     Some(Err(error)) => return Ok(error.to_string()),
                     None => return Ok("the server takes nothing any more".to_owned()),
@@ -106,7 +106,7 @@ impl Keeper {
                     queued = self.queue.recv() => { self.unsent = queued; None }
                 }
             };
-            match timeout(due.saturating_duration_since(clock::now()), next).await {
+            match clock::timeout(due.saturating_duration_since(clock::now()), next).await {
                 Some(None) => {}
                 Some(Some(Received::Gone(reason))) => return Ok(reason),
                 Some(Some(received)) => {
@@ -118,7 +118,8 @@ impl Keeper {
                 None => {
                     missed += 1;
                     due = clock::now() + self.options.ping_every;
-                    if let Some(Err(error)) = timeout(self.options.ping_every, socket.ping()).await
+                    if let Some(Err(error)) =
+                        clock::timeout(self.options.ping_every, socket.ping()).await
                     {
                         return Ok(error.to_string());
                     }
@@ -143,7 +144,7 @@ impl Keeper {
         let mut retry_in = self.reconnect.lost(clock::now(), rand::random());
         loop {
             self.tell(ClientEvent::Reconnecting { retry_in }).await?;
-            pause(retry_in).await;
+            clock::until(Some(clock::now() + retry_in)).await;
             let attempt = Socket::login(&self.url, &self.name, self.options.timeout).await;
             let error = match attempt {
                 Ok(back) => return Ok(Ok(back)),
@@ -163,23 +164,18 @@ impl Keeper {
 
     /// What was queued before the goodbye, such as a `leave`, still goes out.
     async fn goodbye(mut self, mut socket: Socket) {
-        let flushed = timeout(GOODBYE, async {
+        let flushed = clock::timeout(GOODBYE, async {
             while let Ok(text) = self.queue.try_recv() {
                 socket.send(text).await?;
             }
             Ok::<(), tokio_tungstenite::tungstenite::Error>(())
         });
         if let Some(Ok(())) = flushed.await {
-            let _ = timeout(GOODBYE, socket.close()).await;
+            let _ = clock::timeout(GOODBYE, socket.close()).await;
         }
     }
 
     async fn tell(&self, event: ClientEvent) -> Result<(), Abandoned> {
         self.events.send(event).await.map_err(|_| Abandoned)
     }
-}
-
-#[allow(clippy::disallowed_methods)] // The pause between attempts is real time.
-async fn pause(time: Duration) {
-    tokio::time::sleep(time).await;
 }

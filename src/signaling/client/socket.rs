@@ -12,6 +12,7 @@ use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 use super::ConnectError;
+use crate::clock;
 use crate::ice::IceServer;
 use crate::signaling::message::{MAX_MESSAGE_FROM_SERVER, Message};
 
@@ -36,13 +37,13 @@ impl Socket {
         limit: Duration,
     ) -> Result<(Self, Vec<IceServer>), ConnectError> {
         let request = request(url)?;
-        let dialled = timeout(limit, dial(url, request)).await;
+        let dialled = clock::timeout(limit, dial(url, request)).await;
         let mut socket = dialled.unwrap_or_else(|| {
             let reason = format!("no answer within {} s", limit.as_secs());
             Err(ConnectError::Unreachable { url: url.to_owned(), reason })
         })?;
         let login = Message::Login { name: name.to_owned() }.to_json();
-        let reply = timeout(limit, async {
+        let reply = clock::timeout(limit, async {
             socket.send(login).await.map_err(|error| unreachable(url, &error))?;
             socket.login_reply(url, name).await
         });
@@ -148,9 +149,4 @@ fn request(url: &str) -> Result<Request, ConnectError> {
         Some("wss") => Err(bad("this build cannot do wss:// yet; use ws://")),
         _ => Err(bad("write ws://HOST:PORT")),
     }
-}
-
-#[allow(clippy::disallowed_methods)] // Sockets wait in real time.
-pub(super) async fn timeout<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
-    tokio::time::timeout(limit, future).await.ok()
 }

@@ -9,7 +9,6 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite;
 
 use super::exchange::{self, CloseFor, Event, Queue};
-use super::timeout;
 use crate::clock;
 use crate::signaling::switchboard::ConnectionId;
 use crate::signaling::token_bucket::TokenBucket;
@@ -41,7 +40,7 @@ pub(super) async fn run(
     };
     // When the exchange is gone, there is nobody left to tell.
     let _ = events.send(Event::Closed { id }).await;
-    let _ = timeout(GOODBYE, goodbye(socket, close)).await;
+    let _ = clock::timeout(GOODBYE, goodbye(socket, close)).await;
 }
 
 /// Says why, and reads on until the other side has closed too: closing with unread
@@ -75,7 +74,7 @@ impl Pipe<'_> {
                     queued = queue.next() => Next::Queued(queued),
                 }
             };
-            match timeout(due.saturating_duration_since(clock::now()), next).await {
+            match clock::timeout(due.saturating_duration_since(clock::now()), next).await {
                 None if pinged => return None,
                 None => {
                     pinged = true;
@@ -108,7 +107,7 @@ impl Pipe<'_> {
 
     /// `None` when it does not get through.
     async fn send(&mut self, message: Message) -> Option<()> {
-        timeout(self.ping_every, self.socket.send(message)).await?.ok()
+        clock::timeout(self.ping_every, self.socket.send(message)).await?.ok()
     }
 }
 
