@@ -101,6 +101,13 @@ struct Writer {
 }
 
 impl Writer {
+    fn new(stream: Stream, payload_type: u8) -> Self {
+        // In the lower half: a receiver counts wraps from the first packet that it gets (RFC 3711
+        // section 3.3.1). Were those before a wrap lost, it could decrypt nothing for ever.
+        let sequence_number = rand::random::<u16>() >> 1;
+        Self { stream, payload_type, sequence_number }
+    }
+
     async fn write(&mut self, timestamp: u32, marker: bool, payload: Bytes) -> LibraryResult<()> {
         let counters = &self.stream.sent;
         counters.packets.fetch_add(1, Ordering::Relaxed);
@@ -142,8 +149,7 @@ impl VideoSender {
     /// The stream as negotiated; `None` when the other side takes no H.264.
     pub async fn open(&self) -> Option<VideoWriter> {
         let (payload_type, fmtp) = self.0.payload_type("video/H264").await?;
-        let writer =
-            Writer { stream: self.0.clone(), payload_type, sequence_number: rand::random() };
+        let writer = Writer::new(self.0.clone(), payload_type);
         Some(VideoWriter { writer, packetizer: Packetizer::new(MAX_PAYLOAD), fmtp })
     }
 
@@ -209,8 +215,7 @@ impl AudioSender {
     /// The stream as negotiated; `None` when the other side takes no Opus.
     pub async fn open(&self) -> Option<AudioWriter> {
         let (payload_type, fmtp) = self.0.payload_type("audio/opus").await?;
-        let writer =
-            Writer { stream: self.0.clone(), payload_type, sequence_number: rand::random() };
+        let writer = Writer::new(self.0.clone(), payload_type);
         Some(AudioWriter { writer, fmtp, next_timestamp: None, silent: true })
     }
 
