@@ -53,12 +53,13 @@ pub(super) fn take(connection: &Connection, media: &Media, since: Since, now: In
 fn inbound_video(media: &Media, counts: &Counts) -> Option<InboundVideo> {
     let video = media.video.as_ref()?;
     let (state, received) = (video.state(), video.counters().get());
-    let ((frame_width, frame_height), (freeze_count, frozen)) = (state.size(), state.freezes());
+    let pictures = state.counters();
+    let ((frame_width, frame_height), (freeze_count, frozen)) = (pictures.size(), state.freezes());
     Some(InboundVideo {
         codec: "H264".to_owned(),
-        frames_decoded: state.decoded(),
-        frames_dropped: state.dropped() + received.frames_dropped,
-        key_frames_decoded: state.keyframes(),
+        frames_decoded: pictures.pictures(),
+        frames_dropped: pictures.dropped() + received.frames_dropped,
+        key_frames_decoded: pictures.keyframes(),
         frame_width,
         frame_height,
         frames_per_second: 0.0,
@@ -90,12 +91,13 @@ fn inbound_audio(media: &Media) -> Option<InboundAudio> {
 
 fn outbound_video(media: &Media, counts: &Counts) -> Option<OutboundVideo> {
     let state = media.outgoing.video()?;
-    let (frame_width, frame_height) = state.size();
+    let pictures = state.counters();
+    let (frame_width, frame_height) = pictures.size();
     Some(OutboundVideo {
         codec: "H264".to_owned(),
-        frames_encoded: state.encoded(),
-        frames_dropped: state.dropped(),
-        key_frames_encoded: state.keyframes(),
+        frames_encoded: pictures.pictures(),
+        frames_dropped: pictures.dropped(),
+        key_frames_encoded: pictures.keyframes(),
         frame_width,
         frame_height,
         frames_per_second: 0.0,

@@ -91,11 +91,6 @@ impl CallBook {
         self.server_reports_unknown
     }
 
-    /// Forgets what is known of the server, for a login to another one.
-    pub fn forget_server(&mut self) {
-        self.server_reports_unknown = false;
-    }
-
     /// Says where a message goes, and learns from it what kind of server this is.
     pub fn route(&mut self, message: &Message) -> Route {
         self.server_reports_unknown |= message.shows_a_reporting_server();
@@ -224,10 +219,10 @@ mod tests {
         assert!(!book.server_reports_unknown(), "the tutorial's server does as much");
         book.route(&answer(Some("bob")));
         assert!(book.server_reports_unknown());
-        book.forget_server();
+        let mut book = CallBook::new(1);
         assert_eq!(book.route(&unknown_user(Some("bob"))), Route::Nobody);
         assert!(book.server_reports_unknown());
-        book.forget_server();
+        let mut book = CallBook::new(1);
         let ice_servers = vec![crate::ice::IceServer::default()];
         book.route(&Message::LoginReply { success: true, ice_servers });
         assert!(book.server_reports_unknown());

@@ -141,18 +141,6 @@ impl Switchboard {
         self.outputs.pop_front()
     }
 
-    /// How many are connected.
-    #[must_use]
-    pub fn connections(&self) -> usize {
-        self.connections.len()
-    }
-
-    /// How many are logged in.
-    #[must_use]
-    pub fn logins(&self) -> usize {
-        self.names.len()
-    }
-
     fn connected(&mut self, now: Instant, id: ConnectionId) {
         if self.connections.len() >= self.limits.connections {
             self.outputs.push_back(Output::Close { id, reason: CloseReason::Full });

@@ -117,7 +117,7 @@ fn impossible_names_are_refused_in_words_and_as_pages_know_it() {
     assert_eq!(got[1], r#"1 {"type":"login","success":false}"#);
     let got = at.say(1, &format!(r#"{{"type":"leave","name":"{}"}}"#, "x".repeat(65)));
     assert_eq!(got.len(), 1);
-    assert_eq!(at.board.logins(), 0);
+    assert_eq!(at.board.names.len(), 0);
 }
 
 #[test]

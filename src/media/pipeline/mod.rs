@@ -5,6 +5,7 @@
 
 pub mod audio_in;
 pub mod audio_out;
+pub mod counters;
 pub mod slot;
 pub mod video_in;
 pub mod video_out;

@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::counters::PictureCounters;
 use super::spawn;
 use crate::clock;
 use crate::media::codec::VideoDecoder;
@@ -42,44 +43,22 @@ const RENDER_QUEUE: usize = 16;
 /// What the threads count; shared with whoever runs the call.
 #[derive(Debug, Default)]
 pub struct VideoInState {
-    decoded: AtomicU64,
-    keyframes: AtomicU64,
-    dropped: AtomicU64,
-    size: AtomicU64,
+    counters: PictureCounters,
     wait_us: AtomicU64,
     freezes: Mutex<FreezeMeter>,
 }
 
 impl VideoInState {
-    /// Pictures decoded.
+    /// Pictures decoded, and those that could not be or came too late to be shown.
     #[must_use]
-    pub fn decoded(&self) -> u64 {
-        self.decoded.load(Ordering::Relaxed)
-    }
-
-    /// Keyframes among them.
-    #[must_use]
-    pub fn keyframes(&self) -> u64 {
-        self.keyframes.load(Ordering::Relaxed)
-    }
-
-    /// Pictures that could not be decoded or were shown too late to show.
-    #[must_use]
-    pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
-    }
-
-    /// Width and height of the last picture; zeros before the first.
-    #[must_use]
-    pub fn size(&self) -> (u32, u32) {
-        let packed = self.size.load(Ordering::Relaxed);
-        ((packed >> 32) as u32, packed as u32)
+    pub fn counters(&self) -> &PictureCounters {
+        &self.counters
     }
 
     /// Mean time from a picture's first packet to its decoding, ms.
     #[must_use]
     pub fn mean_wait_ms(&self) -> f64 {
-        let decoded = self.decoded().max(1);
+        let decoded = self.counters.pictures().max(1);
         self.wait_us.load(Ordering::Relaxed) as f64 / decoded as f64 / 1e3
     }
 
@@ -92,10 +71,7 @@ impl VideoInState {
 
     fn count(&self, frame: &VideoFrame, received: &ReceivedVideo) {
         let now = frame.captured_at();
-        let size = frame.size();
-        self.decoded.fetch_add(1, Ordering::Relaxed);
-        self.keyframes.fetch_add(u64::from(received.keyframe), Ordering::Relaxed);
-        self.size.store(u64::from(size.width) << 32 | u64::from(size.height), Ordering::Relaxed);
+        self.counters.count(received.keyframe, frame.size());
         let wait = now.saturating_duration_since(received.first_packet_at);
         self.wait_us.fetch_add(wait.as_micros() as u64, Ordering::Relaxed);
         self.freezes.lock().unwrap_or_else(PoisonError::into_inner).on_frame(now);
@@ -155,7 +131,7 @@ impl VideoIn {
         let (input, state) = (self.input.clone(), Arc::clone(&self.state));
         move |picture| match input.as_ref().map(|input| input.try_send(picture)) {
             Some(Err(TrySendError::Full(_))) => {
-                state.dropped.fetch_add(1, Ordering::Relaxed);
+                state.counters.count_dropped(1);
                 false
             }
             _ => true,
@@ -207,7 +183,7 @@ impl Decoding {
                 Ok(None) => {}
                 Err(error) => {
                     tracing::debug!(%error, "asking for a keyframe");
-                    self.state.dropped.fetch_add(1, Ordering::Relaxed);
+                    self.state.counters.count_dropped(1);
                     (self.broken)();
                 }
             }
@@ -249,7 +225,7 @@ impl RenderQueue {
         let mut queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
         if queue.len() == RENDER_QUEUE {
             queue.pop_front();
-            self.0.state.dropped.fetch_add(1, Ordering::Relaxed);
+            self.0.state.counters.count_dropped(1);
         }
         queue.push_back((due, frame));
         drop(queue);

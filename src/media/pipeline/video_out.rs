@@ -4,10 +4,11 @@
 //! outside; where encoded pictures go is the caller's.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::counters::PictureCounters;
 use super::slot::Slot;
 use super::spawn;
 use crate::clock;
@@ -32,12 +33,7 @@ pub enum Delivery {
 pub struct VideoOutState {
     keyframe_wanted: AtomicBool,
     target_bitrate: AtomicU32,
-    captured: AtomicU64,
-    encoded: AtomicU64,
-    keyframes: AtomicU64,
-    dropped: AtomicU64,
-    size: AtomicU64,
-    ended: AtomicBool,
+    counters: PictureCounters,
 }
 
 impl VideoOutState {
@@ -52,41 +48,10 @@ impl VideoOutState {
         self.target_bitrate.load(Ordering::Relaxed)
     }
 
-    /// Pictures that the source gave.
+    /// Pictures encoded, and those that the encoder skipped or that found no room on the way.
     #[must_use]
-    pub fn captured(&self) -> u64 {
-        self.captured.load(Ordering::Relaxed)
-    }
-
-    /// Pictures encoded.
-    #[must_use]
-    pub fn encoded(&self) -> u64 {
-        self.encoded.load(Ordering::Relaxed)
-    }
-
-    /// Keyframes among them.
-    #[must_use]
-    pub fn keyframes(&self) -> u64 {
-        self.keyframes.load(Ordering::Relaxed)
-    }
-
-    /// Pictures that the encoder skipped to keep the rate, or that found no room on the way.
-    #[must_use]
-    pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
-    }
-
-    /// Width and height of the last encoded picture; zeros before the first.
-    #[must_use]
-    pub fn size(&self) -> (u32, u32) {
-        let packed = self.size.load(Ordering::Relaxed);
-        ((packed >> 32) as u32, packed as u32)
-    }
-
-    /// Whether the source has no more pictures.
-    #[must_use]
-    pub fn ended(&self) -> bool {
-        self.ended.load(Ordering::Relaxed)
+    pub fn counters(&self) -> &PictureCounters {
+        &self.counters
     }
 }
 
@@ -126,10 +91,9 @@ impl VideoOut {
             Encoding::new(encoder, counted, bitrate, deliver).run(&to_encode);
         })?);
         out.threads.push(spawn("capture", move || {
-            capture(source, &slot, &state, &stop);
+            capture(source, &slot, &stop);
             slot.close();
             if !stop.load(Ordering::Relaxed) {
-                state.ended.store(true, Ordering::Relaxed);
                 ended();
             }
         })?);
@@ -153,16 +117,10 @@ impl Drop for VideoOut {
     }
 }
 
-fn capture(
-    mut source: Box<dyn VideoSource>,
-    slot: &Slot<Arc<VideoFrame>>,
-    state: &VideoOutState,
-    stop: &AtomicBool,
-) {
+fn capture(mut source: Box<dyn VideoSource>, slot: &Slot<Arc<VideoFrame>>, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         match source.next_frame() {
             Ok(Some(frame)) => {
-                state.captured.fetch_add(1, Ordering::Relaxed);
                 slot.put(frame);
             }
             Ok(None) => return,
@@ -197,14 +155,14 @@ impl<B: Fn() -> u32, D: FnMut(EncodedVideo) -> Delivery> Encoding<B, D> {
         while let Some(frame) = slot.take() {
             self.steer();
             let overwritten = slot.overwritten();
-            self.count_dropped(overwritten - self.overwritten);
+            self.state.counters.count_dropped(overwritten - self.overwritten);
             self.overwritten = overwritten;
             match self.encoder.encode(&frame) {
                 Ok(Some(encoded)) => self.hand_over(encoded),
-                Ok(None) => self.count_dropped(1),
+                Ok(None) => self.state.counters.count_dropped(1),
                 Err(error) => {
                     tracing::error!(%error, "a picture is lost");
-                    self.count_dropped(1);
+                    self.state.counters.count_dropped(1);
                 }
             }
         }
@@ -228,20 +186,11 @@ impl<B: Fn() -> u32, D: FnMut(EncodedVideo) -> Delivery> Encoding<B, D> {
             self.last_keyframe = Some(clock::now());
         }
         match (self.deliver)(encoded) {
-            Delivery::Taken => {
-                self.state.encoded.fetch_add(1, Ordering::Relaxed);
-                self.state.keyframes.fetch_add(u64::from(keyframe), Ordering::Relaxed);
-                let packed = u64::from(size.width) << 32 | u64::from(size.height);
-                self.state.size.store(packed, Ordering::Relaxed);
-            }
+            Delivery::Taken => self.state.counters.count(keyframe, size),
             Delivery::Dropped => {
-                self.count_dropped(1);
+                self.state.counters.count_dropped(1);
                 self.state.want_keyframe();
             }
         }
-    }
-
-    fn count_dropped(&self, pictures: u64) {
-        self.state.dropped.fetch_add(pictures, Ordering::Relaxed);
     }
 }

@@ -25,12 +25,6 @@ impl Timeline {
         Self { epoch: Arc::default(), period }
     }
 
-    /// The same time line for a source that repeats after its own length.
-    #[must_use]
-    pub fn without_period(&self) -> Self {
-        Self { epoch: self.epoch.clone(), period: None }
-    }
-
     /// The length after which a file begins again, when picture and sound agreed on one.
     #[must_use]
     pub fn period(&self) -> Option<Duration> {
@@ -64,10 +58,13 @@ mod tests {
     #[test]
     fn clones_share_one_start() {
         let video = Timeline::new(Some(Duration::from_secs(3)));
-        let audio = video.without_period();
+        let audio = video.clone();
         let start = video.due(Duration::ZERO);
         assert_eq!(audio.due(Duration::from_millis(20)), start + Duration::from_millis(20));
-        assert_eq!((video.period(), audio.period()), (Some(Duration::from_secs(3)), None));
+        assert_eq!(
+            (video.period(), audio.period()),
+            (Some(Duration::from_secs(3)), Some(Duration::from_secs(3)))
+        );
     }
 
     #[test]
