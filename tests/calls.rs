@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use crate::support::process::Peer;
 use crate::support::server::{Server, THE_END, login, peer};
 use crate::support::{PATIENCE, clip, one_at_a_time};
 
@@ -92,9 +93,7 @@ async fn both_call_at_once_and_it_is_one_call() {
 async fn ctrl_c_hangs_up_and_is_no_failure() {
     let _alone = one_at_a_time().await;
     let server = Server::start().await;
-    let mut bob = login(server.url(), "bob", &["--auto-answer"]).await;
-    let mut alice = peer(server.url(), &["call", "bob", "--as", "alice"]).start();
-    alice.await_event("first-video-frame", PATIENCE).await;
+    let (mut alice, mut bob) = in_a_call(&server).await;
     alice.interrupt();
     assert_eq!(alice.await_event("ended", PATIENCE).await["reason"], "interrupted");
     assert_eq!(alice.wait(PATIENCE).await.code, Some(0));
@@ -109,14 +108,21 @@ async fn ctrl_c_hangs_up_and_is_no_failure() {
     assert_eq!(alice.wait(PATIENCE).await.code, Some(0));
 }
 
+/// `peer call` and the `peer login` that it has called, both of which see each other.
+async fn in_a_call(server: &Server) -> (Peer, Peer) {
+    let mut bob = login(server.url(), "bob", &["--auto-answer"]).await;
+    let mut alice = peer(server.url(), &["call", "bob", "--as", "alice"]).start();
+    for side in [&mut alice, &mut bob] {
+        side.await_event("first-video-frame", PATIENCE).await;
+    }
+    (alice, bob)
+}
+
 #[tokio::test]
 async fn a_crashed_peer_is_noticed() {
     let _alone = one_at_a_time().await;
     let server = Server::start().await;
-    let mut bob = login(server.url(), "bob", &["--auto-answer"]).await;
-    let mut alice = peer(server.url(), &["call", "bob", "--as", "alice"]).start();
-    alice.await_event("first-video-frame", PATIENCE).await;
-    bob.await_event("first-video-frame", PATIENCE).await;
+    let (mut alice, bob) = in_a_call(&server).await;
     // The server notices the closed socket and says `leave`, as for any other end.
     bob.kill9();
     assert_eq!(alice.await_event("ended", THE_END).await["reason"], "remote-hangup");
@@ -127,10 +133,7 @@ async fn a_crashed_peer_is_noticed() {
 async fn a_crashed_peer_is_noticed_without_a_server_too() {
     let _alone = one_at_a_time().await;
     let server = Server::start().await;
-    let mut bob = login(server.url(), "bob", &["--auto-answer"]).await;
-    let mut alice = peer(server.url(), &["call", "bob", "--as", "alice"]).start();
-    alice.await_event("first-video-frame", PATIENCE).await;
-    bob.await_event("first-video-frame", PATIENCE).await;
+    let (mut alice, bob) = in_a_call(&server).await;
     server.stop().await;
     alice.await_event("reconnecting", PATIENCE).await;
     bob.kill9();
