@@ -5,7 +5,7 @@ set -euo pipefail
 
 # What a command of this name comes from: "command package". "-" has no command to look for.
 build_packages=("g++ g++" "make make" "cmake cmake" "nasm nasm" "pkg-config pkg-config"
-    "curl curl" "- ca-certificates")
+    "curl curl" "- ca-certificates" "- libclang-dev" "- libasound2-dev")
 test_packages=("chromium chromium" "chromedriver chromium-driver" "ffmpeg ffmpeg")
 lint_packages=("shellcheck shellcheck" "python3 python3" "- python3-pip")
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::media_event::{MediaEvent, no_thread};
+use super::media_event::{MediaEvent, no_thread, tell_notice};
 use super::recording::Recording;
 use crate::clock;
 use crate::media::codec::CodecError;
@@ -113,6 +113,7 @@ impl IncomingAudio {
             playing: Box::new(move |rtp, at| {
                 sync.lock().unwrap_or_else(PoisonError::into_inner).on_playing(rtp, at);
             }),
+            notice: tell_notice(events),
         };
         let playout = AudioPlayout::new(Box::new(OpusDecoder::new(PLAYED_CHANNELS)?));
         let playing = AudioIn::start(playout, sink, hooks).map_err(no_thread)?;

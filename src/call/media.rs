@@ -82,7 +82,9 @@ impl Media {
         sources: Sources,
     ) -> Result<(), CodecError> {
         let recording = self.recording_local.take();
-        self.outgoing = Outgoing::start(connection, sources, recording, &self.events).await?;
+        let preview = self.sinks.preview.take();
+        self.outgoing =
+            Outgoing::start(connection, sources, preview, recording, &self.events).await?;
         Ok(())
     }
 

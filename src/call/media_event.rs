@@ -2,7 +2,10 @@
 
 use std::time::Instant;
 
+use tokio::sync::mpsc;
+
 use crate::media::codec::CodecError;
+use crate::media::device::DeviceNotice;
 use crate::media::frame::Size;
 use crate::media::sink::SinkError;
 
@@ -15,8 +18,18 @@ pub(super) enum MediaEvent {
     FirstVideo { size: Size, at: Instant },
     /// The first sound of theirs was decoded.
     FirstAudio { at: Instant },
+    /// Something happened to a device.
+    Device(DeviceNotice),
     /// A recording ended before its time.
     RecordingFailed(SinkError),
+}
+
+/// Tells the call what happened to a device.
+pub(super) fn tell_notice(events: &mpsc::Sender<MediaEvent>) -> Box<dyn Fn(DeviceNotice) + Send> {
+    let events = events.clone();
+    Box::new(move |notice| {
+        let _ = events.blocking_send(MediaEvent::Device(notice));
+    })
 }
 
 /// The operating system gave no thread.

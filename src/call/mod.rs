@@ -363,6 +363,9 @@ impl Running {
                 self.summary.setup_ms.first_audio = Some(ms);
                 self.say(Said::FirstAudio(ms)).await;
             }
+            MediaEvent::Device(notice) => {
+                self.say(Said::Error(notice.news.as_str(), notice.message)).await;
+            }
             MediaEvent::RecordingFailed(error) => {
                 self.say(Said::Error("recording", error.to_string())).await;
             }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::media_event::{MediaEvent, no_panic, no_thread};
+use super::media_event::{MediaEvent, no_panic, no_thread, tell_notice};
 use super::recording::Recording;
 use crate::media::adaptation::video_bitrate;
 use crate::media::codec::h264::H264Encoder;
@@ -16,8 +16,9 @@ use crate::media::codec::opus::OpusEncoder;
 use crate::media::codec::{
     CodecError, EncodedVideo, OpusSettings, VideoEncoder, VideoEncoderSettings,
 };
-use crate::media::pipeline::audio_out::{AudioOut, AudioOutState, EncodedAudio};
-use crate::media::pipeline::video_out::{Delivery, VideoOut, VideoOutState};
+use crate::media::pipeline::audio_out::{AudioOut, AudioOutHooks, AudioOutState, EncodedAudio};
+use crate::media::pipeline::video_out::{Delivery, VideoOut, VideoOutHooks, VideoOutState};
+use crate::media::sink::VideoSink;
 use crate::media::source::{AudioSource, Sources, VideoSource};
 use crate::rtc::connection::Connection;
 use crate::rtc::sender::{AudioWriter, VideoWriter};
@@ -45,6 +46,7 @@ impl Outgoing {
     pub(super) async fn start(
         connection: &Connection,
         sources: Sources,
+        preview: Option<Box<dyn VideoSink>>,
         recording: Option<Recording>,
         events: &mpsc::Sender<MediaEvent>,
     ) -> Result<Self, CodecError> {
@@ -54,20 +56,14 @@ impl Outgoing {
             && let Some(writer) = sender.open().await
         {
             audio_bitrate = OPUS_BITRATE[source.channels().clamp(1, 2) - 1];
-            outgoing.start_audio(
-                source,
-                writer,
-                audio_bitrate,
-                recording.clone(),
-                events.clone(),
-            )?;
+            outgoing.start_audio(source, writer, audio_bitrate, recording.clone(), events)?;
         }
         if let (Some(source), Some(sender)) = (sources.video, connection.video())
             && let Some(writer) = sender.open().await
         {
             let path = connection.target_bitrate();
             let bitrate = move || video_bitrate(path.get(), audio_bitrate);
-            outgoing.start_video(source, writer, bitrate, recording, events.clone())?;
+            outgoing.start_video(source, preview, writer, bitrate, recording, events)?;
         }
         Ok(outgoing)
     }
@@ -75,10 +71,11 @@ impl Outgoing {
     fn start_video(
         &mut self,
         source: Box<dyn VideoSource>,
+        preview: Option<Box<dyn VideoSink>>,
         writer: VideoWriter,
         bitrate: impl Fn() -> u32 + Send + 'static,
         recording: Option<Recording>,
-        events: mpsc::Sender<MediaEvent>,
+        events: &mpsc::Sender<MediaEvent>,
     ) -> Result<(), CodecError> {
         let format = source.format();
         let settings =
@@ -94,10 +91,9 @@ impl Outgoing {
                 Err(_) => Delivery::Dropped,
             }
         };
-        let ended = move || {
-            let _ = events.blocking_send(MediaEvent::SourceEnded);
-        };
-        let out = VideoOut::start(source, encoder, bitrate, deliver, ended).map_err(no_thread)?;
+        let hooks =
+            VideoOutHooks { preview, notice: tell_notice(events), ended: tell_ended(events) };
+        let out = VideoOut::start(source, encoder, bitrate, deliver, hooks).map_err(no_thread)?;
         self.video = Some(Arc::clone(out.state()));
         self.threads.0 = Some(out);
         self.tasks.push(tokio::spawn(send_video(writer, queue)));
@@ -110,7 +106,7 @@ impl Outgoing {
         writer: AudioWriter,
         bitrate: u32,
         recording: Option<Recording>,
-        events: mpsc::Sender<MediaEvent>,
+        events: &mpsc::Sender<MediaEvent>,
     ) -> Result<(), CodecError> {
         let channels = source.channels();
         let dtx = writer.remote_wants("usedtx=1");
@@ -126,10 +122,8 @@ impl Outgoing {
                 tracing::warn!("20 ms of sound found no room on the way out");
             }
         };
-        let ended = move || {
-            let _ = events.blocking_send(MediaEvent::SourceEnded);
-        };
-        let out = AudioOut::start(source, encoder, deliver, ended).map_err(no_thread)?;
+        let hooks = AudioOutHooks { notice: tell_notice(events), ended: tell_ended(events) };
+        let out = AudioOut::start(source, encoder, deliver, hooks).map_err(no_thread)?;
         self.audio = Some(Arc::clone(out.state()));
         self.threads.1 = Some(out);
         self.tasks.push(tokio::spawn(send_audio(writer, queue)));
@@ -154,6 +148,13 @@ impl Outgoing {
             let _ = task.await;
         }
     }
+}
+
+fn tell_ended(events: &mpsc::Sender<MediaEvent>) -> Box<dyn FnOnce() + Send> {
+    let events = events.clone();
+    Box::new(move || {
+        let _ = events.blocking_send(MediaEvent::SourceEnded);
+    })
 }
 
 async fn send_video(mut writer: VideoWriter, mut queue: mpsc::Receiver<EncodedVideo>) {

@@ -6,9 +6,11 @@
 pub mod adaptation;
 pub mod codec;
 pub mod container;
+pub mod device;
 pub mod frame;
 pub mod pipeline;
 pub mod playout;
 pub mod quality;
+mod scale;
 pub mod sink;
 pub mod source;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::spawn;
 use crate::clock;
+use crate::media::device::DeviceNotice;
 use crate::media::playout::audio::AudioPlayout;
 use crate::media::sink::AudioSink;
 use crate::media::source::AUDIO_BLOCK;
@@ -23,6 +24,8 @@ pub struct AudioInHooks {
     pub first: Box<dyn FnOnce() + Send>,
     /// The sound with this RTP timestamp is played at that time.
     pub playing: Box<dyn Fn(u32, Instant) + Send>,
+    /// Something happened to the device.
+    pub notice: Box<dyn Fn(DeviceNotice) + Send>,
 }
 
 /// The running thread; dropping it stops it.
@@ -92,11 +95,13 @@ fn run(
         if let Some(rtp_timestamp) = block.rtp_timestamp {
             (hooks.playing)(rtp_timestamp, due);
         }
-        if let Some(playing) = &mut sink
-            && let Err(error) = playing.play(&block.frame)
-        {
-            tracing::error!(%error, "sound is no longer played");
-            sink = None;
+        if let Some(playing) = &mut sink {
+            let played = playing.play(&block.frame);
+            playing.notice().into_iter().for_each(&hooks.notice);
+            if let Err(error) = played {
+                tracing::error!(%error, "sound is no longer played");
+                sink = None;
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use super::spawn;
 use crate::media::codec::{AudioEncoder, OPUS_FRAME_SAMPLES};
+use crate::media::device::DeviceNotice;
 use crate::media::frame::AudioFrame;
 use crate::media::source::AudioSource;
 
@@ -51,6 +52,14 @@ impl AudioOutState {
     }
 }
 
+/// What the thread calls; none of it may block.
+pub struct AudioOutHooks {
+    /// Something happened to the device.
+    pub notice: Box<dyn Fn(DeviceNotice) + Send>,
+    /// The source has no more sound, or broke.
+    pub ended: Box<dyn FnOnce() + Send>,
+}
+
 /// The running thread; dropping it stops it.
 #[derive(Debug)]
 pub struct AudioOut {
@@ -60,8 +69,7 @@ pub struct AudioOut {
 }
 
 impl AudioOut {
-    /// Starts the thread. `deliver` runs on it and must not block; `ended` is called once when the
-    /// source has no more sound or breaks.
+    /// Starts the thread. `deliver` runs on it and must not block.
     ///
     /// # Errors
     /// When the operating system gives no thread.
@@ -69,15 +77,16 @@ impl AudioOut {
         source: Box<dyn AudioSource>,
         encoder: Box<dyn AudioEncoder>,
         deliver: impl FnMut(EncodedAudio) + Send + 'static,
-        ended: impl FnOnce() + Send + 'static,
+        hooks: AudioOutHooks,
     ) -> std::io::Result<Self> {
         let state = Arc::new(AudioOutState::default());
         let stop = Arc::new(AtomicBool::new(false));
         let (told, stopped) = (Arc::clone(&state), Arc::clone(&stop));
         let thread = spawn("sound-out", move || {
-            run(source, Encoding { encoder, deliver, pending: None, loss: 0 }, &told, &stopped);
+            let encoding = Encoding { encoder, deliver, pending: None, loss: 0 };
+            run(source, encoding, &hooks.notice, &told, &stopped);
             if !stopped.load(Ordering::Relaxed) {
-                ended();
+                (hooks.ended)();
             }
         })?;
         Ok(Self { state, stop, thread: Some(thread) })
@@ -102,11 +111,14 @@ impl Drop for AudioOut {
 fn run<D: FnMut(EncodedAudio)>(
     mut source: Box<dyn AudioSource>,
     mut encoding: Encoding<D>,
+    notice: &impl Fn(DeviceNotice),
     state: &AudioOutState,
     stop: &AtomicBool,
 ) {
     while !stop.load(Ordering::Relaxed) {
-        match source.next_frame() {
+        let next = source.next_frame();
+        source.notice().into_iter().for_each(notice);
+        match next {
             Ok(Some(mut frame)) => {
                 if state.muted() {
                     frame.samples.fill(0.0);

@@ -13,7 +13,9 @@ use super::slot::Slot;
 use super::spawn;
 use crate::clock;
 use crate::media::codec::{EncodedVideo, VideoEncoder};
+use crate::media::device::DeviceNotice;
 use crate::media::frame::VideoFrame;
+use crate::media::sink::VideoSink;
 use crate::media::source::VideoSource;
 
 /// Keyframes are large; a storm of requests may not make more than one in this time.
@@ -55,6 +57,16 @@ impl VideoOutState {
     }
 }
 
+/// What the capturing thread calls; none of it may block.
+pub struct VideoOutHooks {
+    /// Shows what is captured, if somebody wants to see it.
+    pub preview: Option<Box<dyn VideoSink>>,
+    /// Something happened to the device.
+    pub notice: Box<dyn Fn(DeviceNotice) + Send>,
+    /// The source has no more pictures, or broke.
+    pub ended: Box<dyn FnOnce() + Send>,
+}
+
 /// The running threads; dropping it stops them.
 #[derive(Debug)]
 pub struct VideoOut {
@@ -66,7 +78,7 @@ pub struct VideoOut {
 
 impl VideoOut {
     /// Starts both threads. `bitrate` is asked before each picture for the encoder's target, bits a
-    /// second; `deliver` runs on the encoding thread and must not block; `ended` is called once when the source has no more pictures or breaks.
+    /// second; `deliver` runs on the encoding thread and must not block.
     ///
     /// # Errors
     /// When the operating system gives no thread.
@@ -75,7 +87,7 @@ impl VideoOut {
         encoder: Box<dyn VideoEncoder>,
         bitrate: impl Fn() -> u32 + Send + 'static,
         deliver: impl FnMut(EncodedVideo) -> Delivery + Send + 'static,
-        ended: impl FnOnce() + Send + 'static,
+        hooks: VideoOutHooks,
     ) -> std::io::Result<Self> {
         let state = Arc::new(VideoOutState::default());
         let stop = Arc::new(AtomicBool::new(false));
@@ -91,10 +103,10 @@ impl VideoOut {
             Encoding::new(encoder, counted, bitrate, deliver).run(&to_encode);
         })?);
         out.threads.push(spawn("capture", move || {
-            capture(source, &slot, &stop);
+            capture(source, hooks.preview, &hooks.notice, &slot, &stop);
             slot.close();
             if !stop.load(Ordering::Relaxed) {
-                ended();
+                (hooks.ended)();
             }
         })?);
         Ok(out)
@@ -117,10 +129,21 @@ impl Drop for VideoOut {
     }
 }
 
-fn capture(mut source: Box<dyn VideoSource>, slot: &Slot<Arc<VideoFrame>>, stop: &AtomicBool) {
+fn capture(
+    mut source: Box<dyn VideoSource>,
+    mut preview: Option<Box<dyn VideoSink>>,
+    notice: &impl Fn(DeviceNotice),
+    slot: &Slot<Arc<VideoFrame>>,
+    stop: &AtomicBool,
+) {
     while !stop.load(Ordering::Relaxed) {
-        match source.next_frame() {
+        let next = source.next_frame();
+        source.notice().into_iter().for_each(notice);
+        match next {
             Ok(Some(frame)) => {
+                if preview.as_mut().is_some_and(|preview| preview.show(&frame).is_err()) {
+                    preview = None;
+                }
                 slot.put(frame);
             }
             Ok(None) => return,

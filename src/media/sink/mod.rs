@@ -11,6 +11,7 @@ pub mod recorder;
 
 pub use open::{check, open};
 
+use super::device::{DeviceError, DeviceNotice};
 use super::frame::{AudioFrame, VideoFrame};
 
 /// Why a sink cannot be opened or written.
@@ -24,6 +25,9 @@ pub enum SinkError {
         /// What the operating system said.
         reason: String,
     },
+    /// A device is missing, busy, forbidden or broken.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// This build has no such sink.
     #[error("{what} is not in this build yet; {hint}")]
     NotInThisBuild {
@@ -50,6 +54,11 @@ pub trait AudioSink: Send {
     /// # Errors
     /// When nothing can be played any more.
     fn play(&mut self, frame: &AudioFrame) -> Result<(), SinkError>;
+
+    /// What happened to the device since this was last asked; asked after each block.
+    fn notice(&mut self) -> Option<DeviceNotice> {
+        None
+    }
 }
 
 /// What `--view` takes.
@@ -117,6 +126,8 @@ pub struct Sinks {
     pub video: Option<Box<dyn VideoSink>>,
     /// Plays sound.
     pub audio: Option<Box<dyn AudioSink>>,
+    /// Shows what we send, as it is captured. It runs on the capture thread and must not block.
+    pub preview: Option<Box<dyn VideoSink>>,
     /// Stores what the other side sent.
     pub record: Option<recorder::Recorder>,
     /// Stores what we send.
@@ -131,6 +142,7 @@ impl std::fmt::Debug for Sinks {
         f.debug_struct("Sinks")
             .field("video", &self.video.is_some())
             .field("audio", &self.audio.is_some())
+            .field("preview", &self.preview.is_some())
             .field("record", &self.record)
             .field("record_local", &self.record_local)
             .finish()

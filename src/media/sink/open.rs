@@ -16,6 +16,7 @@ pub fn open(options: &SinkOptions) -> Result<Sinks, SinkError> {
     Ok(Sinks {
         video: None,
         audio: None,
+        preview: None,
         record: options.record.as_deref().map(recorder).transpose()?,
         record_local: options.record_local.as_deref().map(recorder).transpose()?,
     })

@@ -20,7 +20,6 @@ mod packets;
 mod pcm;
 mod pictures;
 mod resample;
-mod scale;
 mod video;
 
 pub use audio::FileAudioSource;

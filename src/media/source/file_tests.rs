@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::media::frame::Size;
+use crate::media::scale;
 use crate::media::source::timeline::Timeline;
 use crate::media::source::{
     AudioSource, AudioSourceSpec, MediaOptions, VideoSource, VideoSourceSpec,

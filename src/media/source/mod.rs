@@ -15,6 +15,7 @@ pub mod timeline;
 
 pub use open::open;
 
+use super::device::{DeviceError, DeviceNotice};
 use super::frame::{AudioFrame, Size, VideoFrame};
 
 /// Why a source cannot be opened or read.
@@ -44,6 +45,9 @@ pub enum SourceError {
         /// Where and how.
         reason: String,
     },
+    /// A device is missing, busy, forbidden or broken.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// This build has no such source.
     #[error("{what} is not in this build yet; {hint}")]
     NotInThisBuild {
@@ -64,6 +68,11 @@ pub trait VideoSource: Send {
 
     /// The size and nominal rate of its pictures.
     fn format(&self) -> VideoFormat;
+
+    /// What happened to the device since this was last asked; asked after each picture.
+    fn notice(&mut self) -> Option<DeviceNotice> {
+        None
+    }
 }
 
 /// Sound, one block of 10 ms after the other. Lives on its own thread, so it may block.
@@ -76,6 +85,11 @@ pub trait AudioSource: Send {
 
     /// Channels of its sound: 1 or 2, the same for its whole life.
     fn channels(&self) -> usize;
+
+    /// What happened to the device since this was last asked; asked after each block.
+    fn notice(&mut self) -> Option<DeviceNotice> {
+        None
+    }
 }
 
 /// Size and rate of a picture stream.

@@ -10,9 +10,9 @@ use openh264::OpenH264API;
 use openh264::decoder::{DecodedYUV, Decoder, DecoderConfig, Flush};
 use openh264::formats::YUVSource;
 
-use super::scale::Planes;
 use crate::media::codec::h264::sps::Sps;
 use crate::media::container::{ContainerError, Packet};
+use crate::media::scale::Planes;
 
 /// Decodes access units; takes B-frames.
 pub(super) struct FileDecoder {

@@ -9,12 +9,12 @@ use std::path::Path;
 
 use super::h264::{FileDecoder, check};
 use super::packets::{self, H264Track, Packets};
-use super::scale::Planes;
 use super::{Opened, SourceError, in_file, open_file};
 use crate::media::codec::h264::sps::Sps;
 use crate::media::container::y4m::Y4mReader;
 use crate::media::container::{ContainerError, Kind, MAX_PACKET, Packet};
 use crate::media::frame::{Size, VideoFrame};
+use crate::media::scale::Planes;
 
 /// A file of pictures.
 pub(super) struct Pictures {

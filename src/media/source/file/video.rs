@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::pictures::Pictures;
-use super::scale::Scaler;
 use super::{SourceError, in_file};
 use crate::media::frame::{FramePool, VideoFrame};
+use crate::media::scale::Scaler;
 use crate::media::source::timeline::Timeline;
 use crate::media::source::{MediaOptions, VideoFormat, VideoSource};
 
@@ -113,7 +113,7 @@ impl FileVideoSource {
             ready.extend(keeps(nanos).map(|at| (at, frame)));
             return Ok(true);
         }
-        let mut show = |nanos: i64, planes: super::scale::Planes<'_>| {
+        let mut show = |nanos: i64, planes: crate::media::scale::Planes<'_>| {
             if let Some(at) = keeps(nanos) {
                 let mut frame = pool.take(size, now);
                 scaler.draw(planes, &mut frame);

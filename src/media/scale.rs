@@ -1,6 +1,6 @@
 //! Brings a picture to the size that is sent: aspect kept, black bars around it.
 //!
-//! Owns the arithmetic of the bars and the resizer. Knows nothing of files.
+//! Owns the arithmetic of the bars and the resizer. Knows nothing of files and devices.
 
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8;
@@ -10,17 +10,17 @@ use crate::media::frame::{Size, VideoFrame};
 
 /// A decoded I420 picture with its strides; chroma sides are rounded up.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Planes<'a> {
-    pub(super) width: usize,
-    pub(super) height: usize,
-    pub(super) y: (&'a [u8], usize),
-    pub(super) u: (&'a [u8], usize),
-    pub(super) v: (&'a [u8], usize),
+pub(in crate::media) struct Planes<'a> {
+    pub(in crate::media) width: usize,
+    pub(in crate::media) height: usize,
+    pub(in crate::media) y: (&'a [u8], usize),
+    pub(in crate::media) u: (&'a [u8], usize),
+    pub(in crate::media) v: (&'a [u8], usize),
 }
 
 impl<'a> Planes<'a> {
     /// Packed I420 bytes; `None` when there are too few.
-    pub(super) fn packed(width: usize, height: usize, data: &'a [u8]) -> Option<Self> {
+    pub(in crate::media) fn packed(width: usize, height: usize, data: &'a [u8]) -> Option<Self> {
         let (half_width, half_height) = (width.div_ceil(2), height.div_ceil(2));
         let (y, chroma) = data.split_at_checked(width * height)?;
         let (u, v) = chroma.split_at_checked(half_width * half_height)?;
@@ -36,7 +36,7 @@ impl<'a> Planes<'a> {
 
 /// Scales pictures into frames.
 #[derive(Default)]
-pub(super) struct Scaler {
+pub(in crate::media) struct Scaler {
     resizer: Resizer,
     packed: Vec<u8>,
     scaled: Vec<u8>,
@@ -44,7 +44,7 @@ pub(super) struct Scaler {
 
 impl Scaler {
     /// Draws `picture` into `frame`, whatever sizes they have.
-    pub(super) fn draw(&mut self, picture: Planes<'_>, frame: &mut VideoFrame) {
+    pub(in crate::media) fn draw(&mut self, picture: Planes<'_>, frame: &mut VideoFrame) {
         let to = frame.size();
         let inner = fit(picture.width, picture.height, to);
         let (width, height) = (to.width as usize, to.height as usize);
