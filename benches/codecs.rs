@@ -27,9 +27,8 @@ fn pictures(clip: &str) -> Vec<VideoFrame> {
     let options = MediaOptions {
         video: VideoSourceSpec::File(path),
         audio: AudioSourceSpec::None,
-        size: None,
-        fps: None,
         once: true,
+        ..MediaOptions::default()
     };
     let mut source = open(&options).expect("the shipped clip").video.expect("its pictures");
     let all = std::iter::from_fn(|| source.next_frame().expect("a whole clip"));

@@ -24,9 +24,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let media = MediaOptions {
         video: VideoSourceSpec::File(PathBuf::from(&file)),
         audio: AudioSourceSpec::File(PathBuf::from(&file)),
-        size: None,
-        fps: None,
         once: true,
+        ..MediaOptions::default()
     };
     // Opened once now, so that a bad file is found before anybody calls.
     open(&media)?;

@@ -59,7 +59,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     config.call.duration = Some(Duration::from_secs(10));
     config.sources = Arc::new(|| {
         let bar = Bar { pool: FramePool::new(), started: clock::now(), number: 0 };
-        Ok(Sources { video: Some(Box::new(bar)), audio: None })
+        Ok(Sources { video: Some(Box::new(bar)), ..Sources::default() })
     });
     let (phone, mut events) = Phone::login(config).await?;
     phone.tell(Command::Call { name: callee });

@@ -224,7 +224,7 @@ impl ShippedClip {
             audio: config.audio.clone().unwrap_or(AudioSourceSpec::File(path)),
             size: config.size,
             fps: config.fps,
-            once: false,
+            ..MediaOptions::default()
         }
     }
 }

@@ -134,17 +134,17 @@ async fn recordings_that_cannot_be_written() {
 }
 
 #[tokio::test]
-async fn what_this_build_cannot_yet() {
+async fn devices_that_are_named_and_not_there() {
+    let server = Server::start().await;
     for (flag, value) in [
-        ("--video", "camera"),
-        ("--video", "screen:1"),
         ("--audio", "mic"),
-        ("--view", "window"),
-        ("--view", "terminal"),
+        ("--audio", "mic:desk"),
         ("--speaker", "default"),
+        ("--speaker", "hall"),
     ] {
-        let ended = PeerBuilder::new(["call", "bob", "--as", "alice", flag, value]).run().await;
-        failed(&ended, 5, &["not in this build yet", "use --"]);
+        let words = ["call", "bob", "--as", "alice", "--audio", "tone", flag, value];
+        let ended = peer(server.url(), &words).run().await;
+        failed(&ended, 5, &["there is no", "use --"]);
     }
 }
 

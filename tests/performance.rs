@@ -91,9 +91,8 @@ fn codecs_alone(clip: &Path, bitrate: u32, h264: &Path) -> f64 {
     let options = MediaOptions {
         video: VideoSourceSpec::File(clip.to_owned()),
         audio: AudioSourceSpec::None,
-        size: None,
-        fps: None,
         once: true,
+        ..MediaOptions::default()
     };
     let mut source = open(&options).expect("the clip").video.expect("pictures");
     let all = std::iter::from_fn(|| source.next_frame().expect("a whole clip"));

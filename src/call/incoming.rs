@@ -15,7 +15,7 @@ use crate::clock;
 use crate::media::codec::CodecError;
 use crate::media::codec::h264::H264Decoder;
 use crate::media::codec::opus::{OpusDecoder, packet_samples};
-use crate::media::pipeline::audio_in::{AudioIn, AudioInHooks};
+use crate::media::pipeline::audio_in::{AudioIn, AudioInHooks, AudioInState};
 use crate::media::pipeline::video_in::{ReceivedVideo, VideoIn, VideoInHooks, VideoInState};
 use crate::media::playout::audio::AudioPlayout;
 use crate::media::playout::sync::LipSync;
@@ -141,6 +141,10 @@ impl IncomingAudio {
     /// The stream; `None` before its first packet.
     pub(super) fn ssrc(&self) -> Option<u32> {
         u32::try_from(self.ssrc.load(Ordering::Relaxed)).ok()
+    }
+
+    pub(super) fn state(&self) -> &AudioInState {
+        self.playing.state()
     }
 
     pub(super) fn playout(&self) -> &Mutex<AudioPlayout> {

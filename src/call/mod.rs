@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use crate::clock;
+use crate::media::device::DeviceNotice;
 use crate::media::source::Sources;
 use crate::rtc::codecs::MediaKind;
 use crate::rtc::connection::{Connection, ConnectionConfig};
@@ -243,6 +244,7 @@ impl Running {
                 Ok(Err(error)) => return Err(self.media_failed(error.to_string()).await),
                 Err(_) => return Err(self.media_failed("opening the media panicked".into()).await),
             };
+            self.say_missing(&sources.missing).await;
             let config = ConnectionConfig {
                 send_video: sources.video.is_some(),
                 send_audio: sources.audio.is_some(),
@@ -261,6 +263,13 @@ impl Running {
         self.connection.as_ref().ok_or_else(|| "the connection is gone".to_owned())
     }
 
+    /// Devices that there are not, and that nobody asked for by name.
+    async fn say_missing(&mut self, missing: &[DeviceNotice]) {
+        for DeviceNotice { news, message } in missing {
+            self.say(Said::Error(news.as_str(), message.clone())).await;
+        }
+    }
+
     async fn media_failed(&mut self, reason: String) -> String {
         self.say(Said::Error("media", reason.clone())).await;
         reason
@@ -274,6 +283,7 @@ impl Running {
             Ok(Err(error)) => return self.give_up(error.to_string()).await,
             Err(_) => return self.give_up("opening the sinks panicked".to_owned()).await,
         };
+        self.say_missing(&sinks.missing).await;
         match Media::new(sinks, self.media_events.0.clone()) {
             Ok(media) => self.media = Some(media),
             Err(error) => return self.give_up(error.to_string()).await,

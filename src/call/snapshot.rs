@@ -75,8 +75,8 @@ fn inbound_video(media: &Media, counts: &Counts) -> Option<InboundVideo> {
 }
 
 fn inbound_audio(media: &Media) -> Option<InboundAudio> {
-    let playout = media.audio.as_ref()?.playout().lock().unwrap_or_else(PoisonError::into_inner);
-    let counters = playout.counters();
+    let audio = media.audio.as_ref()?;
+    let counters = audio.playout().lock().unwrap_or_else(PoisonError::into_inner).counters();
     Some(InboundAudio {
         codec: "opus".to_owned(),
         bytes_received: counters.bytes_received,
@@ -85,7 +85,9 @@ fn inbound_audio(media: &Media) -> Option<InboundAudio> {
         concealed_samples: counters.concealed_samples,
         total_samples_received: counters.total_samples_received,
         total_audio_energy: counters.total_audio_energy,
+        audio_level: rounded(audio.state().level()),
         jitter_buffer_delay_ms: counters.mean_delay_ms(),
+        playout_delay_ms: rounded(audio.state().delay().as_secs_f64() * 1e3),
     })
 }
 
@@ -112,11 +114,17 @@ fn outbound_video(media: &Media, counts: &Counts) -> Option<OutboundVideo> {
 }
 
 fn outbound_audio(media: &Media, counts: &Counts) -> Option<OutboundAudio> {
-    media.outgoing.audio()?;
+    let state = media.outgoing.audio()?;
     Some(OutboundAudio {
         codec: "opus".to_owned(),
         bytes_sent: counts.audio_sent.bytes,
         packets_sent: counts.audio_sent.packets,
         packets_lost: counts.audio_lost_remotely,
+        audio_level: rounded(state.level()),
     })
+}
+
+/// A measure that nobody reads beyond its fourth digit.
+fn rounded(value: f64) -> f64 {
+    (value * 1e4).round() / 1e4
 }

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::values;
+use crate::media::audio::echo::EchoReference;
+use crate::media::audio::voice::VoiceOptions;
 use crate::media::frame::Size;
 use crate::media::sink::{SinkOptions, SpeakerSpec, ViewSpec};
 use crate::media::source::{AudioSourceSpec, MediaOptions, VideoSourceSpec};
@@ -16,11 +18,13 @@ use crate::media::source::{AudioSourceSpec, MediaOptions, VideoSourceSpec};
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Media")]
 pub struct MediaArgs {
-    /// Picture to send: test, none, or a FILE (y4m, mp4, mkv, ivf, h264); camera and screen come later
-    #[arg(long, value_name = "SOURCE", default_value = "test")]
+    /// Picture to send: camera, camera:N, camera:NAME, screen, screen:N, test, none, or a FILE (y4m,
+    /// mp4, mkv, ivf, h264); auto is the camera if there is one
+    #[arg(long, value_name = "SOURCE", default_value = "auto")]
     video: VideoSourceSpec,
-    /// Sound to send: tone, none, or a FILE (wav, ogg, mp4, mkv); mic comes later
-    #[arg(long, value_name = "SOURCE", default_value = "tone")]
+    /// Sound to send: mic, mic:NAME, tone, none, or a FILE (wav, ogg, mp4, mkv); auto is the
+    /// microphone if there is one
+    #[arg(long, value_name = "SOURCE", default_value = "auto")]
     audio: AudioSourceSpec,
     /// Size to send, such as 1280x720 [default: the file's own, 640x360 for the test picture]
     #[arg(long, value_name = "WxH")]
@@ -34,11 +38,12 @@ pub struct MediaArgs {
     /// Play a file once and end the call with it; otherwise it loops
     #[arg(long)]
     once: bool,
-    /// Where to show their picture: none; window and terminal come later
-    #[arg(long, value_name = "WHERE", default_value = "none", value_parser = view)]
+    /// Where to show their picture: window, terminal or none; auto is a window if there is a display
+    #[arg(long, value_name = "WHERE", default_value = "auto", value_parser = view)]
     view: ViewSpec,
-    /// Where to play their sound: none; default and NAME come later
-    #[arg(long, value_name = "WHERE", default_value = "none", value_parser = speaker)]
+    /// Where to play their sound: default, none or the NAME of a speaker; auto is the default one if
+    /// there is one
+    #[arg(long, value_name = "WHERE", default_value = "auto", value_parser = speaker)]
     speaker: SpeakerSpec,
     /// Record what they send, as received: FILE.mkv or FILE.mp4
     #[arg(long, value_name = "FILE", value_parser = recording)]
@@ -46,35 +51,62 @@ pub struct MediaArgs {
     /// Record what we send: FILE.mkv or FILE.mp4
     #[arg(long, value_name = "FILE", value_parser = recording)]
     record_local: Option<PathBuf>,
+    /// Leave in the microphone's sound what the speaker plays
+    #[arg(long)]
+    no_echo_cancellation: bool,
+    /// Leave in the microphone's sound what is always there, such as fans
+    #[arg(long)]
+    no_noise_suppression: bool,
+    /// Leave the microphone as loud as it is
+    #[arg(long)]
+    no_auto_gain: bool,
+    /// Leave in the microphone's sound what is too low for a voice
+    #[arg(long)]
+    no_high_pass: bool,
 }
 
 impl MediaArgs {
-    /// What is sent.
+    /// What is sent; `echo` is shared with the speaker.
     #[must_use]
-    pub fn media_options(&self) -> MediaOptions {
+    pub fn media_options(&self, echo: &EchoReference) -> MediaOptions {
         MediaOptions {
             video: self.video.clone(),
             audio: self.audio.clone(),
             size: self.size,
             fps: self.fps,
             once: self.once,
+            voice: self.voice(),
+            echo: echo.clone(),
         }
     }
 
-    /// What is shown, played and recorded.
+    /// A voice is worked on where it can be heard together with a speaker; else it stays as it is.
+    fn voice(&self) -> VoiceOptions {
+        let on = self.speaker != SpeakerSpec::None;
+        VoiceOptions {
+            echo_cancellation: on && !self.no_echo_cancellation,
+            noise_suppression: on && !self.no_noise_suppression,
+            auto_gain: on && !self.no_auto_gain,
+            high_pass: on && !self.no_high_pass,
+        }
+    }
+
+    /// What is shown, played and recorded; `echo` is shared with the microphone.
     #[must_use]
-    pub fn sink_options(&self) -> SinkOptions {
+    pub fn sink_options(&self, echo: &EchoReference) -> SinkOptions {
         SinkOptions {
             view: self.view,
             speaker: self.speaker.clone(),
             record: self.record.clone(),
             record_local: self.record_local.clone(),
+            echo: echo.clone(),
         }
     }
 }
 
 fn view(text: &str) -> Result<ViewSpec, String> {
     match text {
+        "auto" => Ok(ViewSpec::Auto),
         "window" => Ok(ViewSpec::Window),
         "terminal" => Ok(ViewSpec::Terminal),
         "none" => Ok(ViewSpec::None),
@@ -85,6 +117,7 @@ fn view(text: &str) -> Result<ViewSpec, String> {
 fn speaker(text: &str) -> Result<SpeakerSpec, String> {
     match text {
         "" => Err("an empty speaker; write default, none or a name".into()),
+        "auto" => Ok(SpeakerSpec::Auto),
         "default" => Ok(SpeakerSpec::Default),
         "none" => Ok(SpeakerSpec::None),
         name => Ok(SpeakerSpec::Named(name.to_owned())),
@@ -121,12 +154,15 @@ mod tests {
     }
 
     #[test]
-    fn without_flags_a_test_call_is_sent_and_nothing_shown() {
+    fn without_flags_what_there_is_is_used() {
         let args = parse(&[]).unwrap();
-        let media = args.media_options();
-        assert_eq!((media.video, media.audio), (VideoSourceSpec::Test, AudioSourceSpec::Tone));
+        let media = args.media_options(&EchoReference::default());
+        assert_eq!((media.video, media.audio), (VideoSourceSpec::Auto, AudioSourceSpec::Auto));
         assert_eq!((media.size, media.fps, media.once), (None, None, false));
-        assert_eq!(args.sink_options(), SinkOptions::default());
+        assert_eq!(media.voice, VoiceOptions::default());
+        let sinks = args.sink_options(&EchoReference::default());
+        assert_eq!((sinks.view, sinks.speaker), (ViewSpec::Auto, SpeakerSpec::Auto));
+        assert_eq!((sinks.record, sinks.record_local), (None, None));
         assert_eq!(args.max_bitrate, 2_000_000);
     }
 
@@ -145,17 +181,27 @@ mod tests {
             "--max-bitrate=800k",
         ])
         .unwrap();
-        let media = args.media_options();
+        let media = args.media_options(&EchoReference::default());
         assert_eq!(media.video, VideoSourceSpec::File("a.mp4".into()));
         assert_eq!(media.audio, AudioSourceSpec::Microphone(Some("desk".into())));
         assert_eq!(media.size, Some(Size { width: 640, height: 360 }));
         assert_eq!((media.fps, media.once), (Some(25.0), true));
-        let sinks = args.sink_options();
+        let sinks = args.sink_options(&EchoReference::default());
         assert_eq!(sinks.view, ViewSpec::Window);
         assert_eq!(sinks.speaker, SpeakerSpec::Named("hall".into()));
         assert_eq!(sinks.record, Some("o.MKV".into()));
         assert_eq!(sinks.record_local, Some("l.mp4".into()));
         assert_eq!(args.max_bitrate, 800_000);
+    }
+
+    #[test]
+    fn each_part_of_the_voice_can_be_left_out() {
+        let voice = |flags: &[&str]| parse(flags).unwrap().voice();
+        assert!(!voice(&["--no-echo-cancellation"]).echo_cancellation);
+        assert!(!voice(&["--no-noise-suppression"]).noise_suppression);
+        assert!(!voice(&["--no-auto-gain"]).auto_gain);
+        assert!(!voice(&["--no-high-pass"]).high_pass);
+        assert!(!voice(&["--speaker=none"]).any(), "nobody hears the two together");
     }
 
     #[test]

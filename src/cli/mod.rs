@@ -62,10 +62,10 @@ enum Subject {
     #[command(after_help = serve::EXAMPLES)]
     Serve(serve::ServeCommand),
     /// Log in, stay online, call and be called
-    #[command(after_help = login::EXAMPLES)]
+    #[command(after_help = login::EXAMPLES, args_override_self = true)]
     Login(Box<login::LoginCommand>),
     /// Call somebody
-    #[command(after_help = call::EXAMPLES)]
+    #[command(after_help = call::EXAMPLES, args_override_self = true)]
     Call(Box<call::CallCommand>),
     /// Call itself in one process, and measure how good it was
     #[command(after_help = loopback::EXAMPLES)]

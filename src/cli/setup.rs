@@ -11,6 +11,7 @@ use super::media_args::MediaArgs;
 use super::network_args::NetworkArgs;
 use super::output::Output;
 use super::remembered::{self, DEFAULT_SERVER, Remembered};
+use crate::media::audio::echo::EchoReference;
 use crate::media::{sink, source};
 use crate::phone::PhoneError;
 use crate::phone::config::{CallOptions, PhoneConfig};
@@ -73,7 +74,8 @@ pub fn phone_config(
     network: &NetworkArgs,
     call: CallOptions,
 ) -> Result<PhoneConfig, Failure> {
-    let (media_options, sink_options) = (media.media_options(), media.sink_options());
+    let echo = EchoReference::default();
+    let (media_options, sink_options) = (media.media_options(&echo), media.sink_options(&echo));
     sink::check(&sink_options).map_err(PhoneError::from)?;
     let calls = AtomicU32::new(0);
     Ok(PhoneConfig {

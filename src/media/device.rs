@@ -14,6 +14,16 @@ pub struct DeviceError {
     pub hint: String,
 }
 
+impl DeviceError {
+    /// The same as news: without this device a call goes on, and `instead` is so.
+    #[must_use]
+    pub fn missing(&self, instead: &str) -> DeviceNotice {
+        let Self { device, reason, .. } = self;
+        let message = format!("no {device}: {reason}; {instead}");
+        DeviceNotice { news: DeviceNews::Missing, message }
+    }
+}
+
 /// News of a device that is in use: it went away, it came back. The call goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceNotice {
@@ -30,6 +40,8 @@ pub enum DeviceNews {
     Lost,
     /// It works again.
     Back,
+    /// There is none, and nobody asked for one by name.
+    Missing,
 }
 
 impl DeviceNews {
@@ -39,6 +51,7 @@ impl DeviceNews {
         match self {
             Self::Lost => "device-lost",
             Self::Back => "device-back",
+            Self::Missing => "device-missing",
         }
     }
 }

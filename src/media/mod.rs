@@ -4,6 +4,7 @@
 //! them. It knows nothing of networks, calls or people.
 
 pub mod adaptation;
+pub mod audio;
 pub mod codec;
 pub mod container;
 pub mod device;

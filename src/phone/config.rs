@@ -37,9 +37,7 @@ impl PhoneConfig {
         let media = MediaOptions {
             video: VideoSourceSpec::Test,
             audio: AudioSourceSpec::Tone,
-            size: None,
-            fps: None,
-            once: false,
+            ..MediaOptions::default()
         };
         Self {
             server: server.to_owned(),

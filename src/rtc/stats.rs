@@ -93,8 +93,12 @@ pub struct InboundAudio {
     pub total_samples_received: u64,
     /// Sum of squared level times seconds (W3C totalAudioEnergy).
     pub total_audio_energy: f64,
+    /// How loud it is now, 0.0 to 1.0 (W3C audioLevel).
+    pub audio_level: f64,
     /// Mean time that a sample waited before it was played, ms.
     pub jitter_buffer_delay_ms: f64,
+    /// From there to the ear: what waits for the speaker, and in it, ms. Zero without one.
+    pub playout_delay_ms: f64,
 }
 
 /// Sent pictures.
@@ -143,6 +147,8 @@ pub struct OutboundAudio {
     pub packets_sent: u64,
     /// RTP packets that the other side says never came.
     pub packets_lost: i64,
+    /// How loud it is now, 0.0 to 1.0 (W3C audioLevel).
+    pub audio_level: f64,
 }
 
 /// The path that ICE chose.

@@ -63,9 +63,17 @@ pub(crate) async fn tutorial() -> String {
     url
 }
 
+/// What a peer sends and shows where a test says nothing else: what the machine has must not matter.
+const NO_DEVICES: [&str; 9] =
+    ["--json", "--video", "test", "--audio", "tone", "--view", "none", "--speaker", "none"];
+
 /// A `peer` on this server: a subcommand, its arguments, JSON, and no word to the internet.
 pub(crate) fn peer(server: &str, words: &[&str]) -> PeerBuilder {
-    PeerBuilder::new(words).arg("--json").args(["--server", server, "--stun", "none"])
+    let (command, rest) = words.split_first().expect("a command");
+    PeerBuilder::new([command])
+        .args(NO_DEVICES)
+        .args(rest)
+        .args(["--server", server, "--stun", "none"])
 }
 
 /// A `peer login` that is online; `words` are further arguments.

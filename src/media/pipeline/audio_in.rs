@@ -3,13 +3,14 @@
 //! Owns the thread and its pace. Which packet is decoded next, and what is
 //! made up where one is missing, is decided in `playout`.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::spawn;
 use crate::clock;
+use crate::media::audio::level::LevelMeter;
 use crate::media::device::DeviceNotice;
 use crate::media::playout::audio::AudioPlayout;
 use crate::media::sink::AudioSink;
@@ -28,9 +29,31 @@ pub struct AudioInHooks {
     pub notice: Box<dyn Fn(DeviceNotice) + Send>,
 }
 
+/// What the thread measures; shared with whoever runs the call.
+#[derive(Debug, Default)]
+pub struct AudioInState {
+    level: LevelMeter,
+    delay_us: AtomicU64,
+}
+
+impl AudioInState {
+    /// How loud what is played is, 0.0 to 1.0.
+    #[must_use]
+    pub fn level(&self) -> f64 {
+        self.level.level()
+    }
+
+    /// How long the last block took from here to the ear.
+    #[must_use]
+    pub fn delay(&self) -> Duration {
+        Duration::from_micros(self.delay_us.load(Ordering::Relaxed))
+    }
+}
+
 /// The running thread; dropping it stops it.
 #[derive(Debug)]
 pub struct AudioIn {
+    state: Arc<AudioInState>,
     playout: Arc<Mutex<AudioPlayout>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -48,9 +71,17 @@ impl AudioIn {
     ) -> std::io::Result<Self> {
         let playout = Arc::new(Mutex::new(playout));
         let stop = Arc::new(AtomicBool::new(false));
+        let state = Arc::new(AudioInState::default());
         let (shared, stopped) = (Arc::clone(&playout), Arc::clone(&stop));
-        let thread = spawn("sound-in", move || run(&shared, sink, hooks, &stopped))?;
-        Ok(Self { playout, stop, thread: Some(thread) })
+        let measured = Arc::clone(&state);
+        let thread = spawn("sound-in", move || run(&shared, sink, hooks, &measured, &stopped))?;
+        Ok(Self { state, playout, stop, thread: Some(thread) })
+    }
+
+    /// What is measured.
+    #[must_use]
+    pub fn state(&self) -> &AudioInState {
+        &self.state
     }
 
     /// The jitter buffer and its counters; lock it only briefly, the playing thread waits.
@@ -73,6 +104,7 @@ fn run(
     playout: &Mutex<AudioPlayout>,
     mut sink: Option<Box<dyn AudioSink>>,
     hooks: AudioInHooks,
+    state: &AudioInState,
     stop: &AtomicBool,
 ) {
     let mut first = Some(hooks.first);
@@ -93,10 +125,12 @@ fn run(
             first();
         }
         if let Some(rtp_timestamp) = block.rtp_timestamp {
-            (hooks.playing)(rtp_timestamp, due);
+            (hooks.playing)(rtp_timestamp, due + state.delay());
         }
+        state.level.on_block(&block.frame.samples);
         if let Some(playing) = &mut sink {
             let played = playing.play(&block.frame);
+            state.delay_us.store(playing.delay().as_micros() as u64, Ordering::Relaxed);
             playing.notice().into_iter().for_each(&hooks.notice);
             if let Err(error) = played {
                 tracing::error!(%error, "sound is no longer played");

@@ -11,6 +11,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::spawn;
+use crate::media::audio::level::LevelMeter;
 use crate::media::codec::{AudioEncoder, OPUS_FRAME_SAMPLES};
 use crate::media::device::DeviceNotice;
 use crate::media::frame::AudioFrame;
@@ -32,6 +33,7 @@ pub struct EncodedAudio {
 pub struct AudioOutState {
     muted: AtomicBool,
     loss_percent: AtomicU32,
+    level: LevelMeter,
 }
 
 impl AudioOutState {
@@ -44,6 +46,12 @@ impl AudioOutState {
     #[must_use]
     pub fn muted(&self) -> bool {
         self.muted.load(Ordering::Relaxed)
+    }
+
+    /// How loud what is sent is, 0.0 to 1.0.
+    #[must_use]
+    pub fn level(&self) -> f64 {
+        self.level.level()
     }
 
     /// Tells the encoder how much is lost on the way (0.0 to 1.0), so that it adds repair data.
@@ -123,6 +131,7 @@ fn run<D: FnMut(EncodedAudio)>(
                 if state.muted() {
                     frame.samples.fill(0.0);
                 }
+                state.level.on_block(&frame.samples);
                 encoding.take(frame, state.loss_percent.load(Ordering::Relaxed));
             }
             Ok(None) => return,

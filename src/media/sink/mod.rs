@@ -5,12 +5,15 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub mod open;
 pub mod recorder;
+pub mod speaker;
 
 pub use open::{check, open};
 
+use super::audio::echo::EchoReference;
 use super::device::{DeviceError, DeviceNotice};
 use super::frame::{AudioFrame, VideoFrame};
 
@@ -55,6 +58,11 @@ pub trait AudioSink: Send {
     /// When nothing can be played any more.
     fn play(&mut self, frame: &AudioFrame) -> Result<(), SinkError>;
 
+    /// How long it takes until what is played now is heard.
+    fn delay(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// What happened to the device since this was last asked; asked after each block.
     fn notice(&mut self) -> Option<DeviceNotice> {
         None
@@ -64,6 +72,8 @@ pub trait AudioSink: Send {
 /// What `--view` takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ViewSpec {
+    /// A window where there is a display, else nothing.
+    Auto,
     /// A window of its own.
     Window,
     /// The terminal.
@@ -76,6 +86,8 @@ pub enum ViewSpec {
 /// What `--speaker` takes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum SpeakerSpec {
+    /// The system's default if there is one, else nothing.
+    Auto,
     /// The system's default.
     Default,
     /// Decode, count, play nothing.
@@ -96,6 +108,8 @@ pub struct SinkOptions {
     pub record: Option<PathBuf>,
     /// Record what we send.
     pub record_local: Option<PathBuf>,
+    /// Told what the speaker plays.
+    pub echo: EchoReference,
 }
 
 impl SinkOptions {
@@ -132,6 +146,8 @@ pub struct Sinks {
     pub record: Option<recorder::Recorder>,
     /// Stores what we send.
     pub record_local: Option<recorder::Recorder>,
+    /// What there was not, and nobody asked for by name.
+    pub missing: Vec<DeviceNotice>,
 }
 
 /// Opens the sinks of one call; called once for each call, when it is answered.

@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::path::Path;
 
 use super::recorder::{Recorder, RecorderTracks};
+use super::speaker::Speaker;
 use super::{SinkError, SinkOptions, Sinks, SpeakerSpec, ViewSpec};
 
 /// Opens what one call needs; recordings are created at once, so that a path that cannot be written
@@ -13,13 +14,30 @@ use super::{SinkError, SinkOptions, Sinks, SpeakerSpec, ViewSpec};
 /// When a recording cannot be created, or this build has no such sink.
 pub fn open(options: &SinkOptions) -> Result<Sinks, SinkError> {
     supported(options)?;
-    Ok(Sinks {
-        video: None,
-        audio: None,
-        preview: None,
+    let mut sinks = Sinks {
         record: options.record.as_deref().map(recorder).transpose()?,
         record_local: options.record_local.as_deref().map(recorder).transpose()?,
-    })
+        ..Sinks::default()
+    };
+    open_speaker(options, &mut sinks)?;
+    Ok(sinks)
+}
+
+fn open_speaker(options: &SinkOptions, sinks: &mut Sinks) -> Result<(), SinkError> {
+    let open = |name: Option<String>| Speaker::open(name, options.echo.clone());
+    sinks.audio = match &options.speaker {
+        SpeakerSpec::None => None,
+        SpeakerSpec::Default => Some(Box::new(open(None)?)),
+        SpeakerSpec::Named(name) => Some(Box::new(open(Some(name.clone()))?)),
+        SpeakerSpec::Auto => match open(None) {
+            Ok(speaker) => Some(Box::new(speaker)),
+            Err(error) => {
+                sinks.missing.push(error.missing("nothing is heard"));
+                None
+            }
+        },
+    };
+    Ok(())
 }
 
 /// Finds out whether `open` will work, leaving everything as it was.
@@ -59,16 +77,10 @@ fn supported(options: &SinkOptions) -> Result<(), SinkError> {
         Err(SinkError::NotInThisBuild { what: what.to_owned(), hint: hint.to_owned() })
     };
     match options.view {
-        ViewSpec::None => {}
-        ViewSpec::Window => return missing("a window", "use --view none, and --record FILE.mkv"),
+        ViewSpec::None | ViewSpec::Auto => Ok(()),
+        ViewSpec::Window => missing("a window", "use --view none, and --record FILE.mkv"),
         ViewSpec::Terminal => {
-            return missing("drawing in the terminal", "use --view none, and --record FILE.mkv");
-        }
-    }
-    match &options.speaker {
-        SpeakerSpec::None => Ok(()),
-        SpeakerSpec::Default | SpeakerSpec::Named(_) => {
-            missing("playing on a speaker", "use --speaker none, and --record FILE.mkv")
+            missing("drawing in the terminal", "use --view none, and --record FILE.mkv")
         }
     }
 }
@@ -88,7 +100,6 @@ mod tests {
         for options in [
             SinkOptions { view: ViewSpec::Window, ..SinkOptions::default() },
             SinkOptions { view: ViewSpec::Terminal, ..SinkOptions::default() },
-            SinkOptions { speaker: SpeakerSpec::Default, ..SinkOptions::default() },
         ] {
             let error = open(&options).unwrap_err();
             assert!(matches!(error, SinkError::NotInThisBuild { .. }), "{error}");

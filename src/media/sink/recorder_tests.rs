@@ -122,9 +122,8 @@ fn a_recording_plays_as_a_source() {
         let options = MediaOptions {
             video: path.to_str().unwrap().parse().unwrap(),
             audio: path.to_str().unwrap().parse().unwrap(),
-            size: None,
-            fps: None,
             once: true,
+            ..MediaOptions::default()
         };
         let mut video = FileVideoSource::open(&path, &options, Timeline::default()).unwrap();
         assert_eq!(video.next_frame().unwrap().unwrap().size().to_string(), "64x48");

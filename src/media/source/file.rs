@@ -19,7 +19,6 @@ mod mixdown;
 mod packets;
 mod pcm;
 mod pictures;
-mod resample;
 mod video;
 
 pub use audio::FileAudioSource;

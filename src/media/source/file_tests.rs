@@ -19,9 +19,8 @@ fn options(path: &Path, once: bool) -> MediaOptions {
     MediaOptions {
         video: VideoSourceSpec::File(path.to_owned()),
         audio: AudioSourceSpec::File(path.to_owned()),
-        size: None,
-        fps: None,
         once,
+        ..MediaOptions::default()
     }
 }
 

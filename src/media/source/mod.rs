@@ -9,12 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub mod file;
+pub mod microphone;
 pub mod open;
 pub mod test;
 pub mod timeline;
 
 pub use open::open;
 
+use super::audio::echo::EchoReference;
+use super::audio::voice::VoiceOptions;
 use super::device::{DeviceError, DeviceNotice};
 use super::frame::{AudioFrame, Size, VideoFrame};
 
@@ -101,9 +104,11 @@ pub struct VideoFormat {
     pub fps: f64,
 }
 
-/// What `--video` takes: `camera[:N|:NAME] | screen | test | none | FILE`.
+/// What `--video` takes: `auto | camera[:N|:NAME] | screen | test | none | FILE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VideoSourceSpec {
+    /// The default camera if there is one, else no pictures.
+    Auto,
     /// A camera by index or name, or the default one.
     Camera(Option<String>),
     /// The screen, or the screen of that number.
@@ -116,9 +121,11 @@ pub enum VideoSourceSpec {
     File(PathBuf),
 }
 
-/// What `--audio` takes: `mic[:NAME] | tone | none | FILE`.
+/// What `--audio` takes: `auto | mic[:NAME] | tone | none | FILE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AudioSourceSpec {
+    /// The default microphone if there is one, else no sound.
+    Auto,
     /// A microphone by name, or the default one.
     Microphone(Option<String>),
     /// A test tone.
@@ -139,6 +146,7 @@ impl FromStr for VideoSourceSpec {
         };
         match (word, rest) {
             ("", _) => Err("an empty source; write camera, screen, test, none or a file".into()),
+            ("auto", None) => Ok(Self::Auto),
             ("test", None) => Ok(Self::Test),
             ("none", None) => Ok(Self::None),
             ("camera", rest) => Ok(Self::Camera(rest.map(str::to_owned))),
@@ -160,6 +168,7 @@ impl FromStr for AudioSourceSpec {
             Some(("mic", name)) => Ok(Self::Microphone(Some(name.to_owned()))),
             _ => match text {
                 "" => Err("an empty source; write mic, tone, none or a file".into()),
+                "auto" => Ok(Self::Auto),
                 "mic" => Ok(Self::Microphone(None)),
                 "tone" => Ok(Self::Tone),
                 "none" => Ok(Self::None),
@@ -183,6 +192,25 @@ pub struct MediaOptions {
     pub fps: Option<f64>,
     /// A file plays once and the call ends; otherwise it loops.
     pub once: bool,
+    /// What is done to a microphone's sound.
+    pub voice: VoiceOptions,
+    /// What the speaker plays, to be taken out of what the microphone hears.
+    pub echo: EchoReference,
+}
+
+impl Default for MediaOptions {
+    /// The test picture and the tone.
+    fn default() -> Self {
+        Self {
+            video: VideoSourceSpec::Test,
+            audio: AudioSourceSpec::Tone,
+            size: None,
+            fps: None,
+            once: false,
+            voice: VoiceOptions::default(),
+            echo: EchoReference::default(),
+        }
+    }
 }
 
 /// The opened sources of one call; either may be absent.
@@ -192,6 +220,8 @@ pub struct Sources {
     pub video: Option<Box<dyn VideoSource>>,
     /// The sound.
     pub audio: Option<Box<dyn AudioSource>>,
+    /// What there was not, and nobody asked for by name.
+    pub missing: Vec<DeviceNotice>,
 }
 
 impl std::fmt::Debug for Sources {

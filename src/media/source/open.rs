@@ -6,11 +6,13 @@
 use std::path::Path;
 
 use super::file::{FileAudioSource, FileVideoSource, period};
+use super::microphone::Microphone;
 use super::test::{TestPicture, Tone};
 use super::timeline::Timeline;
 use super::{
     AudioSource, AudioSourceSpec, MediaOptions, SourceError, Sources, VideoSource, VideoSourceSpec,
 };
+use crate::media::audio::voice::Voice;
 use crate::media::frame::Size;
 
 /// Opens picture and sound of one call.
@@ -19,7 +21,24 @@ use crate::media::frame::Size;
 /// When a file cannot be played, or this build has no such source.
 pub fn open(options: &MediaOptions) -> Result<Sources, SourceError> {
     let timeline = Timeline::new(shared_period(options)?);
-    Ok(Sources { video: open_video(options, &timeline)?, audio: open_audio(options, &timeline)? })
+    let video = open_video(options, &timeline);
+    let audio = open_audio(options, &timeline);
+    let mut sources = Sources::default();
+    sources.video = match (video, &options.video) {
+        (Err(SourceError::Device(error)), VideoSourceSpec::Auto) => {
+            sources.missing.push(error.missing("no picture is sent"));
+            None
+        }
+        (video, _) => video?,
+    };
+    sources.audio = match (audio, &options.audio) {
+        (Err(SourceError::Device(error)), AudioSourceSpec::Auto) => {
+            sources.missing.push(error.missing("no sound is sent"));
+            None
+        }
+        (audio, _) => audio?,
+    };
+    Ok(sources)
 }
 
 fn open_video(
@@ -35,6 +54,7 @@ fn open_video(
             let size = options.size.unwrap_or(DEFAULT_SIZE);
             Some(Box::new(TestPicture::new(size, options.fps.unwrap_or(DEFAULT_FPS))))
         }
+        VideoSourceSpec::Auto => None,
         VideoSourceSpec::Camera(_) => return Err(missing("a camera", PICTURE_HINT)),
         VideoSourceSpec::Screen(_) => return Err(missing("the screen", PICTURE_HINT)),
     })
@@ -50,8 +70,14 @@ fn open_audio(
             Some(Box::new(FileAudioSource::open(path, options.once, timeline.clone())?))
         }
         AudioSourceSpec::Tone => Some(Box::new(Tone::new())),
-        AudioSourceSpec::Microphone(_) => return Err(missing("a microphone", SOUND_HINT)),
+        AudioSourceSpec::Auto => Some(Box::new(microphone(options, None)?)),
+        AudioSourceSpec::Microphone(name) => Some(Box::new(microphone(options, name.clone())?)),
     })
+}
+
+fn microphone(options: &MediaOptions, name: Option<String>) -> Result<Microphone, SourceError> {
+    let voice = options.voice.any().then(|| Voice::new(options.voice, Some(options.echo.clone())));
+    Ok(Microphone::open(name, voice)?)
 }
 
 /// The test picture's size and rate, where nobody asks for others.
@@ -59,7 +85,6 @@ const DEFAULT_SIZE: Size = Size { width: 640, height: 360 };
 const DEFAULT_FPS: f64 = 30.0;
 
 const PICTURE_HINT: &str = "use --video test or --video FILE";
-const SOUND_HINT: &str = "use --audio tone or --audio FILE";
 
 fn missing(what: &str, hint: &str) -> SourceError {
     SourceError::NotInThisBuild { what: format!("capturing {what}"), hint: hint.to_owned() }
@@ -93,15 +118,14 @@ mod tests {
         MediaOptions {
             video: video.parse().unwrap(),
             audio: audio.parse().unwrap(),
-            size: None,
-            fps: None,
             once: true,
+            ..MediaOptions::default()
         }
     }
 
     #[test]
     fn what_this_build_lacks_is_named_with_a_way_out() {
-        for (video, audio) in [("camera", "none"), ("screen", "none"), ("none", "mic")] {
+        for (video, audio) in [("camera", "none"), ("screen", "none"), ("screen:1", "tone")] {
             let error = open(&options(video, audio)).unwrap_err();
             assert!(matches!(error, SourceError::NotInThisBuild { .. }), "{error}");
             assert!(error.to_string().contains("use --"), "{error}");

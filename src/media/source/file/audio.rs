@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::pcm::Pcm;
-use super::resample::ToCallRate;
 use super::{SourceError, in_file};
+use crate::media::audio::resample::ToCallRate;
 use crate::media::frame::{AudioFrame, SAMPLE_RATE};
 use crate::media::source::timeline::Timeline;
 use crate::media::source::{AUDIO_BLOCK, AudioSource};

@@ -9,7 +9,7 @@ use crate::media::container::ContainerError;
 use crate::media::frame::SAMPLE_RATE;
 
 /// Resamples a stream of interleaved samples; at 48 kHz it only hands them on.
-pub(super) struct ToCallRate {
+pub(in crate::media) struct ToCallRate {
     inner: Option<Fft<f32>>,
     channels: usize,
     pending: Vec<f32>,
@@ -22,7 +22,7 @@ pub(super) struct ToCallRate {
 }
 
 impl ToCallRate {
-    pub(super) fn new(rate: u32, channels: usize) -> Result<Self, ContainerError> {
+    pub(in crate::media) fn new(rate: u32, channels: usize) -> Result<Self, ContainerError> {
         let inner = if rate == SAMPLE_RATE {
             None
         } else {
@@ -43,7 +43,11 @@ impl ToCallRate {
     }
 
     /// Takes samples at the file's rate, and appends what is ready at 48 kHz.
-    pub(super) fn push(&mut self, samples: &[f32], out: &mut Vec<f32>) -> Result<(), String> {
+    pub(in crate::media) fn push(
+        &mut self,
+        samples: &[f32],
+        out: &mut Vec<f32>,
+    ) -> Result<(), String> {
         let Some(fft) = &mut self.inner else {
             out.extend_from_slice(samples);
             return Ok(());
@@ -73,7 +77,7 @@ impl ToCallRate {
     }
 
     /// Pushes out what the filter still holds, padded with silence.
-    pub(super) fn flush(&mut self, out: &mut Vec<f32>) -> Result<(), String> {
+    pub(in crate::media) fn flush(&mut self, out: &mut Vec<f32>) -> Result<(), String> {
         let Some(fft) = &self.inner else { return Ok(()) };
         let whole = (self.taken as f64 * fft.resample_ratio()).round() as u64;
         let missing = whole.saturating_sub(self.given) as usize;
