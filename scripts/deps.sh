@@ -6,7 +6,8 @@ set -euo pipefail
 # What a command of this name comes from: "command package". "-" has no command to look for.
 build_packages=("g++ g++" "make make" "cmake cmake" "nasm nasm" "pkg-config pkg-config"
     "curl curl" "- ca-certificates" "- libclang-dev" "- libasound2-dev")
-test_packages=("chromium chromium" "chromedriver chromium-driver" "ffmpeg ffmpeg")
+test_packages=("chromium chromium" "chromedriver chromium-driver" "ffmpeg ffmpeg"
+    "pulseaudio pulseaudio" "pactl pulseaudio-utils")
 lint_packages=("shellcheck shellcheck" "python3 python3" "- python3-pip")
 
 main() {

@@ -18,5 +18,6 @@ mod page;
 mod performance;
 mod prompt;
 mod recordings;
+mod sound;
 mod support;
 mod tidy;

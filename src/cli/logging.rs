@@ -35,13 +35,14 @@ fn filter(rust_log: Option<&str>, volume: Volume) -> (EnvFilter, Option<String>)
     (EnvFilter::new(directives(volume)), complaint)
 }
 
-/// A target names all that begin with it: `rtc` is every crate of the webrtc family.
+/// A target names all that begin with it: `rtc` is every crate of the webrtc family. The sound
+/// server's client calls every goodbye an error.
 fn directives(volume: Volume) -> &'static str {
     match volume {
-        Volume::Quiet => "error,webrtc=off,rtc=off",
-        Volume::Normal => "warn,webrtc=off,rtc=off",
-        Volume::Verbose => "warn,webrtc=error,rtc=error,peer=info",
-        Volume::Debug => "info,webrtc=error,rtc=error,peer=debug",
+        Volume::Quiet => "error,webrtc=off,rtc=off,pulseaudio=off",
+        Volume::Normal => "warn,webrtc=off,rtc=off,pulseaudio=off",
+        Volume::Verbose => "warn,webrtc=error,rtc=error,pulseaudio=off,peer=info",
+        Volume::Debug => "info,webrtc=error,rtc=error,pulseaudio=off,peer=debug",
     }
 }
 

@@ -4,8 +4,10 @@
 pub(crate) mod bare_page;
 pub(crate) mod chromium;
 pub(crate) mod clips;
+pub(crate) mod hearing;
 pub(crate) mod process;
 pub(crate) mod server;
+pub(crate) mod sound_server;
 pub(crate) mod tutorial_server;
 
 use std::time::Duration;

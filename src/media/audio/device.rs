@@ -337,6 +337,8 @@ fn own_config(device: &cpal::Device, kind: Kind) -> Result<SupportedStreamConfig
 }
 
 fn host() -> cpal::Host {
+    #[cfg(target_os = "linux")]
+    super::cookie::ensure();
     cpal::default_host()
 }
 

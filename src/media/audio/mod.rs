@@ -3,6 +3,8 @@
 //!
 //! Owns what microphones and speakers share. It knows no calls and no codecs.
 
+#[cfg(target_os = "linux")]
+mod cookie;
 pub mod device;
 pub mod drift;
 pub mod echo;
