@@ -8,6 +8,7 @@
 mod browser_calls;
 mod browser_harness;
 mod calls;
+mod camera;
 mod endurance;
 mod errors;
 mod examples;

@@ -2,6 +2,7 @@
 //! a server that know only the tutorial's protocol. Knows nothing of the library's inside.
 
 pub(crate) mod bare_page;
+pub(crate) mod camera;
 pub(crate) mod chromium;
 pub(crate) mod clips;
 pub(crate) mod hearing;

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub mod camera;
 pub mod file;
 pub mod microphone;
 pub mod open;

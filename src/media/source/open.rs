@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use super::camera::CameraSource;
 use super::file::{FileAudioSource, FileVideoSource, period};
 use super::microphone::Microphone;
 use super::test::{TestPicture, Tone};
@@ -54,8 +55,8 @@ fn open_video(
             let size = options.size.unwrap_or(DEFAULT_SIZE);
             Some(Box::new(TestPicture::new(size, options.fps.unwrap_or(DEFAULT_FPS))))
         }
-        VideoSourceSpec::Auto => None,
-        VideoSourceSpec::Camera(_) => return Err(missing("a camera", PICTURE_HINT)),
+        VideoSourceSpec::Auto => Some(Box::new(camera(options, None)?)),
+        VideoSourceSpec::Camera(wanted) => Some(Box::new(camera(options, wanted.clone())?)),
         VideoSourceSpec::Screen(_) => return Err(missing("the screen", PICTURE_HINT)),
     })
 }
@@ -73,6 +74,10 @@ fn open_audio(
         AudioSourceSpec::Auto => Some(Box::new(microphone(options, None)?)),
         AudioSourceSpec::Microphone(name) => Some(Box::new(microphone(options, name.clone())?)),
     })
+}
+
+fn camera(options: &MediaOptions, wanted: Option<String>) -> Result<CameraSource, SourceError> {
+    Ok(CameraSource::open(wanted, options.size, options.fps)?)
 }
 
 fn microphone(options: &MediaOptions, name: Option<String>) -> Result<Microphone, SourceError> {
@@ -125,7 +130,7 @@ mod tests {
 
     #[test]
     fn what_this_build_lacks_is_named_with_a_way_out() {
-        for (video, audio) in [("camera", "none"), ("screen", "none"), ("screen:1", "tone")] {
+        for (video, audio) in [("screen", "none"), ("screen:1", "tone")] {
             let error = open(&options(video, audio)).unwrap_err();
             assert!(matches!(error, SourceError::NotInThisBuild { .. }), "{error}");
             assert!(error.to_string().contains("use --"), "{error}");
