@@ -39,10 +39,15 @@ pub(crate) fn probe(path: &Path) -> Probed {
         packets
     };
     let (pictures, sound) = (packets("v:0"), packets("a:0"));
+    let times: Vec<f64> =
+        pictures.iter().filter_map(|packet| seconds(packet, "pts_time")).collect();
+    assert!(times.is_sorted_by(|one, next| one < next), "pictures out of order: {times:?}");
     let decode = Command::new("ffmpeg")
         .args(["-hide_banner", "-nostdin", "-v", "error", "-xerror", "-i"])
         .arg(path)
-        .args(["-f", "null", "-"])
+        // On the recording's own time: else ffmpeg rounds to a rate that it guesses, and complains of
+        // itself where a browser's pictures come close together.
+        .args(["-enc_time_base:v", "-1", "-f", "null", "-"])
         .output()
         .expect("ffmpeg; `make deps` installs it");
     let complaint = String::from_utf8_lossy(&decode.stderr);
@@ -57,12 +62,15 @@ pub(crate) fn probe(path: &Path) -> Probed {
 
 /// When the last packet has been played, seconds from the beginning of the file.
 fn end(packets: &[Value], usual: f64) -> f64 {
-    let seconds = |packet: &Value, field: &str| packet[field].as_str().and_then(|s| s.parse().ok());
     let ends = packets.iter().filter_map(|packet| {
         let length: f64 = seconds(packet, "duration_time").unwrap_or(usual);
         Some(seconds(packet, "pts_time")? + length)
     });
     ends.fold(0.0, f64::max)
+}
+
+fn seconds(packet: &Value, field: &str) -> Option<f64> {
+    packet[field].as_str().and_then(|seconds| seconds.parse().ok())
 }
 
 fn ffprobe(path: &Path, what: &[&str]) -> Value {

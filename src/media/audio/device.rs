@@ -68,6 +68,14 @@ impl Kind {
             Self::Speaker => "use --speaker none",
         }
     }
+
+    /// How to ask for a certain one.
+    fn way_to_name(self) -> &'static str {
+        match self {
+            Self::Microphone => "use --audio mic:NAME",
+            Self::Speaker => "use --speaker NAME",
+        }
+    }
 }
 
 /// A device that is there.
@@ -106,6 +114,17 @@ pub fn list(kind: Kind) -> Result<Vec<AudioDevice>, DeviceError> {
             })
         });
         Ok(described.collect())
+    })
+}
+
+/// Finds out whether a device is there and answers.
+///
+/// # Errors
+/// When there is none of that name, or it does not say how it can be used.
+pub fn check(kind: Kind, name: Option<&str>) -> Result<(), DeviceError> {
+    quietly(|| {
+        let device = find(kind, name)?;
+        own_config(&device, kind).map(drop).map_err(|error| failed(kind, name, &error))
     })
 }
 
@@ -354,12 +373,33 @@ fn devices(host: &cpal::Host, kind: Kind) -> Result<Vec<cpal::Device>, cpal::Err
         Kind::Microphone => host.input_devices()?.collect::<Vec<_>>(),
         Kind::Speaker => host.output_devices()?.collect(),
     };
-    // What a speaker plays is offered as a microphone too; nobody means that by a microphone.
-    let monitor = |device: &cpal::Device| {
-        kind == Kind::Microphone && device.id().is_ok_and(|id| id.id().ends_with(".monitor"))
-    };
-    Ok(all.into_iter().filter(|device| !monitor(device)).collect())
+    let meant = |device: &cpal::Device| device.id().is_ok_and(|id| is_meant(kind, id.id()));
+    Ok(all.into_iter().filter(meant).collect())
 }
+
+/// Whether people would call it a device. A sound server offers what a speaker plays as a
+/// microphone too, and ALSA every converter and each card in half a dozen ways.
+fn is_meant(kind: Kind, id: &str) -> bool {
+    let monitor = kind == Kind::Microphone && id.ends_with(".monitor");
+    let of_a_card = |id: &str| id.starts_with("plughw:") || !id.contains("CARD=");
+    !monitor && of_a_card(id) && !ALSA_PLUMBING.contains(&id)
+}
+
+/// Names that `libasound` and its plugins give to what is no device.
+const ALSA_PLUMBING: [&str; 12] = [
+    "null",
+    "lavrate",
+    "samplerate",
+    "speexrate",
+    "jack",
+    "oss",
+    "pulse",
+    "pipewire",
+    "speex",
+    "upmix",
+    "vdownmix",
+    "a52",
+];
 
 fn find(kind: Kind, name: Option<&str>) -> Result<cpal::Device, DeviceError> {
     let host = host();
@@ -384,7 +424,7 @@ fn find(kind: Kind, name: Option<&str>) -> Result<cpal::Device, DeviceError> {
                 true => format!("there is none at all; {}", kind.way_out()),
                 false => {
                     let there: Vec<_> = names.iter().map(|(name, _)| format!("'{name}'")).collect();
-                    format!("there are {}", there.join(", "))
+                    format!("{} with one of {}", kind.way_to_name(), there.join(", "))
                 }
             },
         }),
@@ -454,6 +494,17 @@ mod tests {
             assert_eq!(best_match(&names, wanted), Some(at), "{wanted}");
         }
         assert_eq!(best_match(&names, "hall"), None);
+    }
+
+    #[test]
+    fn plumbing_is_no_device() {
+        for id in ["default", "plughw:CARD=PCH,DEV=0", "alsa_input.usb-desk", "spk"] {
+            assert!(is_meant(Kind::Microphone, id), "{id}");
+        }
+        for id in ["null", "jack", "hw:CARD=PCH,DEV=0", "dmix:CARD=PCH,DEV=0", "spk.monitor"] {
+            assert!(!is_meant(Kind::Microphone, id), "{id}");
+        }
+        assert!(is_meant(Kind::Speaker, "spk.monitor"));
     }
 
     #[test]
