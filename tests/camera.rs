@@ -1,12 +1,10 @@
 //! A camera through the system's own interface: it is seen on the other side, goes and comes back,
 //! and says what is wrong with it.
 
-use serde_json::Value;
-
 use crate::support::camera::{Camera, are_quarters, quarters_of};
 use crate::support::process::Peer;
 use crate::support::server::{Server, peer};
-use crate::support::{PATIENCE, one_at_a_time};
+use crate::support::{PATIENCE, one_at_a_time, sees_more};
 
 /// A login that records what it is sent.
 async fn recording_bob(server: &Server) -> Peer {
@@ -14,13 +12,6 @@ async fn recording_bob(server: &Server) -> Peer {
     let mut bob = peer(server.url(), &words).with_input().start();
     bob.await_event("logged-in", PATIENCE).await;
     bob
-}
-
-/// Waits until so many more pictures have come.
-async fn sees_more(bob: &mut Peer, pictures: u64) {
-    let count = |stats: &Value| stats["inbound"]["video"]["framesDecoded"].as_u64().unwrap_or(0);
-    let before = count(&bob.next_event("stats", PATIENCE).await);
-    while count(&bob.next_event("stats", PATIENCE).await) < before + pictures {}
 }
 
 #[tokio::test]

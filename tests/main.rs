@@ -19,6 +19,8 @@ mod page;
 mod performance;
 mod prompt;
 mod recordings;
+mod screen;
 mod sound;
 mod support;
 mod tidy;
+mod window;

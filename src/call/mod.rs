@@ -88,6 +88,7 @@ struct Running {
     media: Option<Media>,
     media_events: (mpsc::Sender<MediaEvent>, mpsc::Receiver<MediaEvent>),
     muted: bool,
+    dark: bool,
     began_at: Instant,
     connected_at: Option<Instant>,
     next_stats: Option<Instant>,
@@ -114,6 +115,7 @@ impl Running {
             media: None,
             media_events: mpsc::channel(MEDIA_QUEUE),
             muted: false,
+            dark: false,
             began_at: now,
             connected_at: None,
             next_stats: None,
@@ -315,6 +317,10 @@ impl Running {
                 self.muted = muted;
                 self.mute();
             }
+            Told::Video(on) => {
+                self.dark = !on;
+                self.mute();
+            }
             Told::Status => self.say_stats().await,
         }
         None
@@ -323,6 +329,9 @@ impl Running {
     fn mute(&self) {
         if let Some(audio) = self.media.as_ref().and_then(|media| media.outgoing.audio()) {
             audio.set_muted(self.muted);
+        }
+        if let Some(video) = self.media.as_ref().and_then(|media| media.outgoing.video()) {
+            video.set_dark(self.dark);
         }
     }
 

@@ -41,6 +41,8 @@ pub enum Told {
     Input(Input),
     /// Send silence instead of our sound, or our sound again.
     Mute(bool),
+    /// Send our picture, or a dark one instead.
+    Video(bool),
     /// Say at once how the call goes.
     Status,
 }

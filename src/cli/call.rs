@@ -11,6 +11,7 @@ use super::output_args::StatsArgs;
 use super::reporter::{Ending, Reporter};
 use super::setup::{self, Identity};
 use super::signals::Interrupts;
+use super::stage::Stage;
 use super::{remembered, values};
 use crate::phone::command::Command;
 use crate::phone::config::AnswerPolicy;
@@ -31,7 +32,7 @@ pub struct CallCommand {
     #[arg(value_name = "NAME", value_parser = values::name)]
     name: String,
     #[command(flatten)]
-    media: MediaArgs,
+    pub(super) media: MediaArgs,
     /// Our own name [default: that of the last login, else the user name]
     #[arg(long = "as", value_name = "ME", env = "PEER_NAME", value_parser = values::name,
           help_heading = "Network")]
@@ -48,7 +49,7 @@ pub struct CallCommand {
 ///
 /// # Errors
 /// When the login fails or the call ends otherwise than asked.
-pub async fn run(command: CallCommand, output: &Output) -> Result<(), Failure> {
+pub async fn run(command: CallCommand, mut stage: Stage, output: &Output) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
     let identity = Identity::choose(
         command.network.server.clone(),
@@ -64,14 +65,19 @@ pub async fn run(command: CallCommand, output: &Output) -> Result<(), Failure> {
     // Whoever calls us meanwhile is refused: this login is for one call.
     let options =
         command.call.call_options(command.media.max_bitrate, AnswerPolicy::Refuse, Vec::new());
-    let config = setup::phone_config(identity, &command.media, &command.network, options)?;
+    let config = setup::phone_config(identity, &command.media, &command.network, options, &stage)?;
     let (phone, mut events) = tokio::select! {
         phone = Phone::login(config) => phone?,
         () = interrupts.first() => return Ok(()),
     };
     phone.tell(Command::Call { name: command.name.clone() });
-    let ended =
-        until_ended(&command.name, &phone, &mut events, &mut interrupts, &mut reporter).await;
+    let mut desk = Desk {
+        phone: &phone,
+        interrupts: &mut interrupts,
+        reporter: &mut reporter,
+        stage: &mut stage,
+    };
+    let ended = desk.until_ended(&command.name, &mut events).await;
     output.clear_status();
     // What still comes is of no interest, and must not keep the phone waiting.
     drop(events);
@@ -83,39 +89,51 @@ pub async fn run(command: CallCommand, output: &Output) -> Result<(), Failure> {
     }
 }
 
-/// Shows events until the call with `name` has ended; `None` when the phone stopped before it.
-async fn until_ended(
-    name: &str,
-    phone: &Phone,
-    events: &mut Events,
-    interrupts: &mut Interrupts,
-    reporter: &mut Reporter,
-) -> Option<EndReason> {
-    let mut interrupted = None;
-    loop {
-        let event = tokio::select! {
-            event = events.recv() => match event {
-                Some(event) => event,
-                None => return interrupted,
-            },
-            () = interrupts.first() => {
-                interrupted = Some(EndReason::Interrupted);
-                phone.tell(Command::Interrupt);
-                phone.tell(Command::Quit);
-                continue;
-            }
-        };
-        let ours = event.peer.as_deref().is_none_or(|peer| peer == name);
-        let reason = match event.kind {
-            EventKind::Ended { reason, .. } if ours => reason,
-            _ => {
-                reporter.show(&event, Ending::Told);
-                continue;
-            }
-        };
-        let told =
-            if reason_exit(reason) == Exit::Done { Ending::Told } else { Ending::LeftToTheError };
-        reporter.show(&event, told);
-        return Some(reason);
+/// What a call is watched and steered with.
+struct Desk<'a> {
+    phone: &'a Phone,
+    interrupts: &'a mut Interrupts,
+    reporter: &'a mut Reporter,
+    stage: &'a mut Stage,
+}
+
+impl Desk<'_> {
+    /// Shows events until the call with `name` has ended; `None` when the phone stopped before it.
+    async fn until_ended(&mut self, name: &str, events: &mut Events) -> Option<EndReason> {
+        let mut interrupted = None;
+        loop {
+            let event = tokio::select! {
+                event = events.recv() => match event {
+                    Some(event) => event,
+                    None => return interrupted,
+                },
+                () = self.interrupts.first() => {
+                    interrupted = Some(EndReason::Interrupted);
+                    self.phone.tell(Command::Interrupt);
+                    self.phone.tell(Command::Quit);
+                    continue;
+                }
+                command = self.stage.next_command() => {
+                    self.phone.tell(command);
+                    continue;
+                }
+            };
+            self.stage.follow(&event);
+            let ours = event.peer.as_deref().is_none_or(|peer| peer == name);
+            let reason = match event.kind {
+                EventKind::Ended { reason, .. } if ours => reason,
+                _ => {
+                    self.reporter.show(&event, Ending::Told);
+                    continue;
+                }
+            };
+            let told = if reason_exit(reason) == Exit::Done {
+                Ending::Told
+            } else {
+                Ending::LeftToTheError
+            };
+            self.reporter.show(&event, told);
+            return Some(reason);
+        }
     }
 }

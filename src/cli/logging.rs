@@ -36,13 +36,13 @@ fn filter(rust_log: Option<&str>, volume: Volume) -> (EnvFilter, Option<String>)
 }
 
 /// A target names all that begin with it: `rtc` is every crate of the webrtc family. The sound
-/// server's client calls every goodbye an error.
+/// server's client calls every goodbye an error, the window's a display's every oddity a warning.
 fn directives(volume: Volume) -> &'static str {
     match volume {
-        Volume::Quiet => "error,webrtc=off,rtc=off,pulseaudio=off",
-        Volume::Normal => "warn,webrtc=off,rtc=off,pulseaudio=off",
-        Volume::Verbose => "warn,webrtc=error,rtc=error,pulseaudio=off,peer=info",
-        Volume::Debug => "info,webrtc=error,rtc=error,pulseaudio=off,peer=debug",
+        Volume::Quiet => "error,webrtc=off,rtc=off,pulseaudio=off,winit=off",
+        Volume::Normal => "warn,webrtc=off,rtc=off,pulseaudio=off,winit=off",
+        Volume::Verbose => "warn,webrtc=error,rtc=error,pulseaudio=off,winit=error,peer=info",
+        Volume::Debug => "info,webrtc=error,rtc=error,pulseaudio=off,winit=error,peer=debug",
     }
 }
 

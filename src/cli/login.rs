@@ -13,6 +13,7 @@ use super::prompt::{self, Line};
 use super::reporter::{Ending, Reporter};
 use super::setup::{self, Identity};
 use super::signals::Interrupts;
+use super::stage::Stage;
 use super::{error_event, stdin, values};
 use crate::phone::command::Command;
 use crate::phone::config::AnswerPolicy;
@@ -26,7 +27,7 @@ Examples:
   printf 'call bob\\n' | peer login alice --json
 
 At the prompt, or line by line from a script:
-  call NAME, answer, reject, hangup, mute, unmute, status, help, quit
+  call NAME, answer, reject, hangup, mute, unmute, video, novideo, status, help, quit
 The end of a script's input does not end the login; quit, Ctrl-C and SIGTERM do.";
 
 /// Flags of `peer login`.
@@ -36,7 +37,7 @@ pub struct LoginCommand {
     #[arg(value_name = "NAME", value_parser = values::name)]
     name: String,
     #[command(flatten)]
-    media: MediaArgs,
+    pub(super) media: MediaArgs,
     #[command(flatten)]
     network: NetworkArgs,
     #[command(flatten)]
@@ -51,7 +52,7 @@ pub struct LoginCommand {
 ///
 /// # Errors
 /// When the login fails, or the phone stops by itself.
-pub async fn run(command: LoginCommand, output: &Output) -> Result<(), Failure> {
+pub async fn run(command: LoginCommand, stage: Stage, output: &Output) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
     let input = stdin::kind();
     let last = setup::recall(output);
@@ -64,7 +65,7 @@ pub async fn run(command: LoginCommand, output: &Output) -> Result<(), Failure> 
     let prompted = input == stdin::Kind::Terminal;
     let reporter =
         Reporter::new(output.clone(), command.stats.open()?, prompted, policy == AnswerPolicy::Ask);
-    let config = setup::phone_config(identity, &command.media, &command.network, options)?;
+    let config = setup::phone_config(identity, &command.media, &command.network, options, &stage)?;
     let (phone, events) = tokio::select! {
         phone = Phone::login(config) => phone?,
         () = interrupts.first() => return Ok(()),
@@ -74,7 +75,8 @@ pub async fn run(command: LoginCommand, output: &Output) -> Result<(), Failure> 
         output.say("nobody can be asked here: calls are refused; --auto-answer answers them");
     }
     let lines = (input != stdin::Kind::Nobody).then(stdin::lines);
-    let mut desk = Desk { phone, output: output.clone(), reporter, prompted, leaving: false };
+    let mut desk =
+        Desk { phone, output: output.clone(), reporter, stage, prompted, leaving: false };
     desk.run(events, lines, &mut interrupts).await;
     output.end_prompt();
     desk.phone.close().await;
@@ -86,6 +88,7 @@ struct Desk {
     phone: Phone,
     output: Output,
     reporter: Reporter,
+    stage: Stage,
     prompted: bool,
     /// We said `Quit`: that the events end is as asked.
     leaving: bool,
@@ -103,13 +106,17 @@ impl Desk {
         loop {
             tokio::select! {
                 event = events.recv() => match event {
-                    Some(event) => self.reporter.show(&event, Ending::Told),
+                    Some(event) => {
+                        self.stage.follow(&event);
+                        self.reporter.show(&event, Ending::Told);
+                    }
                     None => return,
                 },
                 line = next(&mut lines) => match line {
                     Some(line) => self.line(&line),
                     None => self.end_of_input(&mut lines),
                 },
+                command = self.stage.next_command() => self.phone.tell(command),
                 () = interrupts.first() => {
                     self.phone.tell(Command::Interrupt);
                     self.quit();

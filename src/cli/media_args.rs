@@ -40,7 +40,7 @@ pub struct MediaArgs {
     once: bool,
     /// Where to show their picture: window, terminal or none; auto is a window if there is a display
     #[arg(long, value_name = "WHERE", default_value = "auto", value_parser = view)]
-    view: ViewSpec,
+    pub view: ViewSpec,
     /// Where to play their sound: default, none or the NAME of a speaker; auto is the default one if
     /// there is one
     #[arg(long, value_name = "WHERE", default_value = "auto", value_parser = speaker)]
@@ -95,7 +95,8 @@ impl MediaArgs {
     #[must_use]
     pub fn sink_options(&self, echo: &EchoReference) -> SinkOptions {
         SinkOptions {
-            view: self.view,
+            // Windows belong to the command, not to a call.
+            view: if self.view == ViewSpec::Terminal { self.view } else { ViewSpec::None },
             speaker: self.speaker.clone(),
             record: self.record.clone(),
             record_local: self.record_local.clone(),
@@ -161,7 +162,7 @@ mod tests {
         assert_eq!((media.size, media.fps, media.once), (None, None, false));
         assert_eq!(media.voice, VoiceOptions::default());
         let sinks = args.sink_options(&EchoReference::default());
-        assert_eq!((sinks.view, sinks.speaker), (ViewSpec::Auto, SpeakerSpec::Auto));
+        assert_eq!((args.view, sinks.speaker), (ViewSpec::Auto, SpeakerSpec::Auto));
         assert_eq!((sinks.record, sinks.record_local), (None, None));
         assert_eq!(args.max_bitrate, 2_000_000);
     }
@@ -187,7 +188,7 @@ mod tests {
         assert_eq!(media.size, Some(Size { width: 640, height: 360 }));
         assert_eq!((media.fps, media.once), (Some(25.0), true));
         let sinks = args.sink_options(&EchoReference::default());
-        assert_eq!(sinks.view, ViewSpec::Window);
+        assert_eq!(args.view, ViewSpec::Window);
         assert_eq!(sinks.speaker, SpeakerSpec::Named("hall".into()));
         assert_eq!(sinks.record, Some("o.MKV".into()));
         assert_eq!(sinks.record_local, Some("l.mp4".into()));

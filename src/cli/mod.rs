@@ -22,6 +22,7 @@ pub mod reporter;
 pub mod serve;
 pub mod setup;
 pub mod signals;
+pub mod stage;
 pub mod stats_file;
 pub mod status;
 pub mod stdin;
@@ -33,7 +34,9 @@ use clap::{Parser, Subcommand};
 use exit::{Exit, Failure};
 use output::Output;
 use output_args::OutputArgs;
+use stage::Stage;
 
+use crate::media::sink::ViewSpec;
 use crate::phone::event::{Event, EventKind};
 
 const EXAMPLES: &str = "\
@@ -89,7 +92,36 @@ pub fn run(cli: Cli, output: &Output) -> Exit {
     }
 }
 
+/// A window wants the main thread; then everything else runs on another.
 fn try_run(command: Subject, output: &Output) -> Result<(), Failure> {
+    let view = match &command {
+        Subject::Login(command) => command.media.view,
+        Subject::Call(command) => command.media.view,
+        _ => ViewSpec::None,
+    };
+    let (stage, window, missing) = Stage::set(view);
+    if let Some(error) = missing {
+        output.warn(&format!("{error}; nothing is shown"));
+    }
+    let Some(window) = window else { return on_a_runtime(command, stage, output) };
+    let curtain = stage.curtain();
+    std::thread::scope(|threads| {
+        let running = std::thread::Builder::new()
+            .name("peer-main".into())
+            .spawn_scoped(threads, || {
+                let ended = on_a_runtime(command, stage, output);
+                curtain();
+                ended
+            })
+            .context("cannot start a thread")?;
+        if let Err(error) = window.run() {
+            output.warn(&format!("{error}; nothing is shown any more"));
+        }
+        running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn on_a_runtime(command: Subject, stage: Stage, output: &Output) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // Media have threads of their own; what is left is too little to be handed around.
         .worker_threads(1)
@@ -99,8 +131,8 @@ fn try_run(command: Subject, output: &Output) -> Result<(), Failure> {
     let ended = runtime.block_on(async {
         match command {
             Subject::Serve(command) => serve::run(command, output).await,
-            Subject::Login(command) => login::run(*command, output).await,
-            Subject::Call(command) => call::run(*command, output).await,
+            Subject::Login(command) => login::run(*command, stage, output).await,
+            Subject::Call(command) => call::run(*command, stage, output).await,
             Subject::Loopback(command) => loopback::run(command, output).await,
         }
     });

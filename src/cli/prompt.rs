@@ -24,11 +24,14 @@ answer         answer the call that rings
 reject         reject the call that rings
 hangup         end the call
 mute, unmute   send silence, send sound again
+novideo, video send a dark picture, send ours again
 status         how the call goes
 quit           hang up and log out";
 
-const WORDS: [&str; 9] =
-    ["call", "answer", "reject", "hangup", "mute", "unmute", "status", "help", "quit"];
+const WORDS: [&str; 11] = [
+    "call", "answer", "reject", "hangup", "mute", "unmute", "video", "novideo", "status", "help",
+    "quit",
+];
 
 /// Reads one line.
 ///
@@ -52,6 +55,8 @@ pub fn parse(line: &str) -> Result<Line, String> {
         "answer" => Line::Command(Command::Answer),
         "reject" => Line::Command(Command::Reject),
         "hangup" => Line::Command(Command::Hangup),
+        "video" => Line::Command(Command::Video(true)),
+        "novideo" => Line::Command(Command::Video(false)),
         "mute" => Line::Command(Command::Mute(true)),
         "unmute" => Line::Command(Command::Mute(false)),
         "status" => Line::Command(Command::Status),
@@ -103,6 +108,8 @@ mod tests {
             ("hangup", Command::Hangup),
             ("mute", Command::Mute(true)),
             ("unmute", Command::Mute(false)),
+            ("video", Command::Video(true)),
+            ("novideo", Command::Video(false)),
             ("status", Command::Status),
             ("quit", Command::Quit),
         ] {
@@ -150,7 +157,7 @@ mod tests {
         }
 
         #[test]
-        fn a_word_with_one_letter_lost_gets_a_suggestion(at in 0usize..9, gone in 0usize..6) {
+        fn a_word_with_one_letter_lost_gets_a_suggestion(at in 0usize..11, gone in 0usize..6) {
             let mut word = WORDS[at].to_owned();
             word.remove(gone.min(word.len() - 1));
             prop_assert!(parse(&word).unwrap_err().contains("did you mean"), "{}", word);

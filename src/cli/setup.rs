@@ -11,6 +11,7 @@ use super::media_args::MediaArgs;
 use super::network_args::NetworkArgs;
 use super::output::Output;
 use super::remembered::{self, DEFAULT_SERVER, Remembered};
+use super::stage::Stage;
 use crate::media::audio::echo::EchoReference;
 use crate::media::{sink, source};
 use crate::phone::PhoneError;
@@ -73,18 +74,21 @@ pub fn phone_config(
     media: &MediaArgs,
     network: &NetworkArgs,
     call: CallOptions,
+    stage: &Stage,
 ) -> Result<PhoneConfig, Failure> {
     let echo = EchoReference::default();
     let (media_options, sink_options) = (media.media_options(&echo), media.sink_options(&echo));
     sink::check(&sink_options).map_err(PhoneError::from)?;
-    let calls = AtomicU32::new(0);
+    let (calls, panes) = (AtomicU32::new(0), stage.panes());
     Ok(PhoneConfig {
         server: identity.server,
         name: identity.name,
         sources: Arc::new(move || source::open(&media_options)),
         sinks: Arc::new(move || {
             let number = calls.fetch_add(1, Ordering::Relaxed) + 1;
-            sink::open(&sink_options.for_call(number))
+            let mut sinks = sink::open(&sink_options.for_call(number))?;
+            panes(&mut sinks);
+            Ok(sinks)
         }),
         network: network.network_options(),
         call,

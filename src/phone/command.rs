@@ -18,6 +18,8 @@ pub enum Command {
     Interrupt,
     /// Send silence instead of our sound (`true`), or our sound again.
     Mute(bool),
+    /// Send our picture (`true`), or a dark one instead.
+    Video(bool),
     /// Say at once how the call goes: a `stats` event.
     Status,
     /// Hang up, log out and stop.

@@ -110,6 +110,8 @@ impl Switch {
             Command::Hangup => self.to_all(|| Told::Input(Input::Hangup)),
             Command::Interrupt => self.to_all(|| Told::Input(Input::Interrupt)),
             Command::Mute(_) if self.calls.is_empty() => self.no_call("no call to mute"),
+            Command::Video(_) if self.calls.is_empty() => self.no_call("no call to show less in"),
+            Command::Video(on) => self.to_all(|| Told::Video(on)),
             Command::Mute(muted) => self.to_all(|| Told::Mute(muted)),
             Command::Status => self.to_all(|| Told::Status),
             Command::Quit => {

@@ -5,6 +5,7 @@ pub(crate) mod bare_page;
 pub(crate) mod camera;
 pub(crate) mod chromium;
 pub(crate) mod clips;
+pub(crate) mod display;
 pub(crate) mod hearing;
 pub(crate) mod process;
 pub(crate) mod server;
@@ -12,6 +13,9 @@ pub(crate) mod sound_server;
 pub(crate) mod tutorial_server;
 
 use std::time::Duration;
+
+use process::Peer;
+use serde_json::Value;
 
 /// How long a test waits for what should come at once: it ends only what hangs, so that
 /// no test fails because a machine is slow.
@@ -27,4 +31,11 @@ pub(crate) async fn one_at_a_time() -> tokio::sync::MutexGuard<'static, ()> {
 /// A shipped clip's path.
 pub(crate) fn clip(name: &str) -> String {
     format!("{}/assets/clips/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Waits until so many more pictures have come.
+pub(crate) async fn sees_more(peer: &mut Peer, pictures: u64) {
+    let count = |stats: &Value| stats["inbound"]["video"]["framesDecoded"].as_u64().unwrap_or(0);
+    let before = count(&peer.next_event("stats", PATIENCE).await);
+    while count(&peer.next_event("stats", PATIENCE).await) < before + pictures {}
 }

@@ -14,7 +14,7 @@ use super::spawn;
 use crate::clock;
 use crate::media::codec::{EncodedVideo, VideoEncoder};
 use crate::media::device::DeviceNotice;
-use crate::media::frame::VideoFrame;
+use crate::media::frame::{FramePool, VideoFrame};
 use crate::media::sink::VideoSink;
 use crate::media::source::VideoSource;
 
@@ -34,6 +34,7 @@ pub enum Delivery {
 #[derive(Debug, Default)]
 pub struct VideoOutState {
     keyframe_wanted: AtomicBool,
+    dark: AtomicBool,
     target_bitrate: AtomicU32,
     counters: PictureCounters,
 }
@@ -42,6 +43,11 @@ impl VideoOutState {
     /// Makes a keyframe at the next picture, at most one in [`KEYFRAME_INTERVAL`].
     pub fn want_keyframe(&self) {
         self.keyframe_wanted.store(true, Ordering::Relaxed);
+    }
+
+    /// Sends dark pictures instead of the source's, or the source's again.
+    pub fn set_dark(&self, dark: bool) {
+        self.dark.store(dark, Ordering::Relaxed);
     }
 
     /// What the encoder was last told, bits a second.
@@ -99,11 +105,12 @@ impl VideoOut {
             threads: vec![],
         };
         let (to_encode, counted) = (slot.clone(), Arc::clone(&state));
+        let told = Arc::clone(&state);
         out.threads.push(spawn("encode", move || {
             Encoding::new(encoder, counted, bitrate, deliver).run(&to_encode);
         })?);
         out.threads.push(spawn("capture", move || {
-            capture(source, hooks.preview, &hooks.notice, &slot, &stop);
+            capture(source, hooks.preview, &hooks.notice, &told, &slot, &stop);
             slot.close();
             if !stop.load(Ordering::Relaxed) {
                 (hooks.ended)();
@@ -133,6 +140,7 @@ fn capture(
     mut source: Box<dyn VideoSource>,
     mut preview: Option<Box<dyn VideoSink>>,
     notice: &impl Fn(DeviceNotice),
+    state: &VideoOutState,
     slot: &Slot<Arc<VideoFrame>>,
     stop: &AtomicBool,
 ) {
@@ -141,6 +149,8 @@ fn capture(
         source.notice().into_iter().for_each(notice);
         match next {
             Ok(Some(frame)) => {
+                let dark = state.dark.load(Ordering::Relaxed);
+                let frame = if dark { darkened(&frame) } else { frame };
                 if preview.as_mut().is_some_and(|preview| preview.show(&frame).is_err()) {
                     preview = None;
                 }
@@ -153,6 +163,16 @@ fn capture(
             }
         }
     }
+}
+
+/// A black picture of the same size and time: what W3C has a track send that is not enabled.
+fn darkened(frame: &VideoFrame) -> Arc<VideoFrame> {
+    let mut dark = FramePool::default().take(frame.size(), frame.captured_at());
+    let (y, u, v) = dark.planes_mut();
+    y.fill(16);
+    u.fill(128);
+    v.fill(128);
+    Arc::new(dark)
 }
 
 struct Encoding<B, D> {

@@ -10,6 +10,7 @@ use std::time::Duration;
 pub mod open;
 pub mod recorder;
 pub mod speaker;
+pub mod window;
 
 pub use open::{check, open};
 

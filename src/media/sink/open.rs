@@ -6,6 +6,7 @@ use std::path::Path;
 use super::recorder::{Recorder, RecorderTracks};
 use super::speaker::Speaker;
 use super::{SinkError, SinkOptions, Sinks, SpeakerSpec, ViewSpec};
+use crate::media::audio::device::{self, Kind};
 
 /// Opens what one call needs; recordings are created at once, so that a path that cannot be written
 /// fails before the call.
@@ -54,6 +55,11 @@ pub fn check(options: &SinkOptions) -> Result<(), SinkError> {
     for path in [&options.record, &options.record_local].into_iter().flatten() {
         writable(path)?;
     }
+    match &options.speaker {
+        SpeakerSpec::None | SpeakerSpec::Auto => {}
+        SpeakerSpec::Default => device::check(Kind::Speaker, None)?,
+        SpeakerSpec::Named(name) => device::check(Kind::Speaker, Some(name))?,
+    }
     Ok(())
 }
 
@@ -78,7 +84,10 @@ fn supported(options: &SinkOptions) -> Result<(), SinkError> {
     };
     match options.view {
         ViewSpec::None | ViewSpec::Auto => Ok(()),
-        ViewSpec::Window => missing("a window", "use --view none, and --record FILE.mkv"),
+        ViewSpec::Window => missing(
+            "a window that is opened with a call",
+            "it belongs to the main thread: see sink::window, or use --view none",
+        ),
         ViewSpec::Terminal => {
             missing("drawing in the terminal", "use --view none, and --record FILE.mkv")
         }

@@ -3,7 +3,6 @@
 //! Owns the thread that the camera lives on and the place for its newest
 //! picture. How a camera is opened is `camera/device.rs`.
 
-mod card;
 mod choose;
 mod convert;
 mod device;
@@ -15,7 +14,7 @@ use std::time::{Duration, Instant};
 pub use choose::{CameraFormat, PixelFormat};
 pub use device::{CameraDevice, list};
 
-use super::{SourceError, VideoFormat, VideoSource};
+use super::{SourceError, VideoFormat, VideoSource, card};
 use crate::clock;
 use crate::media::device::{DeviceError, DeviceNews, DeviceNotice};
 use crate::media::frame::{FramePool, Size, VideoFrame};
@@ -174,7 +173,7 @@ impl VideoSource for CameraSource {
             None if !self.away => self.lose("it gives no more pictures"),
             _ => {}
         }
-        Ok(Some(Arc::new(card::draw(self.format.size, clock::now()))))
+        Ok(Some(Arc::new(card::draw("no camera", self.format.size, clock::now()))))
     }
 
     fn format(&self) -> VideoFormat {

@@ -1,4 +1,4 @@
-//! What is sent while there is no camera: a dark picture that says so.
+//! What is sent while a camera or a screen is gone: a dark picture that says so.
 
 use std::time::Instant;
 
@@ -6,13 +6,11 @@ use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_wid
 
 use crate::media::frame::{FramePool, Size, VideoFrame};
 
-const WORDS: &str = "no camera";
-
 /// Dark, as luma of limited range.
 const GROUND: u8 = 40;
 
-/// A card of this size, as of `now`.
-pub(super) fn draw(size: Size, now: Instant) -> VideoFrame {
+/// A card of this size with these words, as of `now`.
+pub(super) fn draw(words: &str, size: Size, now: Instant) -> VideoFrame {
     let mut frame = FramePool::default().take(size, now);
     let data = frame.i420_mut();
     data.fill(128);
@@ -20,9 +18,9 @@ pub(super) fn draw(size: Size, now: Instant) -> VideoFrame {
     data[..size.luma_len()].fill(GROUND);
     let font = RasterHeight::Size24;
     let letter = get_raster_width(FontWeight::Regular, font);
-    let left = width.saturating_sub(letter * WORDS.len()) / 2;
+    let left = width.saturating_sub(letter * words.len()) / 2;
     let top = height.saturating_sub(font.val()) / 2;
-    for (at, word) in WORDS.chars().enumerate() {
+    for (at, word) in words.chars().enumerate() {
         let Some(raster) = get_raster(word, FontWeight::Regular, font) else { continue };
         for (y, row) in raster.rows().enumerate() {
             for (x, shade) in row.iter().enumerate() {
@@ -42,11 +40,11 @@ mod tests {
 
     #[test]
     fn it_is_dark_with_light_words_in_its_middle() {
-        let card = draw(Size { width: 640, height: 360 }, crate::clock::now());
+        let card = draw("no camera", Size { width: 640, height: 360 }, crate::clock::now());
         let row = |y: usize| &card.y()[y * 640..(y + 1) * 640];
         assert!((170..190).any(|y| row(y).iter().any(|luma| *luma > 150)), "words");
         assert!(row(10).iter().all(|luma| *luma == GROUND));
-        let small = draw(Size { width: 16, height: 16 }, crate::clock::now());
+        let small = draw("no camera", Size { width: 16, height: 16 }, crate::clock::now());
         assert_eq!(small.size(), Size { width: 16, height: 16 });
     }
 }

@@ -9,9 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub mod camera;
+mod card;
 pub mod file;
 pub mod microphone;
 pub mod open;
+pub mod screen;
 pub mod test;
 pub mod timeline;
 
@@ -52,14 +54,6 @@ pub enum SourceError {
     /// A device is missing, busy, forbidden or broken.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// This build has no such source.
-    #[error("{what} is not in this build yet; {hint}")]
-    NotInThisBuild {
-        /// The source that was asked for.
-        what: String,
-        /// What to use instead.
-        hint: String,
-    },
 }
 
 /// Pictures, one after the other. Lives on its own thread, so it may block.

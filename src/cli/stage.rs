@@ -1,0 +1,138 @@
+//! The window of a command that has one: which calls it shows, what its keys do.
+//!
+//! Owns no window system: that is the library's, on the main thread.
+
+use tokio::sync::mpsc;
+
+use super::status::{Cadence, Status};
+use crate::media::device::DeviceError;
+use crate::media::sink::window::{WindowHandle, WindowKey, WindowLoop, Words, connect};
+use crate::media::sink::{Sinks, ViewSpec};
+use crate::phone::command::Command;
+use crate::phone::event::{Event, EventKind};
+
+/// Where calls are shown; nowhere, without a window.
+pub struct Stage {
+    window: Option<(WindowHandle, mpsc::Receiver<WindowKey>)>,
+    status: Status,
+    words: Words,
+    muted: bool,
+    dark: bool,
+}
+
+impl Stage {
+    /// No window.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            window: None,
+            status: Status::new(Cadence::Live),
+            words: Words::default(),
+            muted: false,
+            dark: false,
+        }
+    }
+
+    /// A window, and the loop that must run on the main thread while it is used; `None` where there
+    /// is to be none. What kept it from being there is told along with a stage that has none.
+    #[must_use]
+    pub fn set(view: ViewSpec) -> (Self, Option<WindowLoop>, Option<DeviceError>) {
+        let has_display = || {
+            ["WAYLAND_DISPLAY", "DISPLAY"]
+                .iter()
+                .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+        };
+        if !(view == ViewSpec::Window || view == ViewSpec::Auto && has_display()) {
+            return (Self::none(), None, None);
+        }
+        match connect() {
+            Ok((events, handle, keys)) => {
+                (Self { window: Some((handle, keys)), ..Self::none() }, Some(events), None)
+            }
+            Err(error) => (Self::none(), None, Some(error)),
+        }
+    }
+
+    /// Puts the window's panes among the sinks of a call.
+    pub fn panes(&self) -> impl Fn(&mut Sinks) + Send + Sync + 'static {
+        let window = self.window.as_ref().map(|(handle, _)| handle.clone());
+        move |sinks| {
+            if let Some(window) = &window {
+                (sinks.video, sinks.preview) = (Some(window.remote()), Some(window.own()));
+            }
+        }
+    }
+
+    /// Ends the window's loop when the command has ended.
+    pub fn curtain(&self) -> impl FnOnce() + Send + 'static {
+        let window = self.window.as_ref().map(|(handle, _)| handle.clone());
+        move || window.iter().for_each(WindowHandle::close)
+    }
+
+    /// Follows what happens: opens with a call, closes with it, says how it goes.
+    pub fn follow(&mut self, event: &Event) {
+        let Some((window, _)) = &self.window else { return };
+        let line = self.status.handle(event);
+        match &event.kind {
+            EventKind::Accepted => {
+                (self.muted, self.dark) = (false, false);
+                window.show();
+            }
+            EventKind::Connected { .. } => {
+                self.words.line = format!("connected to {}", peer(event));
+            }
+            EventKind::Stats(stats) => {
+                let numbers = serde_json::to_string_pretty(stats).unwrap_or_default();
+                let empty = |line: &str| line.trim().trim_matches(['{', '}', ',']).is_empty();
+                self.words.debug =
+                    numbers.lines().filter(|line| !empty(line)).map(str::to_owned).collect();
+                self.words.line = line.unwrap_or_else(|| self.words.line.clone());
+            }
+            EventKind::Error { message, .. } => self.words.line.clone_from(message),
+            EventKind::Ended { .. } => {
+                self.words = Words::default();
+                return window.hide();
+            }
+            _ => return,
+        }
+        self.say();
+    }
+
+    /// What the next key asks for; never, without a window.
+    pub async fn next_command(&mut self) -> Command {
+        let key = match &mut self.window {
+            Some((_, keys)) => keys.recv().await,
+            None => None,
+        };
+        let command = match key {
+            Some(WindowKey::Mute) => {
+                self.muted = !self.muted;
+                Command::Mute(self.muted)
+            }
+            Some(WindowKey::Video) => {
+                self.dark = !self.dark;
+                Command::Video(!self.dark)
+            }
+            Some(WindowKey::HangUp) => Command::Hangup,
+            None => return std::future::pending().await,
+        };
+        self.say();
+        command
+    }
+
+    fn say(&self) {
+        let Some((window, _)) = &self.window else { return };
+        let mut words = self.words.clone();
+        if self.dark {
+            words.line.insert_str(0, "VIDEO OFF  ");
+        }
+        if self.muted {
+            words.line.insert_str(0, "MUTED  ");
+        }
+        window.say(words);
+    }
+}
+
+fn peer(event: &Event) -> &str {
+    event.peer.as_deref().unwrap_or("the other side")
+}

@@ -1,0 +1,180 @@
+//! A window that shows a call: their picture large, ours small, a line of words, keys.
+//!
+//! Owns what is shown and the loop that shows it, which window systems want on
+//! the main thread. What a key does is for others to decide.
+
+mod canvas;
+mod events;
+mod layout;
+mod snapshot;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::mpsc;
+use winit::event_loop::{EventLoop, EventLoopProxy};
+
+use super::{SinkError, VideoSink};
+use crate::media::device::DeviceError;
+use crate::media::frame::VideoFrame;
+use events::App;
+
+/// A key that means something outside of the window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WindowKey {
+    /// `m`: send silence, or sound again.
+    Mute,
+    /// `v`: send a dark picture, or ours again.
+    Video,
+    /// `q`, or the window was closed: hang up.
+    HangUp,
+}
+
+/// Keys that wait to be acted on.
+const KEYS: usize = 16;
+
+/// What a window says under the pictures.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Words {
+    /// Who, how long, how well.
+    pub line: String,
+    /// Numbers that `d` shows and hides.
+    pub debug: Vec<String>,
+}
+
+/// The hand of everybody else on the window. Clones are the same; when the last is gone it closes.
+#[derive(Debug, Clone)]
+pub struct WindowHandle(Arc<Handle>);
+
+#[derive(Debug)]
+struct Handle {
+    shown: Arc<Mutex<Shown>>,
+    proxy: Mutex<EventLoopProxy<()>>,
+}
+
+/// What is to be seen.
+#[derive(Debug, Default)]
+struct Shown {
+    visible: bool,
+    closing: bool,
+    remote: Option<Arc<VideoFrame>>,
+    own: Option<Arc<VideoFrame>>,
+    words: Words,
+}
+
+/// The window's loop, for the main thread.
+pub struct WindowLoop {
+    events: EventLoop<()>,
+    app: App,
+}
+
+impl std::fmt::Debug for WindowLoop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WindowLoop").finish_non_exhaustive()
+    }
+}
+
+/// Connects to the display. Nothing is to be seen before [`WindowHandle::show`].
+///
+/// # Errors
+/// When there is no display, or it turns us away.
+pub fn connect() -> Result<(WindowLoop, WindowHandle, mpsc::Receiver<WindowKey>), DeviceError> {
+    let events = EventLoop::builder().build().map_err(|error| DeviceError {
+        device: "window".to_owned(),
+        reason: format!("there is no display ({error})"),
+        hint: "use --view terminal or --view none".to_owned(),
+    })?;
+    let shown = Arc::new(Mutex::new(Shown::default()));
+    let (to, keys) = mpsc::channel(KEYS);
+    let proxy = Mutex::new(events.create_proxy());
+    let handle = WindowHandle(Arc::new(Handle { shown: Arc::clone(&shown), proxy }));
+    Ok((WindowLoop { events, app: App::new(shown, to) }, handle, keys))
+}
+
+impl WindowLoop {
+    /// Shows what there is to show until the last handle is gone. Blocks.
+    ///
+    /// # Errors
+    /// When the display goes away.
+    pub fn run(mut self) -> Result<(), DeviceError> {
+        self.events.run_app(&mut self.app).map_err(|error| DeviceError {
+            device: "window".to_owned(),
+            reason: error.to_string(),
+            hint: "use --view none".to_owned(),
+        })
+    }
+}
+
+impl WindowHandle {
+    /// Opens the window.
+    pub fn show(&self) {
+        self.change(|shown| shown.visible = true);
+    }
+
+    /// Closes the window, until it is shown again.
+    pub fn hide(&self) {
+        self.change(|shown| *shown = Shown { closing: shown.closing, ..Shown::default() });
+    }
+
+    /// Ends the loop, whoever else holds a handle.
+    pub fn close(&self) {
+        self.change(|shown| shown.closing = true);
+    }
+
+    /// Changes the words.
+    pub fn say(&self, words: Words) {
+        self.change(|shown| shown.words = words);
+    }
+
+    /// Where their pictures go.
+    #[must_use]
+    pub fn remote(&self) -> Box<dyn VideoSink> {
+        Box::new(Pane { window: self.clone(), own: false })
+    }
+
+    /// Where our pictures go.
+    #[must_use]
+    pub fn own(&self) -> Box<dyn VideoSink> {
+        Box::new(Pane { window: self.clone(), own: true })
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Shown)) {
+        change(&mut lock(&self.0.shown));
+        self.0.wake();
+    }
+}
+
+impl Handle {
+    fn wake(&self) {
+        // Fails when the loop has ended, and then there is nobody to wake.
+        let _ = self.proxy.lock().unwrap_or_else(PoisonError::into_inner).send_event(());
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        lock(&self.shown).closing = true;
+        self.wake();
+    }
+}
+
+fn lock(shown: &Mutex<Shown>) -> std::sync::MutexGuard<'_, Shown> {
+    shown.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One of the two places for pictures. Never blocks: the newest wins.
+struct Pane {
+    window: WindowHandle,
+    own: bool,
+}
+
+impl VideoSink for Pane {
+    fn show(&mut self, frame: &Arc<VideoFrame>) -> Result<(), SinkError> {
+        let mut shown = lock(&self.window.0.shown);
+        let place = if self.own { &mut shown.own } else { &mut shown.remote };
+        *place = Some(Arc::clone(frame));
+        drop(shown);
+        // Ours is drawn along with theirs, unless there is none.
+        self.window.0.wake();
+        Ok(())
+    }
+}

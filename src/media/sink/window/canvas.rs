@@ -1,0 +1,174 @@
+//! Draws pictures and words into the pixels of a window: 32 bits each, 0x00RRGGBB.
+//!
+//! Owns the buffers in between. Knows no window system.
+
+use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
+use yuv::{YuvPlanarImage, YuvRange, YuvStandardMatrix, yuv420_to_bgra};
+
+use super::layout::Area;
+use crate::media::frame::{FramePool, Size, VideoFrame};
+use crate::media::scale::{Planes, Scaler};
+
+/// Scales and converts; one for each picture, so that buffers keep their size.
+#[derive(Default)]
+pub(super) struct Painter {
+    scaler: Scaler,
+    pool: FramePool,
+    bgra: Vec<u8>,
+}
+
+impl Painter {
+    /// Draws `frame` into `area` of a buffer that is `stride` pixels wide; `mirrored` swaps left and
+    /// right.
+    pub(super) fn paint(
+        &mut self,
+        frame: &VideoFrame,
+        area: Area,
+        mirrored: bool,
+        (pixels, stride): (&mut [u32], usize),
+    ) {
+        let size = Size { width: area.width as u32, height: area.height as u32 };
+        if size == frame.size() {
+            self.convert(frame);
+        } else {
+            let mut scaled = self.pool.take(size, frame.captured_at());
+            let own = (frame.size().width as usize, frame.size().height as usize);
+            let Some(planes) = Planes::packed(own.0, own.1, frame.i420()) else { return };
+            self.scaler.draw(planes, &mut scaled);
+            self.convert(&scaled);
+        }
+        let rows = pixels.chunks_exact_mut(stride.max(1)).skip(area.top);
+        for (to, from) in rows.zip(self.bgra.chunks_exact(area.width * 4)) {
+            let Some(to) = to.get_mut(area.left..area.left + area.width) else { continue };
+            let from = from.chunks_exact(4).map(|c| u32::from_le_bytes([c[0], c[1], c[2], 0]));
+            if mirrored {
+                to.iter_mut().rev().zip(from).for_each(|(to, from)| *to = from);
+            } else {
+                to.iter_mut().zip(from).for_each(|(to, from)| *to = from);
+            }
+        }
+    }
+
+    fn convert(&mut self, frame: &VideoFrame) {
+        let size = frame.size();
+        self.bgra.resize(size.luma_len() * 4, 0);
+        let image = YuvPlanarImage {
+            y_plane: frame.y(),
+            y_stride: size.width,
+            u_plane: frame.u(),
+            u_stride: size.width / 2,
+            v_plane: frame.v(),
+            v_stride: size.width / 2,
+            width: size.width,
+            height: size.height,
+        };
+        let (range, matrix) = (YuvRange::Limited, YuvStandardMatrix::Bt601);
+        if let Err(error) = yuv420_to_bgra(&image, &mut self.bgra, size.width * 4, range, matrix) {
+            tracing::debug!(%error, "a picture is not drawn");
+        }
+    }
+
+    /// The whole picture as RGB, for a snapshot.
+    pub(super) fn rgb(&mut self, frame: &VideoFrame) -> Vec<u8> {
+        self.convert(frame);
+        self.bgra.chunks_exact(4).flat_map(|c| [c[2], c[1], c[0]]).collect()
+    }
+}
+
+/// Rows that one line of words takes.
+pub(super) const LINE: usize = 24;
+
+const FONT: RasterHeight = RasterHeight::Size16;
+
+/// Fills an area with one colour.
+pub(super) fn fill(area: Area, colour: u32, (pixels, stride): (&mut [u32], usize)) {
+    let rows = pixels.chunks_exact_mut(stride.max(1)).skip(area.top).take(area.height);
+    for row in rows {
+        if let Some(part) = row.get_mut(area.left..area.left + area.width) {
+            part.fill(colour);
+        }
+    }
+}
+
+/// Writes a line of light words at the upper left of `area`; what has no room is cut off.
+pub(super) fn write(words: &str, area: Area, (pixels, stride): (&mut [u32], usize)) {
+    let letter = get_raster_width(FontWeight::Regular, FONT);
+    let top = area.top + (LINE - FONT.val()) / 2;
+    for (at, word) in words.chars().enumerate() {
+        let left = area.left + 8 + at * letter;
+        if left + letter > area.left + area.width {
+            return;
+        }
+        let raster = get_raster(word, FontWeight::Regular, FONT)
+            .or_else(|| get_raster('?', FontWeight::Regular, FONT));
+        let Some(raster) = raster else { continue };
+        let rows = pixels.chunks_exact_mut(stride.max(1)).skip(top);
+        for (to, from) in rows.zip(raster.rows()) {
+            let Some(to) = to.get_mut(left..left + letter) else { continue };
+            for (to, shade) in to.iter_mut().zip(from) {
+                if *shade > 40 {
+                    *to = u32::from_be_bytes([0, *shade, *shade, *shade]);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    /// Left half red, right half blue.
+    fn halves() -> VideoFrame {
+        let size = Size { width: 64, height: 32 };
+        let mut frame = FramePool::default().take(size, clock::now());
+        let (y, u, v) = frame.planes_mut();
+        y.chunks_exact_mut(64).for_each(|row| {
+            row[..32].fill(81);
+            row[32..].fill(41);
+        });
+        u.chunks_exact_mut(32).for_each(|row| {
+            row[..16].fill(90);
+            row[16..].fill(240);
+        });
+        v.chunks_exact_mut(32).for_each(|row| {
+            row[..16].fill(240);
+            row[16..].fill(110);
+        });
+        frame
+    }
+
+    fn is_red(pixel: u32) -> bool {
+        (pixel >> 16) & 0xff > 200 && pixel & 0xff < 60
+    }
+
+    #[test]
+    fn pictures_are_painted_scaled_and_mirrored() {
+        let mut pixels = vec![0x12_3456; 100 * 60];
+        let area = Area { left: 20, top: 10, width: 64, height: 32 };
+        Painter::default().paint(&halves(), area, false, (&mut pixels, 100));
+        assert!(is_red(pixels[12 * 100 + 24]) && !is_red(pixels[12 * 100 + 80]));
+        assert_eq!(pixels[9 * 100 + 24], 0x12_3456, "above it nothing changed");
+        let small = Area { left: 0, top: 0, width: 32, height: 16 };
+        Painter::default().paint(&halves(), small, true, (&mut pixels, 100));
+        assert!(!is_red(pixels[4 * 100 + 4]) && is_red(pixels[4 * 100 + 28]));
+    }
+
+    #[test]
+    fn words_are_written_and_cut_off() {
+        let mut pixels = vec![0; 100 * 24];
+        let area = Area { left: 0, top: 0, width: 100, height: 24 };
+        fill(area, 0x10_1010, (&mut pixels, 100));
+        write("many words that do not fit", area, (&mut pixels, 100));
+        assert!(pixels.iter().any(|pixel| *pixel > 0x80_8080));
+        write("x", Area { left: 90, top: 20, width: 100, height: 24 }, (&mut pixels, 100));
+    }
+
+    #[test]
+    fn a_snapshot_has_the_colours_of_the_picture() {
+        let rgb = Painter::default().rgb(&halves());
+        assert_eq!(rgb.len(), 64 * 32 * 3);
+        assert!(rgb[0] > 200 && rgb[2] < 60, "{:?}", &rgb[..3]);
+    }
+}

@@ -1,0 +1,233 @@
+//! What the window system tells, and what is done about it.
+//!
+//! Owns the window itself. Runs on the main thread.
+
+use std::num::NonZeroU32;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+use softbuffer::{Context, Surface};
+use tokio::sync::mpsc;
+use winit::application::ApplicationHandler;
+use winit::dpi::LogicalSize;
+use winit::event::{ElementState, KeyEvent, WindowEvent};
+use winit::event_loop::ActiveEventLoop;
+use winit::keyboard::{Key, NamedKey};
+use winit::window::{Fullscreen, Window, WindowId};
+
+use super::canvas::{LINE, Painter, fill, write};
+use super::layout::{Area, place};
+use super::{Shown, WindowKey, Words, lock, snapshot};
+use crate::media::frame::VideoFrame;
+
+/// The window's state.
+pub(super) struct App {
+    shown: Arc<Mutex<Shown>>,
+    keys: mpsc::Sender<WindowKey>,
+    open: Option<Open>,
+    painters: (Painter, Painter),
+    debug: bool,
+    /// What the last snapshot came to.
+    note: Option<String>,
+}
+
+struct Open {
+    window: Rc<Window>,
+    surface: Surface<Rc<Window>, Rc<Window>>,
+}
+
+impl App {
+    pub(super) fn new(shown: Arc<Mutex<Shown>>, keys: mpsc::Sender<WindowKey>) -> Self {
+        let painters = (Painter::default(), Painter::default());
+        Self { shown, keys, open: None, painters, debug: false, note: None }
+    }
+
+    /// Opens, closes or redraws, as it should be now.
+    fn follow(&mut self, events: &ActiveEventLoop) {
+        let (visible, closing) = {
+            let shown = lock(&self.shown);
+            (shown.visible, shown.closing)
+        };
+        if closing {
+            self.open = None;
+            return events.exit();
+        }
+        match (&self.open, visible) {
+            (None, true) => match Open::new(events) {
+                Ok(open) => {
+                    open.window.request_redraw();
+                    self.open = Some(open);
+                }
+                Err(error) => {
+                    tracing::error!(error, "the window cannot be opened");
+                    lock(&self.shown).visible = false;
+                }
+            },
+            (Some(_), false) => {
+                self.open = None;
+                self.note = None;
+            }
+            (Some(open), true) => open.window.request_redraw(),
+            (None, false) => {}
+        }
+    }
+
+    fn draw(&mut self) {
+        let Some(open) = &mut self.open else { return };
+        let (remote, own, words) = {
+            let shown = lock(&self.shown);
+            (shown.remote.clone(), shown.own.clone(), shown.words.clone())
+        };
+        let size = open.window.inner_size();
+        let (Some(width), Some(height)) =
+            (NonZeroU32::new(size.width), NonZeroU32::new(size.height))
+        else {
+            return;
+        };
+        let drawn = open.surface.resize(width, height).and_then(|()| {
+            let mut buffer = open.surface.buffer_mut()?;
+            let canvas = (&mut buffer[..], size.width as usize);
+            let painting = Painting {
+                remote: remote.as_deref(),
+                own: own.as_deref(),
+                words: &words,
+                debug: self.debug,
+                note: self.note.as_deref(),
+            };
+            painting.paint(&mut self.painters, canvas);
+            open.window.pre_present_notify();
+            buffer.present()
+        });
+        if let Err(error) = drawn {
+            tracing::debug!(%error, "the window is not drawn");
+        }
+    }
+
+    fn key(&mut self, key: &Key) {
+        match key.as_ref() {
+            Key::Character("m" | "M") => self.tell(WindowKey::Mute),
+            Key::Character("v" | "V") => self.tell(WindowKey::Video),
+            Key::Character("q" | "Q") => self.tell(WindowKey::HangUp),
+            Key::Character("d" | "D") => self.debug = !self.debug,
+            Key::Character("s" | "S") => self.snapshot(),
+            Key::Character("f" | "F") => self.full_screen(None),
+            Key::Named(NamedKey::Escape) => self.full_screen(Some(false)),
+            _ => return,
+        }
+        if let Some(open) = &self.open {
+            open.window.request_redraw();
+        }
+    }
+
+    fn tell(&self, key: WindowKey) {
+        // Full means that nobody listens any more.
+        let _ = self.keys.try_send(key);
+    }
+
+    fn full_screen(&self, wanted: Option<bool>) {
+        let Some(open) = &self.open else { return };
+        let wanted = wanted.unwrap_or_else(|| open.window.fullscreen().is_none());
+        open.window.set_fullscreen(wanted.then_some(Fullscreen::Borderless(None)));
+    }
+
+    fn snapshot(&mut self) {
+        let remote = lock(&self.shown).remote.clone();
+        self.note = Some(match remote {
+            None => "no picture to save yet".to_owned(),
+            Some(frame) => {
+                let rgb = self.painters.0.rgb(&frame);
+                match snapshot::save(&rgb, (frame.size().width, frame.size().height)) {
+                    Ok(path) => format!("saved {}", path.display()),
+                    Err(reason) => format!("cannot save the picture: {reason}"),
+                }
+            }
+        });
+    }
+}
+
+impl ApplicationHandler<()> for App {
+    fn resumed(&mut self, events: &ActiveEventLoop) {
+        self.follow(events);
+    }
+
+    fn user_event(&mut self, events: &ActiveEventLoop, (): ()) {
+        self.follow(events);
+    }
+
+    fn window_event(&mut self, _: &ActiveEventLoop, _: WindowId, event: WindowEvent) {
+        match event {
+            WindowEvent::RedrawRequested => self.draw(),
+            WindowEvent::CloseRequested => self.tell(WindowKey::HangUp),
+            WindowEvent::KeyboardInput {
+                event: KeyEvent { logical_key, state: ElementState::Pressed, repeat: false, .. },
+                ..
+            } => self.key(&logical_key),
+            WindowEvent::Resized(_) => {
+                if let Some(open) = &self.open {
+                    open.window.request_redraw();
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Open {
+    fn new(events: &ActiveEventLoop) -> Result<Self, String> {
+        let wanted = Window::default_attributes()
+            .with_title("peer")
+            .with_inner_size(LogicalSize::new(960.0, 564.0));
+        let window = Rc::new(events.create_window(wanted).map_err(|error| error.to_string())?);
+        let context = Context::new(Rc::clone(&window)).map_err(|error| error.to_string())?;
+        let surface =
+            Surface::new(&context, Rc::clone(&window)).map_err(|error| error.to_string())?;
+        Ok(Self { window, surface })
+    }
+}
+
+/// What one drawing shows.
+struct Painting<'a> {
+    remote: Option<&'a VideoFrame>,
+    own: Option<&'a VideoFrame>,
+    words: &'a Words,
+    debug: bool,
+    note: Option<&'a str>,
+}
+
+const BLACK: u32 = 0;
+const BAR: u32 = 0x20_2020;
+const FRAME: u32 = 0xc0_c0c0;
+
+impl Painting<'_> {
+    fn paint(&self, painters: &mut (Painter, Painter), (pixels, stride): (&mut [u32], usize)) {
+        let size = (stride, pixels.len() / stride.max(1));
+        let sides =
+            |frame: &VideoFrame| (frame.size().width as usize, frame.size().height as usize);
+        let layout = place(size, LINE, self.remote.map(sides), self.own.map(sides));
+        let whole = Area { left: 0, top: 0, width: size.0, height: size.1 };
+        fill(whole, BLACK, (pixels, stride));
+        if let (Some(frame), Some(area)) = (self.remote, layout.remote) {
+            painters.0.paint(frame, area, false, (pixels, stride));
+        }
+        if let (Some(frame), Some(area)) = (self.own, layout.own) {
+            let border = Area {
+                left: area.left.saturating_sub(1),
+                top: area.top.saturating_sub(1),
+                width: area.width + 2,
+                height: area.height + 2,
+            };
+            fill(border, FRAME, (pixels, stride));
+            painters.1.paint(frame, area, true, (pixels, stride));
+        }
+        fill(layout.bar, BAR, (pixels, stride));
+        write(self.note.unwrap_or(&self.words.line), layout.bar, (pixels, stride));
+        if self.debug {
+            for (at, line) in self.words.debug.iter().enumerate() {
+                let area = Area { left: 0, top: at * LINE, width: size.0, height: LINE };
+                if area.top + area.height < layout.bar.top {
+                    write(line, area, (pixels, stride));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! A picture of theirs as a PNG file.
+
+use std::fs::OpenOptions;
+use std::io::BufWriter;
+use std::path::PathBuf;
+
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use crate::clock;
+
+/// Writes `rgb`, `width` x `height`, into a new file in the current folder; says its name.
+pub(super) fn save(rgb: &[u8], (width, height): (u32, u32)) -> Result<PathBuf, String> {
+    let format = format_description!("[year][month][day]-[hour][minute][second]");
+    let now = OffsetDateTime::from(clock::wall());
+    let stem = now.format(format).map_err(|error| error.to_string())?;
+    for number in 1..100 {
+        let path = PathBuf::from(match number {
+            1 => format!("peer-{stem}.png"),
+            _ => format!("peer-{stem}-{number}.png"),
+        });
+        let file = match OpenOptions::new().write(true).create_new(true).open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
+            Err(error) => return Err(error.to_string()),
+        };
+        let mut encoder = png::Encoder::new(BufWriter::new(file), width, height);
+        encoder.set_color(png::ColorType::Rgb);
+        let written = encoder.write_header().and_then(|mut png| png.write_image_data(rgb));
+        return written.map(|()| path).map_err(|error| error.to_string());
+    }
+    Err("too many snapshots in one second".to_owned())
+}

@@ -1,0 +1,49 @@
+//! The screen as a source: it is seen on the other side, and a display that goes ends no call.
+
+use crate::support::camera::{are_quarters, quarters_of};
+use crate::support::display::Display;
+use crate::support::server::{Server, login, peer};
+use crate::support::{PATIENCE, one_at_a_time, sees_more};
+
+#[tokio::test]
+async fn a_screen_is_seen_goes_away_and_comes_back() {
+    let _alone = one_at_a_time().await;
+    let (server, mut display) = (Server::start().await, Display::start());
+    display.paint_quarters();
+    let mut bob = login(server.url(), "bob", &["--auto-answer", "--record", "seen.mkv"]).await;
+    let words = ["call", "bob", "--as", "alice", "--video", "screen", "--size", "640x400"];
+    let mut alice = display.with(peer(server.url(), &words)).start();
+    let first = bob.await_event("first-video-frame", PATIENCE).await;
+    assert_eq!((&first["width"], &first["height"]), (&640.into(), &400.into()));
+    sees_more(&mut bob, 5).await;
+    display.kill();
+    assert_eq!(alice.await_event("error", PATIENCE).await["code"], "device-lost");
+    // A card comes in its place.
+    sees_more(&mut bob, 3).await;
+    let display = display.restart();
+    display.paint_quarters();
+    assert_eq!(alice.await_event("error", PATIENCE).await["code"], "device-back");
+    sees_more(&mut bob, 10).await;
+    alice.interrupt();
+    assert_eq!(alice.await_event("ended", PATIENCE).await["reason"], "interrupted");
+    bob.await_event("ended", PATIENCE).await;
+    let found = quarters_of(&bob.home().join("seen.mkv"));
+    assert!(are_quarters(found), "the screen again: {found:?}");
+}
+
+#[tokio::test]
+async fn a_screen_that_cannot_be_seen_says_why() {
+    let (server, display) = (Server::start().await, Display::start());
+    for (number, name, wayland, says) in [
+        ("screen:3", display.name(), "", "use --video screen"),
+        ("screen", "", "", "there is no display"),
+        ("screen", "", "wayland-0", "Wayland"),
+    ] {
+        let words = ["call", "bob", "--as", "alice", "--video", number];
+        let alone = peer(server.url(), &words).env("DISPLAY", name).env("WAYLAND_DISPLAY", wayland);
+        let ended = alone.run().await;
+        assert_eq!(ended.code, Some(5), "{number}: {}", ended.said);
+        assert!(ended.said.contains(says), "{number}: {}", ended.said);
+        assert!(!ended.said.contains("panicked"), "{number}: {}", ended.said);
+    }
+}
