@@ -7,7 +7,7 @@ set -euo pipefail
 build_packages=("g++ g++" "make make" "cmake cmake" "nasm nasm" "pkg-config pkg-config"
     "curl curl" "- ca-certificates" "- libclang-dev" "- libasound2-dev")
 test_packages=("chromium chromium" "chromedriver chromium-driver" "ffmpeg ffmpeg"
-    "pulseaudio pulseaudio" "pactl pulseaudio-utils" "Xvfb xvfb" "- libxkbcommon-x11-0"
+    "pulseaudio pulseaudio" "pactl pulseaudio-utils" "Xvfb xvfb" "turnserver coturn" "- libxkbcommon-x11-0"
     "- libxcursor1" "- libxi6" "- libx11-xcb1")
 lint_packages=("shellcheck shellcheck" "python3 python3" "- python3-pip")
 

@@ -10,7 +10,7 @@
 //! | floor | modules | what they own |
 //! | --- | --- | --- |
 //! | 5 | [`cli`] | the command line |
-//! | 4 | [`phone`], [`loopback`] | a login and its calls; a call with itself, measured |
+//! | 4 | [`phone`], [`loopback`], [`doctor`] | a login and its calls; a call with itself, measured; could a call work |
 //! | 3 | [`call`] | one call: its life as a pure machine, and the task that carries it out |
 //! | 2 | [`signaling`], [`rtc`] | who is online; the peer connection |
 //! | 1 | [`media`] | pictures and sound |
@@ -22,6 +22,7 @@
 pub mod call;
 pub mod cli;
 pub mod clock;
+pub mod doctor;
 pub mod ice;
 pub mod loopback;
 pub mod media;

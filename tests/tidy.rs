@@ -15,13 +15,16 @@ const FLOORS: &[(&str, u8)] = &[
     ("call", 3),
     ("phone", 4),
     ("loopback", 4),
+    ("doctor", 4),
     ("control", 5),
     ("cli", 5),
 ];
 
-/// Who may name a neighbour on the same floor: the loopback report is made of two phones,
+/// Who may name a neighbour on the same floor: the loopback report is made of two phones, the doctor
+/// gives a verdict as it does,
 /// and the command line talks to a running login.
-const NEIGHBOURS: &[(&str, &str)] = &[("loopback", "phone"), ("cli", "control")];
+const NEIGHBOURS: &[(&str, &str)] =
+    &[("loopback", "phone"), ("doctor", "phone"), ("doctor", "loopback"), ("cli", "control")];
 
 /// Below, but none of its business: signaling is about who is online.
 const STRANGERS: &[(&str, &str)] = &[("signaling", "media")];

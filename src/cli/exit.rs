@@ -73,6 +73,9 @@ pub enum Failure {
     /// The loopback report has a verdict, and it is not `pass`.
     #[error("the call with itself fell short: {}", .0.join("; "))]
     FellShort(Vec<String>),
+    /// `peer doctor` found what no call can do without.
+    #[error("a call could not work here: {}", .0.join("; "))]
+    CannotCall(Vec<String>),
     /// Ctrl-C before there was a verdict.
     #[error("interrupted before there was a report")]
     NoReport,
@@ -92,7 +95,9 @@ impl Failure {
             Self::StatsFile { .. } => Exit::Media,
             Self::Listen { .. } => Exit::Signaling,
             Self::NoName => Exit::Usage,
-            Self::FellShort(_) | Self::NoReport | Self::Fault(_) => Exit::Failed,
+            Self::FellShort(_) | Self::CannotCall(_) | Self::NoReport | Self::Fault(_) => {
+                Exit::Failed
+            }
         }
     }
 
@@ -102,6 +107,7 @@ impl Failure {
         match self {
             Self::Phone(PhoneError::NameTaken { .. }) => "name-taken",
             Self::FellShort(_) => "fell-short",
+            Self::CannotCall(_) => "cannot-call",
             Self::NoReport => "interrupted",
             _ => match self.exit() {
                 Exit::Done | Exit::Failed => "fault",

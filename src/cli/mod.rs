@@ -6,6 +6,8 @@
 
 pub mod call;
 pub mod call_args;
+pub mod devices;
+pub mod doctor;
 pub mod exit;
 pub mod format;
 pub mod logging;
@@ -45,6 +47,8 @@ Examples:
   peer login alice              stay online and be called
   peer call alice --as bob      call alice
   peer loopback                 a call with itself, measured
+  peer devices                  what there is to film, hear and play with
+  peer doctor                   could a call work here?
 
 Exit codes: 0 as asked, 1 a check or a fault, 2 usage, 3 server, 4 nobody there, 5 media, 6 connection";
 
@@ -73,6 +77,12 @@ enum Subject {
     /// Call itself in one process, and measure how good it was
     #[command(after_help = loopback::EXAMPLES)]
     Loopback(loopback::LoopbackCommand),
+    /// List cameras, screens, microphones and speakers, with the words that ask for them
+    #[command(after_help = devices::EXAMPLES)]
+    Devices(devices::DevicesCommand),
+    /// Find out whether a call could work: codecs, devices, server, STUN, TURN
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(doctor::DoctorCommand),
 }
 
 /// Runs the command and says why it failed, if it did.
@@ -134,6 +144,8 @@ fn on_a_runtime(command: Subject, stage: Stage, output: &Output) -> Result<(), F
             Subject::Login(command) => login::run(*command, stage, output).await,
             Subject::Call(command) => call::run(*command, stage, output).await,
             Subject::Loopback(command) => loopback::run(command, output).await,
+            Subject::Devices(command) => devices::run(command, output).await,
+            Subject::Doctor(command) => doctor::run(command, output).await,
         }
     });
     // Whatever still runs (a name being resolved) is no reason to wait.

@@ -8,6 +8,7 @@ pub mod audio;
 pub mod codec;
 pub mod container;
 pub mod device;
+pub mod devices;
 pub mod frame;
 pub mod pipeline;
 pub mod playout;

@@ -12,6 +12,7 @@ pub mod events;
 mod interceptors;
 pub mod jitter_buffer;
 pub mod packetizer;
+pub mod probe;
 pub mod receiver;
 mod runtime;
 mod sdp;

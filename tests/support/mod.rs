@@ -8,6 +8,7 @@ pub(crate) mod clips;
 pub(crate) mod display;
 pub(crate) mod hearing;
 pub(crate) mod process;
+pub(crate) mod relay;
 pub(crate) mod server;
 pub(crate) mod sound_server;
 pub(crate) mod tutorial_server;

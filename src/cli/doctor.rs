@@ -1,0 +1,110 @@
+//! `peer doctor`: could a call work here, and what to do if not.
+
+use std::time::SystemTime;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::exit::Failure;
+use super::network_args::NetworkArgs;
+use super::output::Output;
+use super::remembered::DEFAULT_SERVER;
+use super::setup;
+use super::signals::Interrupts;
+use crate::clock;
+use crate::doctor::{self, Check, Diagnosis, DoctorConfig, Outcome};
+use crate::loopback::report::Verdict;
+use crate::phone::event::rfc3339;
+
+/// Examples of `peer doctor --help`.
+pub const EXAMPLES: &str = "\
+Examples:
+  peer doctor
+  peer doctor --server ws://example.org:9090 --turn turn:example.org --turn-user me
+  peer doctor --json | jq '.checks[] | select(.outcome != \"pass\")'
+
+Exits with 0 only when a call could work: what is missing of devices is a warning.";
+
+/// Flags of `peer doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorCommand {
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+/// The `diagnosis` event.
+#[derive(Serialize)]
+struct DiagnosisEvent<'a> {
+    event: &'static str,
+    #[serde(serialize_with = "rfc3339")]
+    time: SystemTime,
+    #[serde(flatten)]
+    diagnosis: &'a Diagnosis,
+}
+
+/// Tries everything that a call needs.
+///
+/// # Errors
+/// When a call could not work.
+pub async fn run(command: DoctorCommand, output: &Output) -> Result<(), Failure> {
+    let mut interrupts = Interrupts::listen()?;
+    let last = || setup::recall(output).map(|last| last.server);
+    let server = command.network.server.clone().or_else(last);
+    let config = DoctorConfig {
+        server: server.unwrap_or_else(|| DEFAULT_SERVER.to_owned()),
+        network: command.network.network_options(),
+    };
+    output.status("trying codecs, devices, server and paths");
+    let diagnosis = tokio::select! {
+        diagnosis = doctor::run(&config) => diagnosis,
+        () = interrupts.first() => return Err(Failure::NoReport),
+    };
+    output.clear_status();
+    output.say(&lines(&diagnosis).join("\n"));
+    output.json(&DiagnosisEvent { event: "diagnosis", time: clock::wall(), diagnosis: &diagnosis });
+    match diagnosis.verdict {
+        Verdict::Pass => Ok(()),
+        Verdict::FellShort(lines) => Err(Failure::CannotCall(lines)),
+    }
+}
+
+fn lines(diagnosis: &Diagnosis) -> Vec<String> {
+    let widths = diagnosis.checks.iter().map(|check| check.check.chars().count());
+    let width = widths.max().unwrap_or(0);
+    let mut lines: Vec<_> = diagnosis.checks.iter().flat_map(|one| check(one, width)).collect();
+    if diagnosis.verdict == Verdict::Pass {
+        lines.push("a call could work".to_owned());
+    }
+    lines
+}
+
+/// What was tried stands in a column of `width` letters.
+fn check(check: &Check, width: usize) -> Vec<String> {
+    let mark = match check.outcome {
+        Outcome::Pass => "ok  ",
+        Outcome::Warn => "warn",
+        Outcome::Fail => "FAIL",
+    };
+    let mut lines = vec![format!("{mark}  {:<width$} {}", check.check, check.found)];
+    lines.extend(check.advice.iter().map(|advice| format!("{:1$}{advice}", "", width + 7)));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_stands_under_what_is_wrong() {
+        let sick = Check {
+            check: "server".into(),
+            outcome: Outcome::Fail,
+            found: "nobody listens".into(),
+            advice: Some("start one".into()),
+        };
+        let lines = check(&sick, 10);
+        assert_eq!(lines[0], "FAIL  server     nobody listens");
+        assert_eq!(lines[1].trim_start(), "start one");
+        assert_eq!(lines[0].find("nobody"), lines[1].find("start"));
+    }
+}

@@ -1,0 +1,73 @@
+//! A STUN and TURN server of the test's own: coturn on a free port of 127.0.0.1; it ends with the
+//! test.
+
+use std::net::UdpSocket;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+
+use super::PATIENCE;
+
+/// A running server that knows the user `alice` with the password `secret`.
+pub(crate) struct Relay {
+    _folder: TempDir,
+    server: Child,
+    port: u16,
+}
+
+impl Relay {
+    /// Starts one and waits until it listens.
+    pub(crate) async fn start() -> Self {
+        let free = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        let port = free.local_addr().expect("a bound port").port();
+        drop(free);
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = |name: &str| folder.path().join(name).display().to_string();
+        let server = Command::new("turnserver")
+            .args([
+                "-n",
+                "--no-tls",
+                "--no-dtls",
+                "--no-cli",
+                "--no-rfc5780",
+                "--log-file",
+                "stdout",
+            ])
+            .args(["--listening-ip", "127.0.0.1", "--relay-ip", "127.0.0.1"])
+            .args(["--allow-loopback-peers", "--lt-cred-mech", "--realm", "test"])
+            .args(["--user", "alice:secret", "--listening-port", &port.to_string()])
+            .args(["--pidfile", &file("pid"), "--userdb", &file("db")])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("turnserver; `make deps` installs it");
+        // It opens TCP and UDP together.
+        let listens = async {
+            while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, listens).await.expect("the relay listens");
+        Self { _folder: folder, server, port }
+    }
+
+    /// What `--stun` takes.
+    pub(crate) fn stun(&self) -> String {
+        format!("stun:127.0.0.1:{}", self.port)
+    }
+
+    /// What `--turn` takes.
+    pub(crate) fn turn(&self) -> String {
+        format!("turn:127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        // Fails where it has ended by itself.
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
