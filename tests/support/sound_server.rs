@@ -2,7 +2,7 @@
 //! hears what a test plays. Real PulseAudio in user space; it ends with the test.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use tempfile::TempDir;
 
@@ -96,6 +96,16 @@ impl SoundServer {
         Running(parec.args(["--latency-msec=20"]).stdout(file).spawn().expect("parec"))
     }
 
+    /// What a sink plays: mono, 48 kHz, f32, as soon as it can be had, until the recorder is dropped.
+    pub(crate) fn listen(&self, sink: &str) -> (Running, ChildStdout) {
+        let mut parec = self.command("parec");
+        parec.args(["-d", &format!("{sink}.monitor"), "--rate=48000", "--channels=1"]);
+        parec.args(["--format=float32le", "--latency-msec=2"]).stdout(Stdio::piped());
+        let mut child = parec.spawn().expect("parec");
+        let output = child.stdout.take().expect("stdout is piped");
+        (Running(child), output)
+    }
+
     fn address(&self) -> String {
         format!("unix:{}", self.folder.path().join("pulse/native").display())
     }
@@ -120,6 +130,13 @@ impl Drop for SoundServer {
 
 /// A program that ends when it is dropped.
 pub(crate) struct Running(Child);
+
+impl Running {
+    /// Waits until it has ended by itself.
+    pub(crate) fn wait(mut self) {
+        self.0.wait().expect("it ends");
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
