@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::clock;
+use crate::media::device::DeviceError;
 use crate::media::frame::Size;
 use crate::media::sink::{SinkError, Sinks};
 use crate::media::source::{
@@ -165,8 +166,11 @@ fn probed_sources(opened: Sources, probe: &Arc<Probe>) -> Sources {
 
 fn probing_sinks(probe: &Arc<Probe>) -> Result<Sinks, SinkError> {
     let comparing = ComparingSink::new(Arc::clone(probe)).map_err(|error| {
-        let (what, hint) = ("a thread that compares".to_owned(), error.to_string());
-        SinkError::NotInThisBuild { what, hint }
+        SinkError::Device(DeviceError {
+            device: "comparison".to_owned(),
+            reason: format!("there is no thread for it ({error})"),
+            hint: "end other programs".to_owned(),
+        })
     })?;
     Ok(Sinks {
         video: Some(Box::new(comparing)),

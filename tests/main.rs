@@ -26,5 +26,6 @@ mod screen;
 mod sound;
 mod sound_latency;
 mod support;
+mod terminal;
 mod tidy;
 mod window;

@@ -18,8 +18,11 @@ use peer::media::source::{AudioSourceSpec, MediaOptions, VideoSourceSpec, open};
 use serde_json::Value;
 
 use crate::support::bare_page::BarePage;
+use crate::support::camera::Camera;
 use crate::support::chromium::FakeMedia;
-use crate::support::server::{Server, THE_END, peer};
+use crate::support::display::Display;
+use crate::support::server::{Server, THE_END, login, peer};
+use crate::support::sound_server::{SoundServer, speech};
 use crate::support::{PATIENCE, clip, one_at_a_time};
 
 const SECONDS: u64 = 30;
@@ -73,6 +76,59 @@ async fn measure_a_call_at_720p_with_chromium() {
     println!("peer {:.3} of a core, {:.2} times", ours / measured, ours / measured / codecs);
     println!("Chromium {:.3} of a core", theirs / measured);
     println!("peer's memory {:.0} MB at most", number("/process/peakRssBytes") / 1e6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement of a minute"]
+async fn measure_devices_at_720p() {
+    let _alone = one_at_a_time().await;
+    let (server, sound, display) =
+        (Server::start().await, SoundServer::start().await, Display::start());
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let film = folder.path().join("film.y4m");
+    ffmpeg(&["-i", &clip("camera-720p.mp4"), "-vf", "scale=1280:720,fps=30", "-an"], &film);
+    let camera = Camera::filming("NV12", (1280, 720), &film);
+    let _talker = sound.play_into_microphone(&speech(folder.path(), 20));
+    let film = film.to_str().expect("a plain path");
+    let theirs = ["--auto-answer", "--video", film, "--audio", &clip("speech.opus")];
+    let mut bob = login(server.url(), "bob", &theirs).await;
+    let speech = clip("speech.opus");
+    let from_files = ["--video", film, "--audio", &speech];
+    let from_devices = ["--video", "camera", "--size", "1280x720", "--audio", "mic"];
+    let shown = ["--view", "window", "--speaker", "default"];
+    let mut costs = Vec::new();
+    for words in [&from_files[..], &[&from_devices[..], &shown].concat()] {
+        let call = ["call", "bob", "--as", "alice", "--max-bitrate", "2.5M"];
+        let alice = peer(server.url(), &call).args(words);
+        let mut alice = display.with(sound.with(camera.with(alice))).start();
+        alice.await_event("first-video-frame", PATIENCE).await;
+        alice.next_event("stats", PATIENCE).await;
+        let before = cpu_seconds(&[alice.pid()]);
+        for _ in 0..SECONDS {
+            alice.next_event("stats", PATIENCE).await;
+        }
+        costs.push((cpu_seconds(&[alice.pid()]) - before) / SECONDS as f64);
+        println!("{}: {:.3} of a core", words.join(" "), costs[costs.len() - 1]);
+        println!("{}", threads(alice.pid()));
+        alice.interrupt();
+        alice.await_event("ended", PATIENCE).await;
+        bob.await_event("ended", PATIENCE).await;
+    }
+    println!("devices cost {:.2} times as much as files", costs[1] / costs[0]);
+}
+
+/// What each thread has used since it began, those that did anything.
+fn threads(pid: i32) -> String {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("alive").flatten();
+    let used = tasks.filter_map(|task| {
+        let stat = fs::read_to_string(task.path().join("stat")).ok()?;
+        let (name, fields) = stat.split_once('(')?.1.rsplit_once(") ")?;
+        let fields: Vec<&str> = fields.split(' ').collect();
+        let ticks: f64 =
+            fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
+        (ticks >= 10.0).then(|| format!("{name} {:.1} s", ticks / 100.0))
+    });
+    used.collect::<Vec<_>>().join(", ")
 }
 
 fn ffmpeg(input: &[&str], to: &Path) {

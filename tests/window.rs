@@ -2,13 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
 use crate::support::camera::{are_quarters, draw_quarters, quarters_of};
 use crate::support::display::Display;
 use crate::support::process::Peer;
 use crate::support::server::{Server, login, peer};
-use crate::support::{PATIENCE, one_at_a_time};
+use crate::support::{PATIENCE, hears, one_at_a_time};
 
 /// The middle of the four quarters of their picture, out of the way of ours, in a window at the
 /// upper left of the screen.
@@ -73,17 +71,6 @@ async fn their_picture_ours_and_the_keys() {
     let saved = snapshot(alice.home()).expect("a snapshot");
     assert!(are_quarters(quarters_of(&saved)), "{}", saved.display());
     assert!(is_black(display.colour(QUARTERS[0])), "the window is gone");
-}
-
-/// Waits until what it hears is of such a level.
-async fn hears(peer: &mut Peer, what: &str, is_so: impl Fn(f64) -> bool) {
-    let level = |stats: &Value| stats["inbound"]["audio"]["audioLevel"].as_f64().expect("a level");
-    for _ in 0..PATIENCE.as_secs() {
-        if is_so(level(&peer.next_event("stats", PATIENCE).await)) {
-            return;
-        }
-    }
-    panic!("{what}: not heard\n{}", peer.said());
 }
 
 fn snapshot(folder: &Path) -> Option<PathBuf> {

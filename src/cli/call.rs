@@ -70,6 +70,9 @@ pub async fn run(command: CallCommand, mut stage: Stage, output: &Output) -> Res
         phone = Phone::login(config) => phone?,
         () = interrupts.first() => return Ok(()),
     };
+    if stage.take_keys() {
+        output.say("keys: m mute, v video off, q hang up");
+    }
     phone.tell(Command::Call { name: command.name.clone() });
     let mut desk = Desk {
         phone: &phone,

@@ -9,6 +9,13 @@ use super::exit::call_sentence;
 use crate::phone::event::{Event, EventKind, SetupMs, Summary};
 use crate::rtc::stats::{InboundAudio, InboundVideo, OutboundAudio, OutboundVideo};
 
+/// How loud, 0.0 to 1.0, in five steps of 10 dB.
+#[must_use]
+pub fn meter(level: f64) -> String {
+    let steps = (5.0 + 2.0 * level.max(1e-6).log10()).round().clamp(0.0, 5.0) as usize;
+    format!("[{}{}]", "#".repeat(steps), ".".repeat(5 - steps))
+}
+
 /// What an event says to a person; `None` for snapshots, which have a line of their own.
 ///
 /// `asks`: who is called is asked whether to answer.

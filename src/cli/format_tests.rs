@@ -110,3 +110,16 @@ fn loss_is_a_share_of_all_and_never_negative() {
     assert_eq!(loss(99, 1), "1.0 %");
     assert_eq!(loss(100, -3), "0.0 %");
 }
+
+#[test]
+fn meters_have_five_steps_of_ten_decibels() {
+    for (level, wanted) in [
+        (0.0, "[.....]"),
+        (0.003, "[.....]"),
+        (0.01, "[#....]"),
+        (0.1, "[###..]"),
+        (1.0, "[#####]"),
+    ] {
+        assert_eq!(meter(level), wanted, "{level}");
+    }
+}

@@ -38,7 +38,8 @@ pub struct MediaArgs {
     /// Play a file once and end the call with it; otherwise it loops
     #[arg(long)]
     once: bool,
-    /// Where to show their picture: window, terminal or none; auto is a window if there is a display
+    /// Where to show their picture: window, terminal, terminal:HOW or none; auto is a window if there is a
+    /// display. HOW is kitty, iterm, sixel, truecolor or 256, where peer cannot know it
     #[arg(long, value_name = "WHERE", default_value = "auto", value_parser = view)]
     pub view: ViewSpec,
     /// Where to play their sound: default, none or the NAME of a speaker; auto is the default one if
@@ -95,8 +96,6 @@ impl MediaArgs {
     #[must_use]
     pub fn sink_options(&self, echo: &EchoReference) -> SinkOptions {
         SinkOptions {
-            // Windows belong to the command, not to a call.
-            view: if self.view == ViewSpec::Terminal { self.view } else { ViewSpec::None },
             speaker: self.speaker.clone(),
             record: self.record.clone(),
             record_local: self.record_local.clone(),
@@ -109,8 +108,11 @@ fn view(text: &str) -> Result<ViewSpec, String> {
     match text {
         "auto" => Ok(ViewSpec::Auto),
         "window" => Ok(ViewSpec::Window),
-        "terminal" => Ok(ViewSpec::Terminal),
+        "terminal" => Ok(ViewSpec::Terminal(None)),
         "none" => Ok(ViewSpec::None),
+        _ if text.starts_with("terminal:") => {
+            text["terminal:".len()..].parse().map(|how| ViewSpec::Terminal(Some(how)))
+        }
         _ => Err(format!("'{text}' is no place for pictures; write window, terminal or none")),
     }
 }

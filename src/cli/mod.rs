@@ -28,6 +28,7 @@ pub mod stage;
 pub mod stats_file;
 pub mod status;
 pub mod stdin;
+pub mod terminal;
 pub mod values;
 
 use anyhow::Context;
@@ -109,7 +110,8 @@ fn try_run(command: Subject, output: &Output) -> Result<(), Failure> {
         Subject::Call(command) => command.media.view,
         _ => ViewSpec::None,
     };
-    let (stage, window, missing) = Stage::set(view);
+    let _borrowed = terminal::Borrowed;
+    let (stage, window, missing) = Stage::set(view, output);
     if let Some(error) = missing {
         output.warn(&format!("{error}; nothing is shown"));
     }

@@ -100,6 +100,12 @@ impl Output {
         self.screen().lines(line);
     }
 
+    /// Writes bytes that steer the terminal, between two lines; says whether it took them.
+    pub fn raw(&self, bytes: &[u8]) -> bool {
+        let mut screen = self.screen();
+        screen.stderr.write_all(bytes).and_then(|()| screen.stderr.flush()).is_ok()
+    }
+
     /// Overwrites the status line. Only for a live terminal; the caller says it otherwise.
     pub fn status(&self, line: &str) {
         if self.volume > Volume::Quiet && self.live {
@@ -210,7 +216,10 @@ fn printable(line: &str) -> String {
 }
 
 fn terminal_width() -> usize {
-    terminal_size::terminal_size_of(std::io::stderr()).map_or(80, |(width, _)| width.0.into())
+    match rustix::termios::tcgetwinsize(std::io::stderr()) {
+        Ok(size) if size.ws_col > 0 => size.ws_col.into(),
+        _ => 80,
+    }
 }
 
 #[cfg(test)]

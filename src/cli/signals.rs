@@ -42,7 +42,8 @@ async fn watch(mut interrupt: Signal, mut terminate: Signal, first: mpsc::Sender
     let _ = first.send(()).await;
     drop(first);
     either(&mut interrupt, &mut terminate).await;
-    // The polite end hangs or is too slow for somebody: nothing is tidied up.
+    // The polite end hangs or is too slow for somebody: nothing is tidied up but the terminal.
+    super::terminal::give_back();
     std::process::exit(AT_ONCE);
 }
 

@@ -1,19 +1,25 @@
-//! The window of a command that has one: which calls it shows, what its keys do.
+//! Where a command shows its calls, window or terminal, and what the keys there do.
 //!
 //! Owns no window system: that is the library's, on the main thread.
 
 use tokio::sync::mpsc;
 
+use super::output::Output;
 use super::status::{Cadence, Status};
+use super::terminal;
 use crate::media::device::DeviceError;
+use crate::media::sink::terminal::{Graphics, TerminalView};
 use crate::media::sink::window::{WindowHandle, WindowKey, WindowLoop, Words, connect};
 use crate::media::sink::{Sinks, ViewSpec};
 use crate::phone::command::Command;
 use crate::phone::event::{Event, EventKind};
 
-/// Where calls are shown; nowhere, without a window.
+/// Where calls are shown; nowhere, without a window or a terminal.
 pub struct Stage {
     window: Option<(WindowHandle, mpsc::Receiver<WindowKey>)>,
+    terminal: Option<(Output, Option<Graphics>)>,
+    /// Single keys typed at a terminal.
+    typed: Option<mpsc::Receiver<WindowKey>>,
     status: Status,
     words: Words,
     muted: bool,
@@ -26,6 +32,8 @@ impl Stage {
     pub fn none() -> Self {
         Self {
             window: None,
+            terminal: None,
+            typed: None,
             status: Status::new(Cadence::Live),
             words: Words::default(),
             muted: false,
@@ -36,7 +44,16 @@ impl Stage {
     /// A window, and the loop that must run on the main thread while it is used; `None` where there
     /// is to be none. What kept it from being there is told along with a stage that has none.
     #[must_use]
-    pub fn set(view: ViewSpec) -> (Self, Option<WindowLoop>, Option<DeviceError>) {
+    pub fn set(view: ViewSpec, output: &Output) -> (Self, Option<WindowLoop>, Option<DeviceError>) {
+        if let ViewSpec::Terminal(graphics) = view {
+            let missing = (!output.is_live()).then(|| DeviceError {
+                device: "terminal".to_owned(),
+                reason: "stderr is none that can be drawn on".to_owned(),
+                hint: "use --view window or --view none".to_owned(),
+            });
+            let terminal = missing.is_none().then(|| (output.clone(), graphics));
+            return (Self { terminal, ..Self::none() }, None, missing);
+        }
         let has_display = || {
             ["WAYLAND_DISPLAY", "DISPLAY"]
                 .iter()
@@ -53,10 +70,23 @@ impl Stage {
         }
     }
 
-    /// Puts the window's panes among the sinks of a call.
+    /// Takes single keys from the terminal, where somebody types them; says whether it does.
+    pub fn take_keys(&mut self) -> bool {
+        self.typed = terminal::keys();
+        self.typed.is_some()
+    }
+
+    /// Puts the window's panes, or the terminal, among the sinks of a call.
     pub fn panes(&self) -> impl Fn(&mut Sinks) + Send + Sync + 'static {
         let window = self.window.as_ref().map(|(handle, _)| handle.clone());
+        let terminal = self.terminal.clone();
         move |sinks| {
+            if let Some((output, graphics)) = &terminal {
+                match TerminalView::new(terminal::canvas(output, *graphics)) {
+                    Ok(view) => sinks.video = Some(Box::new(view)),
+                    Err(error) => tracing::error!(%error, "the terminal is not drawn on"),
+                }
+            }
             if let Some(window) = &window {
                 (sinks.video, sinks.preview) = (Some(window.remote()), Some(window.own()));
             }
@@ -98,23 +128,23 @@ impl Stage {
         self.say();
     }
 
-    /// What the next key asks for; never, without a window.
+    /// What the next key asks for; never, where there are no keys.
     pub async fn next_command(&mut self) -> Command {
-        let key = match &mut self.window {
-            Some((_, keys)) => keys.recv().await,
-            None => None,
+        let window = self.window.as_mut().map(|(_, keys)| keys);
+        let key = tokio::select! {
+            key = next(window) => key,
+            key = next(self.typed.as_mut()) => key,
         };
         let command = match key {
-            Some(WindowKey::Mute) => {
+            WindowKey::Mute => {
                 self.muted = !self.muted;
                 Command::Mute(self.muted)
             }
-            Some(WindowKey::Video) => {
+            WindowKey::Video => {
                 self.dark = !self.dark;
                 Command::Video(!self.dark)
             }
-            Some(WindowKey::HangUp) => Command::Hangup,
-            None => return std::future::pending().await,
+            WindowKey::HangUp => Command::Hangup,
         };
         self.say();
         command
@@ -130,6 +160,16 @@ impl Stage {
             words.line.insert_str(0, "MUTED  ");
         }
         window.say(words);
+    }
+}
+
+async fn next(keys: Option<&mut mpsc::Receiver<WindowKey>>) -> WindowKey {
+    match keys {
+        Some(keys) => match keys.recv().await {
+            Some(key) => key,
+            None => std::future::pending().await,
+        },
+        None => std::future::pending().await,
     }
 }
 

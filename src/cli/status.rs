@@ -148,6 +148,9 @@ impl Current {
                 .map(|pair| format!("rtt {}", format::milliseconds(pair.current_round_trip_time))),
         );
         parts.extend(self.rates.as_ref().map(|(_, loss)| format!("loss {loss}")));
+        let (ours, theirs) = (stats.outbound.audio.as_ref(), stats.inbound.audio.as_ref());
+        parts.extend(ours.map(|audio| format!("you {}", format::meter(audio.audio_level))));
+        parts.extend(theirs.map(|audio| format!("they {}", format::meter(audio.audio_level))));
         parts.join("  ")
     }
 

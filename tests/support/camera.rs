@@ -13,11 +13,33 @@ pub(crate) struct Camera {
     folder: TempDir,
     library: PathBuf,
     form: &'static str,
+    size: (u32, u32),
 }
 
 impl Camera {
     /// 640x480, 30 pictures a second, all of them the four quarters, in YUYV, NV12 or MJPG.
     pub(crate) fn new(form: &'static str) -> Self {
+        let camera = Self::blank(form, (640, 480));
+        draw_quarters((640, 480), 2, &pixels_of(form), &camera.path("pictures"));
+        camera
+    }
+
+    /// Of any size, and films what any file shows.
+    pub(crate) fn filming(form: &'static str, size: (u32, u32), film: &Path) -> Self {
+        let camera = Self::blank(form, size);
+        let output = Command::new("ffmpeg")
+            .args(["-hide_banner", "-loglevel", "error", "-nostdin", "-y", "-i"])
+            .arg(film)
+            .args(["-vf", &format!("scale={}:{},fps=30", size.0, size.1)])
+            .args(pixels_of(form))
+            .arg(camera.path("pictures"))
+            .output()
+            .expect("ffmpeg; `make deps` installs it");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        camera
+    }
+
+    fn blank(form: &'static str, size: (u32, u32)) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let library = folder.path().join("v4l2.so");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/v4l2.c");
@@ -34,14 +56,8 @@ impl Camera {
                 std::fs::write(devices.join(name), "").expect("a file");
             }
         }
-        let camera = Self { folder, library, form };
+        let camera = Self { folder, library, form, size };
         camera.is("there");
-        let pixels: &[&str] = match form {
-            "MJPG" => &["-f", "mjpeg", "-q:v", "2", "-pix_fmt", "yuvj422p"],
-            "NV12" => &["-f", "rawvideo", "-pix_fmt", "nv12"],
-            _ => &["-f", "rawvideo", "-pix_fmt", "yuyv422"],
-        };
-        draw_quarters((640, 480), 2, pixels, &camera.path("pictures"));
         camera
     }
 
@@ -55,7 +71,7 @@ impl Camera {
         peer.env("LD_PRELOAD", &self.library)
             .env("FAKE_CAMERA_PICTURES", self.path("pictures"))
             .env("FAKE_CAMERA_FORMAT", self.form)
-            .env("FAKE_CAMERA_SIZE", "640x480")
+            .env("FAKE_CAMERA_SIZE", format!("{}x{}", self.size.0, self.size.1))
             .env("FAKE_CAMERA_STATE", self.path("state"))
             .env("FAKE_CAMERA_DEV", self.path("dev"))
             .env("FAKE_CAMERA_NONE", self.path("none"))
@@ -63,6 +79,15 @@ impl Camera {
 
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+}
+
+/// What ffmpeg is told to write pictures of this form.
+fn pixels_of(form: &str) -> [&str; 6] {
+    match form {
+        "MJPG" => ["-f", "mjpeg", "-q:v", "2", "-pix_fmt", "yuvj422p"],
+        "NV12" => ["-f", "rawvideo", "-bsf:v", "null", "-pix_fmt", "nv12"],
+        _ => ["-f", "rawvideo", "-bsf:v", "null", "-pix_fmt", "yuyv422"],
     }
 }
 

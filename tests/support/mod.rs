@@ -11,6 +11,7 @@ pub(crate) mod process;
 pub(crate) mod relay;
 pub(crate) mod server;
 pub(crate) mod sound_server;
+pub(crate) mod terminal;
 pub(crate) mod tutorial_server;
 
 use std::time::Duration;
@@ -39,4 +40,15 @@ pub(crate) async fn sees_more(peer: &mut Peer, pictures: u64) {
     let count = |stats: &Value| stats["inbound"]["video"]["framesDecoded"].as_u64().unwrap_or(0);
     let before = count(&peer.next_event("stats", PATIENCE).await);
     while count(&peer.next_event("stats", PATIENCE).await) < before + pictures {}
+}
+
+/// Waits until what it hears is of such a level.
+pub(crate) async fn hears(peer: &mut Peer, what: &str, is_so: impl Fn(f64) -> bool) {
+    let level = |stats: &Value| stats["inbound"]["audio"]["audioLevel"].as_f64().expect("a level");
+    for _ in 0..PATIENCE.as_secs() {
+        if is_so(level(&peer.next_event("stats", PATIENCE).await)) {
+            return;
+        }
+    }
+    panic!("{what}: not heard\n{}", peer.said());
 }

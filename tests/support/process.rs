@@ -73,10 +73,18 @@ impl PeerBuilder {
         self
     }
 
+    /// Reads and writes a terminal: its keys, and the words that people read.
+    pub(crate) fn on_terminal(mut self, input: Stdio, output: Stdio) -> Self {
+        self.command.stdin(input).stderr(output);
+        self
+    }
+
     /// Starts it and returns at once.
     pub(crate) fn start(mut self) -> Peer {
         let said = Arc::new(Mutex::new(format!("$ {:?}\n", self.command)));
         let mut child = self.command.spawn().expect("the peer binary starts");
+        // A terminal's other side must end with the child, and the builder would hold it open.
+        self.command.stdin(Stdio::null()).stderr(Stdio::null());
         let input = child.stdin.take();
         let (events_in, events) = mpsc::channel(1024);
         let readers = [
@@ -245,8 +253,11 @@ fn read_events(
 }
 
 fn read_prose(child: &mut Child, said: Arc<Mutex<String>>) -> thread::JoinHandle<()> {
-    let mut stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
+    let stderr = child.stderr.take();
     thread::spawn(move || {
+        // On a terminal the test reads it there.
+        let Some(stderr) = stderr else { return };
+        let mut stderr = BufReader::new(stderr);
         let mut line = Vec::new();
         // A progress line is redrawn after a carriage return; it need not be valid UTF-8.
         while stderr.by_ref().take(64 * 1024).read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {

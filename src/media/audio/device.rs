@@ -69,6 +69,15 @@ impl Kind {
         }
     }
 
+    /// How often a second its callback runs: more costs wake-ups, less costs delay. What a microphone
+    /// hands over in large pieces also looks like jitter on the other side.
+    fn periods(self) -> u32 {
+        match self {
+            Self::Microphone => 200,
+            Self::Speaker => 100,
+        }
+    }
+
     /// How to ask for a certain one.
     fn way_to_name(self) -> &'static str {
         match self {
@@ -293,9 +302,6 @@ struct Wanted {
     format: SampleFormat,
 }
 
-/// 10 ms: less costs wake-ups, more costs delay.
-const PERIOD: u32 = SAMPLE_RATE / 100;
-
 const MONO_FIRST: [u16; 2] = [1, 2];
 const STEREO_FIRST: [u16; 2] = [2, 1];
 
@@ -335,12 +341,14 @@ fn ways(device: &cpal::Device, kind: Kind, channels: &[u16]) -> Vec<Wanted> {
     let mut ways: Vec<_> = channels
         .iter()
         .map(|&channels| Wanted {
-            form: form(channels, SAMPLE_RATE, BufferSize::Fixed(PERIOD)),
+            form: form(channels, SAMPLE_RATE, BufferSize::Fixed(SAMPLE_RATE / kind.periods())),
             format: SampleFormat::F32,
         })
         .collect();
     if let Ok(own) = own_config(device, kind) {
-        for size in [BufferSize::Fixed((own.sample_rate() / 100).max(1)), BufferSize::Default] {
+        for size in
+            [BufferSize::Fixed((own.sample_rate() / kind.periods()).max(1)), BufferSize::Default]
+        {
             let form = form(own.channels(), own.sample_rate(), size);
             ways.push(Wanted { form, format: own.sample_format() });
         }

@@ -10,9 +10,11 @@ use std::time::Duration;
 pub mod open;
 pub mod recorder;
 pub mod speaker;
+pub mod terminal;
 pub mod window;
 
 pub use open::{check, open};
+use terminal::Graphics;
 
 use super::audio::echo::EchoReference;
 use super::device::{DeviceError, DeviceNotice};
@@ -32,14 +34,6 @@ pub enum SinkError {
     /// A device is missing, busy, forbidden or broken.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// This build has no such sink.
-    #[error("{what} is not in this build yet; {hint}")]
-    NotInThisBuild {
-        /// The sink that was asked for.
-        what: String,
-        /// What to use instead.
-        hint: String,
-    },
 }
 
 /// Shows pictures. Lives on the render thread.
@@ -77,8 +71,8 @@ pub enum ViewSpec {
     Auto,
     /// A window of its own.
     Window,
-    /// The terminal.
-    Terminal,
+    /// The terminal, drawn on in this way, or the best that it has.
+    Terminal(Option<Graphics>),
     /// Decode, count, show nothing.
     #[default]
     None,
@@ -101,8 +95,6 @@ pub enum SpeakerSpec {
 /// What the command line says of the receiving side.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SinkOptions {
-    /// Where pictures are shown.
-    pub view: ViewSpec,
     /// Where sound is played.
     pub speaker: SpeakerSpec,
     /// Record what the other side sent; the ending says which container.

@@ -1,20 +1,20 @@
-//! The one table that turns the words of `--view`, `--speaker` and `--record` into sinks.
+//! The one table that turns the words of `--speaker` and `--record` into sinks; a window or a
+//! terminal belongs to a whole command, which puts it among them itself.
 
 use std::fs::OpenOptions;
 use std::path::Path;
 
 use super::recorder::{Recorder, RecorderTracks};
 use super::speaker::Speaker;
-use super::{SinkError, SinkOptions, Sinks, SpeakerSpec, ViewSpec};
+use super::{SinkError, SinkOptions, Sinks, SpeakerSpec};
 use crate::media::audio::device::{self, Kind};
 
 /// Opens what one call needs; recordings are created at once, so that a path that cannot be written
 /// fails before the call.
 ///
 /// # Errors
-/// When a recording cannot be created, or this build has no such sink.
+/// When a recording cannot be created, or a speaker is named that is not there.
 pub fn open(options: &SinkOptions) -> Result<Sinks, SinkError> {
-    supported(options)?;
     let mut sinks = Sinks {
         record: options.record.as_deref().map(recorder).transpose()?,
         record_local: options.record_local.as_deref().map(recorder).transpose()?,
@@ -46,7 +46,6 @@ fn open_speaker(options: &SinkOptions, sinks: &mut Sinks) -> Result<(), SinkErro
 /// # Errors
 /// As [`open`].
 pub fn check(options: &SinkOptions) -> Result<(), SinkError> {
-    supported(options)?;
     if options.record.is_some() && options.record == options.record_local {
         let path = options.record.clone().unwrap_or_default();
         let reason = "--record and --record-local need two files".to_owned();
@@ -78,22 +77,6 @@ fn writable(path: &Path) -> Result<(), SinkError> {
     Ok(())
 }
 
-fn supported(options: &SinkOptions) -> Result<(), SinkError> {
-    let missing = |what: &str, hint: &str| {
-        Err(SinkError::NotInThisBuild { what: what.to_owned(), hint: hint.to_owned() })
-    };
-    match options.view {
-        ViewSpec::None | ViewSpec::Auto => Ok(()),
-        ViewSpec::Window => missing(
-            "a window that is opened with a call",
-            "it belongs to the main thread: see sink::window, or use --view none",
-        ),
-        ViewSpec::Terminal => {
-            missing("drawing in the terminal", "use --view none, and --record FILE.mkv")
-        }
-    }
-}
-
 fn recorder(path: &Path) -> Result<Recorder, SinkError> {
     // What the other side will send is not known yet; a track that stays empty is left out.
     Recorder::create(path, RecorderTracks { video: true, audio: Some(2) })
@@ -103,18 +86,6 @@ fn recorder(path: &Path) -> Result<Recorder, SinkError> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_this_build_lacks_is_named_with_a_way_out() {
-        for options in [
-            SinkOptions { view: ViewSpec::Window, ..SinkOptions::default() },
-            SinkOptions { view: ViewSpec::Terminal, ..SinkOptions::default() },
-        ] {
-            let error = open(&options).unwrap_err();
-            assert!(matches!(error, SinkError::NotInThisBuild { .. }), "{error}");
-            assert!(error.to_string().contains("use --"), "{error}");
-        }
-    }
 
     #[test]
     fn a_path_that_cannot_be_written_fails_at_once() {

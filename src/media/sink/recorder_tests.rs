@@ -49,7 +49,8 @@ fn run(command: &str, args: &[&str], path: &Path) -> String {
         .args(if command == "ffmpeg" { &["-f", "null", "-"][..] } else { &[] })
         .output()
         .expect("ffmpeg must be installed: run `make deps`");
-    String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    format!("{}{}", text(output.stdout), text(output.stderr))
 }
 
 fn probe(path: &Path, what: &str) -> String {

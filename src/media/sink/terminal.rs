@@ -1,0 +1,267 @@
+//! The terminal as a place for pictures: as well as it can draw, as often as it can take.
+//!
+//! Owns the upper part of the screen while it lives, on a thread of its own; the
+//! last lines stay with whoever writes words. How pictures become bytes is
+//! `terminal/`.
+
+mod blocks;
+mod inline;
+mod protocol;
+mod sixel;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+pub use protocol::Graphics;
+use yuv::{YuvPlanarImage, YuvRange, YuvStandardMatrix, yuv420_to_rgb};
+
+use super::{SinkError, VideoSink};
+use crate::clock;
+use crate::media::frame::{FramePool, Size, VideoFrame};
+use crate::media::pipeline::slot::Slot;
+use crate::media::scale::{Planes, Scaler};
+use blocks::Blocks;
+
+/// Lines at the bottom that are not drawn on.
+const WORDS: u16 = 4;
+
+/// The most pictures a second: at home, and through ssh, whose buffers hide how far behind it is.
+const NEAR: f64 = 30.0;
+const FAR: f64 = 12.0;
+
+/// The size of a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grid {
+    /// Letters in a row.
+    pub columns: u16,
+    /// Rows.
+    pub rows: u16,
+    /// Pixels of a letter, width and height, where the terminal says it.
+    pub cell: Option<(u16, u16)>,
+}
+
+/// Writes bytes to a terminal; says whether it took them.
+pub type Write = dyn Fn(&[u8]) -> bool + Send;
+
+/// How the terminal is drawn on.
+pub struct Terminal {
+    /// How large it is now; `None` when it is gone.
+    pub grid: Box<dyn Fn() -> Option<Grid> + Send>,
+    /// Writes to it and returns when it has taken all; false when it takes nothing any more. What the
+    /// cursor stands on is restored by these bytes themselves.
+    pub write: Box<Write>,
+    /// What it can draw.
+    pub graphics: Graphics,
+    /// Whether it is reached through ssh.
+    pub far: bool,
+}
+
+/// A terminal that shows pictures. Dropped, it gives the screen back.
+#[derive(Debug)]
+pub struct TerminalView {
+    slot: Slot<Arc<VideoFrame>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl TerminalView {
+    /// Takes over the screen with the first picture.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub fn new(terminal: Terminal) -> std::io::Result<Self> {
+        let slot = Slot::default();
+        let shown = slot.clone();
+        let thread = std::thread::Builder::new().name("peer-terminal".into());
+        let thread = thread.spawn(move || Drawing::new(terminal).run(&shown))?;
+        Ok(Self { slot, thread: Some(thread) })
+    }
+}
+
+impl VideoSink for TerminalView {
+    fn show(&mut self, frame: &Arc<VideoFrame>) -> Result<(), SinkError> {
+        self.slot.put(Arc::clone(frame));
+        Ok(())
+    }
+}
+
+impl Drop for TerminalView {
+    fn drop(&mut self) {
+        self.slot.close();
+        if let Some(thread) = self.thread.take() {
+            // It has nothing to say.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Takes back the whole screen, whatever was drawn: the scrolling region (DECSTBM), the cursor, the
+/// screen that was there before.
+pub const GIVE_BACK: &[u8] = b"\x1b[r\x1b[?25h\x1b[?1049l";
+
+struct Drawing {
+    terminal: Terminal,
+    grid: Option<Grid>,
+    blocks: Blocks,
+    scaler: Scaler,
+    pool: FramePool,
+    rgb: Vec<u8>,
+    bytes: Vec<u8>,
+}
+
+impl Drawing {
+    fn new(terminal: Terminal) -> Self {
+        Self {
+            terminal,
+            grid: None,
+            blocks: Blocks::default(),
+            scaler: Scaler::default(),
+            pool: FramePool::default(),
+            rgb: Vec::new(),
+            bytes: Vec::new(),
+        }
+    }
+
+    fn run(mut self, pictures: &Slot<Arc<VideoFrame>>) {
+        let pause = Duration::from_secs_f64(1.0 / if self.terminal.far { FAR } else { NEAR });
+        let mut next_at = clock::now();
+        while let Some(frame) = pictures.take() {
+            let began_at = clock::now();
+            if began_at < next_at {
+                continue;
+            }
+            if !self.draw(&frame) {
+                break;
+            }
+            next_at = rest(began_at, clock::now(), pause);
+        }
+        if self.grid.is_some() {
+            (self.terminal.write)(GIVE_BACK);
+        }
+    }
+
+    /// False when the terminal takes nothing any more.
+    fn draw(&mut self, frame: &VideoFrame) -> bool {
+        let Some(grid) = (self.terminal.grid)() else { return true };
+        let rows = grid.rows.saturating_sub(WORDS);
+        if grid.columns < 8 || rows < 4 {
+            return true;
+        }
+        self.bytes.clear();
+        if self.grid != Some(grid) {
+            self.take_over(grid);
+        }
+        // Words that are written meanwhile find the cursor where it was (DECSC, DECRC).
+        self.bytes.extend(b"\x1b7");
+        let graphics = self.terminal.graphics;
+        let size = fit(frame.size(), (grid.columns, rows), graphics, grid.cell);
+        self.scale(frame, size);
+        let (width, height) = (size.width as usize, size.height as usize);
+        let rgb = &self.rgb[..width * height * 3];
+        match graphics {
+            Graphics::Kitty => inline::kitty(rgb, size, cells(size, grid.cell), &mut self.bytes),
+            Graphics::Iterm => inline::iterm(rgb, size, cells(size, grid.cell), &mut self.bytes),
+            Graphics::Sixel => sixel::draw(rgb, size, &mut self.bytes),
+            Graphics::TrueColour => self.blocks.draw(rgb, size, true, &mut self.bytes),
+            Graphics::Colours256 => self.blocks.draw(rgb, size, false, &mut self.bytes),
+        }
+        self.bytes.extend(b"\x1b8");
+        (self.terminal.write)(&self.bytes)
+    }
+
+    /// Another screen than the shell's, empty, on which words scroll only in the last lines.
+    fn take_over(&mut self, grid: Grid) {
+        if self.grid.is_none() {
+            self.bytes.extend(b"\x1b[?1049h\x1b[?25l");
+        }
+        let (first, last) = (grid.rows - WORDS + 1, grid.rows);
+        let set = format!("\x1b[2J\x1b[{first};{last}r\x1b[{last};1H");
+        self.bytes.extend(set.as_bytes());
+        self.blocks.forget();
+        self.grid = Some(grid);
+    }
+
+    fn scale(&mut self, frame: &VideoFrame, size: Size) {
+        let mut scaled = self.pool.take(size, frame.captured_at());
+        let own = (frame.size().width as usize, frame.size().height as usize);
+        let Some(planes) = Planes::packed(own.0, own.1, frame.i420()) else { return };
+        self.scaler.draw(planes, &mut scaled);
+        self.rgb.resize(size.luma_len() * 3, 0);
+        let image = YuvPlanarImage {
+            y_plane: scaled.y(),
+            y_stride: size.width,
+            u_plane: scaled.u(),
+            u_stride: size.width / 2,
+            v_plane: scaled.v(),
+            v_stride: size.width / 2,
+            width: size.width,
+            height: size.height,
+        };
+        let (range, matrix) = (YuvRange::Limited, YuvStandardMatrix::Bt601);
+        if let Err(error) = yuv420_to_rgb(&image, &mut self.rgb, size.width * 3, range, matrix) {
+            tracing::debug!(%error, "a picture is not drawn");
+        }
+    }
+}
+
+/// When the next picture may be drawn: a terminal that is slow gets as much time to rest as it needed.
+fn rest(began_at: Instant, now: Instant, pause: Duration) -> Instant {
+    // Pictures come at their own pace; one that is a little early is still the next.
+    (began_at + pause.mul_f64(0.8)).max(now + (now - began_at))
+}
+
+/// Where the terminal does not say how large its letters are.
+const USUAL_CELL: (u16, u16) = (8, 16);
+
+/// Pixels that are drawn: the picture's aspect in the room of so many letters; a block of colour is
+/// half a letter, and what is sent as pixels is never larger than the picture.
+fn fit(picture: Size, room: (u16, u16), graphics: Graphics, cell: Option<(u16, u16)>) -> Size {
+    let (columns, rows) = (f64::from(room.0), f64::from(room.1));
+    let cell = cell.unwrap_or(USUAL_CELL);
+    let (wide, high) = (f64::from(cell.0), f64::from(cell.1));
+    let aspect = f64::from(picture.width) / f64::from(picture.height);
+    // In pixels of the terminal.
+    let width = (columns * wide).min(rows * high * aspect);
+    let height = width / aspect;
+    let (width, height) = match graphics {
+        Graphics::TrueColour | Graphics::Colours256 => (width / wide, height / high * 2.0),
+        _ => {
+            let by = (f64::from(picture.width) / width).min(1.0);
+            (width * by, height * by)
+        }
+    };
+    Size::even(width as u32, height as u32)
+}
+
+/// How many letters a picture of pixels covers, never less than one.
+fn cells(size: Size, cell: Option<(u16, u16)>) -> (u32, u32) {
+    let cell = cell.unwrap_or(USUAL_CELL);
+    let across = size.width.div_ceil(u32::from(cell.0.max(1)));
+    (across.max(1), size.height.div_ceil(u32::from(cell.1.max(1))).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_keep_their_aspect_and_leave_room_for_words() {
+        let picture = Size { width: 640, height: 360 };
+        let blocks = |columns, rows| fit(picture, (columns, rows), Graphics::TrueColour, None);
+        assert_eq!(blocks(80, 20), Size { width: 70, height: 40 });
+        assert_eq!(blocks(60, 40), Size { width: 60, height: 32 });
+        let pixels = fit(picture, (200, 60), Graphics::Kitty, Some((10, 20)));
+        assert_eq!(pixels, picture, "never larger than the picture");
+        let pixels = fit(picture, (40, 60), Graphics::Sixel, Some((10, 20)));
+        assert_eq!(pixels, Size { width: 400, height: 224 });
+        assert_eq!(cells(pixels, Some((10, 20))), (40, 12));
+    }
+
+    #[test]
+    fn a_slow_terminal_rests_as_long_as_it_works() {
+        let (start, pause) = (clock::now(), Duration::from_millis(33));
+        let ms = Duration::from_millis;
+        assert!(rest(start, start + ms(2), pause) < start + ms(33));
+        assert_eq!(rest(start, start + ms(500), pause), start + ms(1_000));
+    }
+}

@@ -1,0 +1,108 @@
+//! The terminal as a place for pictures, on a pseudo-terminal: what is seen on it, what its keys do,
+//! and that it is given back.
+
+use std::path::Path;
+
+use crate::support::camera::{are_quarters, draw_quarters};
+use crate::support::process::{Peer, PeerBuilder};
+use crate::support::server::{Server, login, peer};
+use crate::support::terminal::Terminal;
+use crate::support::{PATIENCE, hears, one_at_a_time};
+
+/// Rows and columns; four rows at the bottom are for words.
+const SIZE: (u16, u16) = (24, 80);
+
+/// The middle of the quarters of a 16:9 picture of 70 columns and 20 rows.
+const QUARTERS: [(u16, u16); 4] = [(5, 17), (5, 52), (15, 17), (15, 52)];
+
+async fn filming_bob(server: &Server, folder: &Path) -> Peer {
+    let film = folder.join("quarters.mp4");
+    draw_quarters((640, 360), 30, &["-c:v", "libx264", "-pix_fmt", "yuv420p"], &film);
+    let words = ["--auto-answer", "--video", film.to_str().expect("a plain path")];
+    login(server.url(), "bob", &words).await
+}
+
+fn calling_alice(server: &Server, terminal: &Terminal) -> PeerBuilder {
+    let words = ["call", "bob", "--as", "alice", "--view", "terminal"];
+    terminal.with(peer(server.url(), &words))
+}
+
+/// Waits until the terminal is as it should be; looks once for each snapshot of the call.
+async fn until(peer: &mut Peer, terminal: &Terminal, what: &str, is_so: impl Fn() -> bool) {
+    for _ in 0..PATIENCE.as_secs() {
+        if is_so() {
+            return;
+        }
+        peer.next_event("stats", PATIENCE).await;
+    }
+    panic!("{what}: not seen\n{}", terminal.text());
+}
+
+#[tokio::test]
+async fn their_picture_words_and_keys() {
+    let _alone = one_at_a_time().await;
+    let (server, terminal) = (Server::start().await, Terminal::new(SIZE.0, SIZE.1));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut bob = filming_bob(&server, folder.path()).await;
+    let mut alice = calling_alice(&server, &terminal).start();
+    let seen = || {
+        let found = QUARTERS.map(|(row, column)| terminal.colours(row, column));
+        // Upper and lower half of each letter.
+        [0, 1].into_iter().all(|half| {
+            found.iter().all(Option::is_some)
+                && are_quarters(found.map(|cell| cell.map_or((0, 0, 0), |cell| cell[half])))
+        })
+    };
+    until(&mut alice, &terminal, "their picture", seen).await;
+    until(&mut alice, &terminal, "the status", || {
+        terminal.text().lines().rev().take(4).any(|line| line.contains("connected to bob"))
+    })
+    .await;
+    assert!(seen(), "words leave the picture alone\n{}", terminal.text());
+
+    hears(&mut bob, "sound", |level| level > 0.01).await;
+    terminal.press("m");
+    hears(&mut bob, "silence", |level| level < 0.001).await;
+    terminal.press("q");
+    assert_eq!(alice.await_event("ended", PATIENCE).await["reason"], "hangup");
+    alice.gone(PATIENCE).await;
+    let given_back = async {
+        while terminal.is_taken() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, given_back).await.expect("the screen is given back");
+    let text = terminal.text();
+    assert!(!text.contains('▀') && text.contains("calling bob"), "{text}");
+}
+
+#[tokio::test]
+async fn a_terminal_is_given_back_at_once_too() {
+    let _alone = one_at_a_time().await;
+    let (server, terminal) = (Server::start().await, Terminal::new(SIZE.0, SIZE.1));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let _bob = filming_bob(&server, folder.path()).await;
+    let mut alice = calling_alice(&server, &terminal).start();
+    until(&mut alice, &terminal, "a picture", || terminal.is_taken()).await;
+    // The polite end, and at once the impatient one.
+    alice.interrupt();
+    alice.interrupt();
+    alice.gone(PATIENCE).await;
+    let given_back = async {
+        while terminal.is_taken() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, given_back).await.expect("the screen is given back");
+}
+
+#[tokio::test]
+async fn without_a_terminal_a_call_goes_on_unseen() {
+    let _alone = one_at_a_time().await;
+    let server = Server::start().await;
+    let _bob = login(server.url(), "bob", &["--auto-answer"]).await;
+    let words = ["call", "bob", "--as", "alice", "--duration", "1s", "--view", "terminal"];
+    let ended = peer(server.url(), &words).run().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    assert!(ended.said.contains("nothing is shown"), "{}", ended.said);
+}
