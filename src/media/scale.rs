@@ -37,12 +37,19 @@ impl<'a> Planes<'a> {
 /// Scales pictures into frames.
 #[derive(Default)]
 pub(in crate::media) struct Scaler {
+    /// Good enough to be looked at for a thirtieth of a second.
+    quick: bool,
     resizer: Resizer,
     packed: Vec<u8>,
     scaled: Vec<u8>,
 }
 
 impl Scaler {
+    /// For pictures that are shown and forgotten: a third of the work of those that are encoded.
+    pub(in crate::media) fn quick() -> Self {
+        Self { quick: true, ..Self::default() }
+    }
+
     /// Draws `picture` into `frame`, whatever sizes they have.
     pub(in crate::media) fn draw(&mut self, picture: Planes<'_>, frame: &mut VideoFrame) {
         let to = frame.size();
@@ -85,7 +92,12 @@ impl Scaler {
         }
         self.scaled.resize(part.0 * part.1, 0);
         let options = ResizeOptions::new()
-            .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
+            .resize_alg(match (self.quick, source.0 > part.0 * 2) {
+                (false, _) => ResizeAlg::Convolution(FilterType::Bilinear),
+                // Some pixels of many are enough.
+                (true, true) => ResizeAlg::SuperSampling(FilterType::Bilinear, 2),
+                (true, false) => ResizeAlg::Interpolation(FilterType::Bilinear),
+            })
             .use_alpha(false);
         let input =
             TypedImageRef::<U8>::from_buffer(source.0 as u32, source.1 as u32, &self.packed);

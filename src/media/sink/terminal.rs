@@ -115,7 +115,7 @@ impl Drawing {
             terminal,
             grid: None,
             blocks: Blocks::default(),
-            scaler: Scaler::default(),
+            scaler: Scaler::quick(),
             pool: FramePool::default(),
             rgb: Vec::new(),
             bytes: Vec::new(),

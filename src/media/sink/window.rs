@@ -9,11 +9,13 @@ mod layout;
 mod snapshot;
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use winit::event_loop::{EventLoop, EventLoopProxy};
 
 use super::{SinkError, VideoSink};
+use crate::clock;
 use crate::media::device::DeviceError;
 use crate::media::frame::VideoFrame;
 use events::App;
@@ -28,6 +30,9 @@ pub enum WindowKey {
     /// `q`, or the window was closed: hang up.
     HangUp,
 }
+
+/// Theirs stands still when none came for so long.
+const STILL: Duration = Duration::from_millis(200);
 
 /// Keys that wait to be acted on.
 const KEYS: usize = 16;
@@ -57,6 +62,8 @@ struct Shown {
     visible: bool,
     closing: bool,
     remote: Option<Arc<VideoFrame>>,
+    /// When it came.
+    remote_at: Option<Instant>,
     own: Option<Arc<VideoFrame>>,
     words: Words,
 }
@@ -172,9 +179,14 @@ impl VideoSink for Pane {
         let mut shown = lock(&self.window.0.shown);
         let place = if self.own { &mut shown.own } else { &mut shown.remote };
         *place = Some(Arc::clone(frame));
+        // Ours is drawn along with theirs, as long as they come: drawing is what a window costs.
+        let now = clock::now();
+        let theirs_at = if self.own { shown.remote_at } else { shown.remote_at.replace(now) };
+        let alone = theirs_at.is_none_or(|at| now.saturating_duration_since(at) > STILL);
         drop(shown);
-        // Ours is drawn along with theirs, unless there is none.
-        self.window.0.wake();
+        if !self.own || alone {
+            self.window.0.wake();
+        }
         Ok(())
     }
 }

@@ -10,11 +10,16 @@ use crate::media::frame::{FramePool, Size, VideoFrame};
 use crate::media::scale::{Planes, Scaler};
 
 /// Scales and converts; one for each picture, so that buffers keep their size.
-#[derive(Default)]
 pub(super) struct Painter {
     scaler: Scaler,
     pool: FramePool,
     bgra: Vec<u8>,
+}
+
+impl Default for Painter {
+    fn default() -> Self {
+        Self { scaler: Scaler::quick(), pool: FramePool::default(), bgra: Vec::new() }
+    }
 }
 
 impl Painter {

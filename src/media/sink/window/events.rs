@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use softbuffer::{Context, Surface};
 use tokio::sync::mpsc;
 use winit::application::ApplicationHandler;
-use winit::dpi::LogicalSize;
+use winit::dpi::{LogicalSize, PhysicalSize};
 use winit::event::{ElementState, KeyEvent, WindowEvent};
 use winit::event_loop::ActiveEventLoop;
 use winit::keyboard::{Key, NamedKey};
@@ -27,9 +27,17 @@ pub(super) struct App {
     open: Option<Open>,
     painters: (Painter, Painter),
     debug: bool,
+    /// The window has grown for a large picture; from then on its size is the person's.
+    grown: bool,
     /// What the last snapshot came to.
     note: Option<String>,
 }
+
+/// Of a new window; as high as 16:9 pictures and the line of words want it.
+const WIDTH: u32 = 960;
+
+/// What a window manager may put above it.
+const TITLE: u32 = 40;
 
 struct Open {
     window: Rc<Window>,
@@ -39,7 +47,7 @@ struct Open {
 impl App {
     pub(super) fn new(shown: Arc<Mutex<Shown>>, keys: mpsc::Sender<WindowKey>) -> Self {
         let painters = (Painter::default(), Painter::default());
-        Self { shown, keys, open: None, painters, debug: false, note: None }
+        Self { shown, keys, open: None, painters, debug: false, grown: false, note: None }
     }
 
     /// Opens, closes or redraws, as it should be now.
@@ -65,6 +73,7 @@ impl App {
             },
             (Some(_), false) => {
                 self.open = None;
+                self.grown = false;
                 self.note = None;
             }
             (Some(open), true) => open.window.request_redraw(),
@@ -72,7 +81,26 @@ impl App {
         }
     }
 
+    /// Makes room for a large picture as it is: that is crisp, and scaling is most of what a window
+    /// costs.
+    fn grow(&mut self) {
+        let Some(open) = &self.open else { return };
+        let size = lock(&self.shown).remote.as_ref().map(|frame| frame.size());
+        let Some(size) = size.filter(|size| size.width > WIDTH && !self.grown) else { return };
+        self.grown = true;
+        let room = open.window.current_monitor().map(|monitor| monitor.size());
+        let wanted = PhysicalSize::new(size.width, size.height + LINE as u32);
+        let fits = |room: PhysicalSize<u32>| {
+            wanted.width <= room.width && wanted.height + TITLE <= room.height
+        };
+        if room.is_some_and(fits) {
+            // Where it is done later, we are told then.
+            let _ = open.window.request_inner_size(wanted);
+        }
+    }
+
     fn draw(&mut self) {
+        self.grow();
         let Some(open) = &mut self.open else { return };
         let (remote, own, words) = {
             let shown = lock(&self.shown);
@@ -176,7 +204,7 @@ impl Open {
     fn new(events: &ActiveEventLoop) -> Result<Self, String> {
         let wanted = Window::default_attributes()
             .with_title("peer")
-            .with_inner_size(LogicalSize::new(960.0, 564.0));
+            .with_inner_size(LogicalSize::new(WIDTH, WIDTH * 9 / 16 + LINE as u32));
         let window = Rc::new(events.create_window(wanted).map_err(|error| error.to_string())?);
         let context = Context::new(Rc::clone(&window)).map_err(|error| error.to_string())?;
         let surface =
@@ -205,7 +233,11 @@ impl Painting<'_> {
             |frame: &VideoFrame| (frame.size().width as usize, frame.size().height as usize);
         let layout = place(size, LINE, self.remote.map(sides), self.own.map(sides));
         let whole = Area { left: 0, top: 0, width: size.0, height: size.1 };
-        fill(whole, BLACK, (pixels, stride));
+        let covered =
+            layout.remote.is_some_and(|area| area.width == size.0 && area.height == layout.bar.top);
+        if !covered {
+            fill(whole, BLACK, (pixels, stride));
+        }
         if let (Some(frame), Some(area)) = (self.remote, layout.remote) {
             painters.0.paint(frame, area, false, (pixels, stride));
         }
