@@ -86,7 +86,9 @@ async fn a_machine_with_everything() {
     let well = doctor(server.url(), &network).env("PEER_TURN_PASSWORD", "secret");
     let ended = all(well).run().await;
     assert_eq!(ended.code, Some(0), "{}", ended.said);
-    let devices = ["camera:0", "mic:TestMic", "speaker:TestSpeaker"];
+    // Speech pauses, and silence is worth a warning.
+    assert!(check(&ended, "mic:TestMic").1.contains("samples"), "{}", ended.said);
+    let devices = ["camera:0", "speaker:TestSpeaker"];
     for name in devices.into_iter().chain(["codecs", "server", "nat", &stun, &turn]) {
         let (outcome, found) = check(&ended, name);
         assert_eq!(outcome, "pass", "{name}: {found}\n{}", ended.said);

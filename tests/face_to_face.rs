@@ -72,7 +72,7 @@ async fn with_every_device_against_a_browser() {
     assert!(windows.last() == Some(&true), "{windows:?}");
     assert!(are_quarters(seen), "the page sees our camera: {seen:?}");
     // A browser makes its own sound louder and cleaner before it sends it.
-    assert!(heard > 0.4, "{heard}");
+    assert!(heard > 0.35, "{heard}");
     assert!(call.inbound_audio.total_audio_energy > 0.001, "{call:?}");
     assert!(call.inbound_video.frames_decoded > SECONDS as u64 * 10, "{call:?}");
 }

@@ -33,6 +33,8 @@ async fn a_screen_is_seen_goes_away_and_comes_back() {
 
 #[tokio::test]
 async fn a_screen_that_cannot_be_seen_says_why() {
+    // The other test comes back to the number of its display.
+    let _alone = one_at_a_time().await;
     let (server, display) = (Server::start().await, Display::start());
     for (number, name, wayland, says) in [
         ("screen:3", display.name(), "", "use --video screen"),

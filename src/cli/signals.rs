@@ -43,7 +43,7 @@ async fn watch(mut interrupt: Signal, mut terminate: Signal, first: mpsc::Sender
     drop(first);
     either(&mut interrupt, &mut terminate).await;
     // The polite end hangs or is too slow for somebody: nothing is tidied up but the terminal.
-    super::terminal::give_back();
+    super::terminal::give_back_at_once();
     std::process::exit(AT_ONCE);
 }
 

@@ -4,6 +4,7 @@
 
 use std::io::{IsTerminal, Read, Write};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use rustix::termios::{
     LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr,
@@ -43,6 +44,19 @@ pub fn give_back() {
     }
     if std::mem::take(&mut changed.screen) {
         let _ = std::io::stderr().write_all(GIVE_BACK);
+    }
+}
+
+/// Undoes it, unless the terminal takes nothing any more (Ctrl-S stops it): then it stays as it is.
+pub fn give_back_at_once() {
+    let (tell, done) = std::sync::mpsc::sync_channel(1);
+    let thread = std::thread::Builder::new().name("give-back".into()).spawn(move || {
+        give_back();
+        // Nobody waits any more when it took too long.
+        let _ = tell.send(());
+    });
+    if thread.is_ok() {
+        let _ = done.recv_timeout(Duration::from_millis(200));
     }
 }
 
