@@ -34,14 +34,34 @@ impl Painter {
     ) {
         let size = Size { width: area.width as u32, height: area.height as u32 };
         if size == frame.size() {
-            self.convert(frame);
-        } else {
-            let mut scaled = self.pool.take(size, frame.captured_at());
-            let own = (frame.size().width as usize, frame.size().height as usize);
-            let Some(planes) = Planes::packed(own.0, own.1, frame.i420()) else { return };
-            self.scaler.draw(planes, &mut scaled);
-            self.convert(&scaled);
+            return self.place(frame, area, mirrored, (pixels, stride));
         }
+        let mut scaled = self.pool.take(size, frame.captured_at());
+        let own = (frame.size().width as usize, frame.size().height as usize);
+        let Some(planes) = Planes::packed(own.0, own.1, frame.i420()) else { return };
+        self.scaler.draw(planes, &mut scaled);
+        self.place(&scaled, area, mirrored, (pixels, stride));
+    }
+
+    /// Draws a frame that has the size of `area`.
+    fn place(
+        &mut self,
+        frame: &VideoFrame,
+        area: Area,
+        mirrored: bool,
+        (pixels, stride): (&mut [u32], usize),
+    ) {
+        let all = stride * area.height;
+        let from = area.top * stride + area.left;
+        // Straight into the window where its pixels are stored as the converter writes them.
+        if cfg!(target_endian = "little")
+            && !mirrored
+            && area.left + area.width <= stride
+            && let Some(part) = pixels.get_mut(from..from + all)
+        {
+            return convert(frame, bytemuck::cast_slice_mut(part), stride);
+        }
+        self.convert(frame);
         let rows = pixels.chunks_exact_mut(stride.max(1)).skip(area.top);
         for (to, from) in rows.zip(self.bgra.chunks_exact(area.width * 4)) {
             let Some(to) = to.get_mut(area.left..area.left + area.width) else { continue };
@@ -55,28 +75,33 @@ impl Painter {
     }
 
     fn convert(&mut self, frame: &VideoFrame) {
-        let size = frame.size();
-        self.bgra.resize(size.luma_len() * 4, 0);
-        let image = YuvPlanarImage {
-            y_plane: frame.y(),
-            y_stride: size.width,
-            u_plane: frame.u(),
-            u_stride: size.width / 2,
-            v_plane: frame.v(),
-            v_stride: size.width / 2,
-            width: size.width,
-            height: size.height,
-        };
-        let (range, matrix) = (YuvRange::Limited, YuvStandardMatrix::Bt601);
-        if let Err(error) = yuv420_to_bgra(&image, &mut self.bgra, size.width * 4, range, matrix) {
-            tracing::debug!(%error, "a picture is not drawn");
-        }
+        self.bgra.resize(frame.size().luma_len() * 4, 0);
+        convert(frame, &mut self.bgra, frame.size().width as usize);
     }
 
     /// The whole picture as RGB, for a snapshot.
     pub(super) fn rgb(&mut self, frame: &VideoFrame) -> Vec<u8> {
         self.convert(frame);
         self.bgra.chunks_exact(4).flat_map(|c| [c[2], c[1], c[0]]).collect()
+    }
+}
+
+/// Writes a picture as bytes in the order blue, green, red, into rows of `stride` pixels.
+fn convert(frame: &VideoFrame, bgra: &mut [u8], stride: usize) {
+    let size = frame.size();
+    let image = YuvPlanarImage {
+        y_plane: frame.y(),
+        y_stride: size.width,
+        u_plane: frame.u(),
+        u_stride: size.width / 2,
+        v_plane: frame.v(),
+        v_stride: size.width / 2,
+        width: size.width,
+        height: size.height,
+    };
+    let (range, matrix) = (YuvRange::Limited, YuvStandardMatrix::Bt601);
+    if let Err(error) = yuv420_to_bgra(&image, bgra, stride as u32 * 4, range, matrix) {
+        tracing::debug!(%error, "a picture is not drawn");
     }
 }
 
@@ -155,6 +180,8 @@ mod tests {
         Painter::default().paint(&halves(), area, false, (&mut pixels, 100));
         assert!(is_red(pixels[12 * 100 + 24]) && !is_red(pixels[12 * 100 + 80]));
         assert_eq!(pixels[9 * 100 + 24], 0x12_3456, "above it nothing changed");
+        assert_eq!(pixels[12 * 100 + 19], 0x12_3456, "nor beside it");
+        assert_eq!(pixels[12 * 100 + 84], 0x12_3456);
         let small = Area { left: 0, top: 0, width: 32, height: 16 };
         Painter::default().paint(&halves(), small, true, (&mut pixels, 100));
         assert!(!is_red(pixels[4 * 100 + 4]) && is_red(pixels[4 * 100 + 28]));

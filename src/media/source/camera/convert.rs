@@ -33,17 +33,30 @@ impl Converter {
         let size = Size::even(width, height);
         let whole = |len: usize| data.get(..len).ok_or_else(|| "a picture is cut off".to_owned());
         let area = width as usize * height as usize;
-        self.planar.resize(size.i420_len(), 0);
+        // Straight into the frame, or by way of a picture of the camera's size.
+        let mut planar = std::mem::take(&mut self.planar);
+        let scales = size != frame.size();
+        let to = if scales {
+            planar.resize(size.i420_len(), 0);
+            &mut planar[..]
+        } else {
+            frame.i420_mut()
+        };
         let rows = (width as usize, height as usize);
-        match pixels {
-            PixelFormat::Yuyv => self.draw_yuyv(whole(area * 2)?, rows, size)?,
-            PixelFormat::Nv12 => draw_nv12(whole(area * 3 / 2)?, rows, size, &mut self.planar),
-            PixelFormat::Grey => {
-                let luma = self.planar.split_at_mut(size.luma_len());
-                plane(whole(area)?, rows.0, size.width as usize, luma.0, |y| y);
-                luma.1.fill(128);
-            }
-            PixelFormat::Mjpeg => self.draw_jpeg(data, size)?,
+        let drawn = match pixels {
+            PixelFormat::Yuyv => whole(area * 2).and_then(|data| draw_yuyv(data, rows, size, to)),
+            PixelFormat::Nv12 => whole(area * 3 / 2).map(|data| draw_nv12(data, rows, size, to)),
+            PixelFormat::Grey => whole(area).map(|data| {
+                let (luma, chroma) = to.split_at_mut(size.luma_len());
+                plane(data, rows.0, size.width as usize, luma, |y| y);
+                chroma.fill(128);
+            }),
+            PixelFormat::Mjpeg => self.draw_jpeg(data, size, to),
+        };
+        self.planar = planar;
+        drawn?;
+        if !scales {
+            return Ok(());
         }
         let (width, height) = (size.width as usize, size.height as usize);
         let planes = Planes::packed(width, height, &self.planar);
@@ -51,29 +64,7 @@ impl Converter {
         Ok(())
     }
 
-    fn draw_yuyv(&mut self, data: &[u8], rows: (usize, usize), size: Size) -> Result<(), String> {
-        let (y, chroma) = self.planar.split_at_mut(size.luma_len());
-        let (u, v) = chroma.split_at_mut(size.luma_len() / 4);
-        let mut planar = YuvPlanarImageMut {
-            y_plane: BufferStoreMut::Borrowed(y),
-            y_stride: size.width,
-            u_plane: BufferStoreMut::Borrowed(u),
-            u_stride: size.width / 2,
-            v_plane: BufferStoreMut::Borrowed(v),
-            v_stride: size.width / 2,
-            width: size.width,
-            height: size.height,
-        };
-        let packed = YuvPackedImage {
-            yuy: data,
-            yuy_stride: rows.0 as u32 * 2,
-            width: size.width,
-            height: size.height,
-        };
-        yuyv422_to_yuv420(&mut planar, &packed).map_err(|error| error.to_string())
-    }
-
-    fn draw_jpeg(&mut self, data: &[u8], size: Size) -> Result<(), String> {
+    fn draw_jpeg(&mut self, data: &[u8], size: Size, to: &mut [u8]) -> Result<(), String> {
         let text = |error: turbojpeg::Error| error.to_string();
         let decompressor = match &mut self.decompressor {
             Some(decompressor) => decompressor,
@@ -105,7 +96,7 @@ impl Converter {
         let image = YuvImage { pixels, width, align: 1, height, subsamp };
         decompressor.decompress_to_yuv(data, image).map_err(text)?;
 
-        let (y, chroma) = self.planar.split_at_mut(size.luma_len());
+        let (y, chroma) = to.split_at_mut(size.luma_len());
         let (u, v) = chroma.split_at_mut(size.luma_len() / 4);
         plane(&self.jpeg[..luma], width, size.width as usize, y, limited_luma);
         if across == 0 {
@@ -155,6 +146,28 @@ fn limited_luma(full: u8) -> u8 {
 
 fn limited_chroma(full: u8) -> u8 {
     ((i32::from(full) - 128) * 224 / 255 + 128) as u8
+}
+
+fn draw_yuyv(data: &[u8], rows: (usize, usize), size: Size, to: &mut [u8]) -> Result<(), String> {
+    let (y, chroma) = to.split_at_mut(size.luma_len());
+    let (u, v) = chroma.split_at_mut(size.luma_len() / 4);
+    let mut planar = YuvPlanarImageMut {
+        y_plane: BufferStoreMut::Borrowed(y),
+        y_stride: size.width,
+        u_plane: BufferStoreMut::Borrowed(u),
+        u_stride: size.width / 2,
+        v_plane: BufferStoreMut::Borrowed(v),
+        v_stride: size.width / 2,
+        width: size.width,
+        height: size.height,
+    };
+    let packed = YuvPackedImage {
+        yuy: data,
+        yuy_stride: rows.0 as u32 * 2,
+        width: size.width,
+        height: size.height,
+    };
+    yuyv422_to_yuv420(&mut planar, &packed).map_err(|error| error.to_string())
 }
 
 fn draw_nv12(data: &[u8], (width, height): (usize, usize), size: Size, to: &mut [u8]) {
