@@ -44,6 +44,10 @@ macro_rules! by_format {
         }
     };
 }
+/// How often a second a callback runs: more costs wake-ups, less costs delay. What a microphone hands
+/// over in larger pieces would look like jitter on the other side.
+const PERIODS: u32 = 100;
+
 /// What a device is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -66,15 +70,6 @@ impl Kind {
         match self {
             Self::Microphone => "use --audio none, --audio tone or --audio FILE",
             Self::Speaker => "use --speaker none",
-        }
-    }
-
-    /// How often a second its callback runs: more costs wake-ups, less costs delay. What a microphone
-    /// hands over in large pieces also looks like jitter on the other side.
-    fn periods(self) -> u32 {
-        match self {
-            Self::Microphone => 200,
-            Self::Speaker => 100,
         }
     }
 
@@ -341,14 +336,12 @@ fn ways(device: &cpal::Device, kind: Kind, channels: &[u16]) -> Vec<Wanted> {
     let mut ways: Vec<_> = channels
         .iter()
         .map(|&channels| Wanted {
-            form: form(channels, SAMPLE_RATE, BufferSize::Fixed(SAMPLE_RATE / kind.periods())),
+            form: form(channels, SAMPLE_RATE, BufferSize::Fixed(SAMPLE_RATE / PERIODS)),
             format: SampleFormat::F32,
         })
         .collect();
     if let Ok(own) = own_config(device, kind) {
-        for size in
-            [BufferSize::Fixed((own.sample_rate() / kind.periods()).max(1)), BufferSize::Default]
-        {
+        for size in [BufferSize::Fixed((own.sample_rate() / PERIODS).max(1)), BufferSize::Default] {
             let form = form(own.channels(), own.sample_rate(), size);
             ways.push(Wanted { form, format: own.sample_format() });
         }

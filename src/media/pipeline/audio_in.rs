@@ -1,7 +1,8 @@
-//! Sound on its way in: one thread plays 10 ms after the other.
+//! Sound on its way in: a device asks for it, or one thread plays 10 ms after the other.
 //!
-//! Owns the thread and its pace. Which packet is decoded next, and what is
-//! made up where one is missing, is decided in `playout`.
+//! Owns the thread, its pace, and the feed of devices that have a pace of their own.
+//! Which packet is decoded next, and what is made up where one is missing, is
+//! decided in `playout`.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,19 +13,25 @@ use super::spawn;
 use crate::clock;
 use crate::media::audio::level::LevelMeter;
 use crate::media::device::DeviceNotice;
-use crate::media::playout::audio::AudioPlayout;
+use crate::media::playout::audio::{AudioPlayout, PlayedBlock};
 use crate::media::sink::AudioSink;
 use crate::media::source::AUDIO_BLOCK;
+
+/// What is played at a time where the pace is ours, samples per channel: 10 ms.
+const BLOCK: usize = 480;
 
 /// A thread that woke later than this does not play what it missed all at once.
 const LATE: Duration = Duration::from_millis(100);
 
-/// What the playing thread calls; none of it may block.
+/// How often a sink that asks by itself is looked after.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What whoever plays calls; none of it may block.
 pub struct AudioInHooks {
     /// The first sound was decoded.
     pub first: Box<dyn FnOnce() + Send>,
     /// The sound with this RTP timestamp is played at that time.
-    pub playing: Box<dyn Fn(u32, Instant) + Send>,
+    pub playing: Box<dyn Fn(u32, Instant) + Send + Sync>,
     /// Something happened to the device.
     pub notice: Box<dyn Fn(DeviceNotice) + Send>,
 }
@@ -72,9 +79,14 @@ impl AudioIn {
         let playout = Arc::new(Mutex::new(playout));
         let stop = Arc::new(AtomicBool::new(false));
         let state = Arc::new(AudioInState::default());
-        let (shared, stopped) = (Arc::clone(&playout), Arc::clone(&stop));
-        let measured = Arc::clone(&state);
-        let thread = spawn("sound-in", move || run(&shared, sink, hooks, &measured, &stopped))?;
+        let playing = Arc::new(Playing {
+            playout: Arc::clone(&playout),
+            first: Mutex::new(Some(hooks.first)),
+            playing: hooks.playing,
+            state: Arc::clone(&state),
+        });
+        let (notice, stopped) = (hooks.notice, Arc::clone(&stop));
+        let thread = spawn("sound-in", move || run(&playing, sink, &notice, &stopped))?;
         Ok(Self { state, playout, stop, thread: Some(thread) })
     }
 
@@ -95,47 +107,71 @@ impl Drop for AudioIn {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
             super::join(thread);
         }
     }
 }
 
-fn run(
-    playout: &Mutex<AudioPlayout>,
-    mut sink: Option<Box<dyn AudioSink>>,
-    hooks: AudioInHooks,
-    state: &AudioInState,
-    stop: &AtomicBool,
-) {
-    let mut first = Some(hooks.first);
-    let mut due = clock::now();
-    while !stop.load(Ordering::Relaxed) {
-        due += AUDIO_BLOCK;
-        clock::sleep_until(due);
-        let now = clock::now();
-        if now.saturating_duration_since(due) > LATE {
-            due = now;
-        }
-        let played = {
-            let mut playout = playout.lock().unwrap_or_else(PoisonError::into_inner);
-            playout.next_block(due)
+/// What plays, whoever sets the pace.
+struct Playing {
+    playout: Arc<Mutex<AudioPlayout>>,
+    first: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    playing: Box<dyn Fn(u32, Instant) + Send + Sync>,
+    state: Arc<AudioInState>,
+}
+
+impl Playing {
+    /// The next samples, which are heard `delay` after `due`.
+    fn next(&self, due: Instant, samples: usize, delay: Duration) -> Option<PlayedBlock> {
+        let block = {
+            let mut playout = self.playout.lock().unwrap_or_else(PoisonError::into_inner);
+            playout.next_block(due, samples)?
         };
-        let Some(block) = played else { continue };
-        if let Some(first) = first.take() {
+        if let Some(first) = self.first.lock().unwrap_or_else(PoisonError::into_inner).take() {
             first();
         }
         if let Some(rtp_timestamp) = block.rtp_timestamp {
-            (hooks.playing)(rtp_timestamp, due + state.delay());
+            (self.playing)(rtp_timestamp, due + delay);
         }
-        state.level.on_block(&block.frame.samples);
-        if let Some(playing) = &mut sink {
-            let played = playing.play(&block.frame);
-            state.delay_us.store(playing.delay().as_micros() as u64, Ordering::Relaxed);
-            playing.notice().into_iter().for_each(&hooks.notice);
-            if let Err(error) = played {
+        self.state.level.on_sound(&block.frame.samples, block.frame.channels);
+        self.state.delay_us.store(delay.as_micros() as u64, Ordering::Relaxed);
+        Some(block)
+    }
+}
+
+fn run(
+    playing: &Arc<Playing>,
+    mut sink: Option<Box<dyn AudioSink>>,
+    notice: &impl Fn(DeviceNotice),
+    stop: &AtomicBool,
+) {
+    if let Some(sink) = &mut sink {
+        let playing = Arc::clone(playing);
+        sink.attach(Arc::new(move |samples, delay| playing.next(clock::now(), samples, delay)));
+    }
+    let mut due = clock::now();
+    while !stop.load(Ordering::Relaxed) {
+        if sink.as_mut().is_some_and(|sink| sink.asks()) {
+            std::thread::park_timeout(LOOK);
+            due = clock::now();
+        } else {
+            due += AUDIO_BLOCK;
+            clock::sleep_until(due);
+            let now = clock::now();
+            if now.saturating_duration_since(due) > LATE {
+                due = now;
+            }
+            let delay = sink.as_ref().map_or(Duration::ZERO, |sink| sink.delay());
+            if let Some(block) = playing.next(due, BLOCK, delay)
+                && let Some(Err(error)) = sink.as_mut().map(|sink| sink.play(&block.frame))
+            {
                 tracing::error!(%error, "sound is no longer played");
                 sink = None;
             }
+        }
+        if let Some(sink) = &mut sink {
+            sink.notice().into_iter().for_each(notice);
         }
     }
 }

@@ -131,7 +131,7 @@ fn run<D: FnMut(EncodedAudio)>(
                 if state.muted() {
                     frame.samples.fill(0.0);
                 }
-                state.level.on_block(&frame.samples);
+                state.level.on_sound(&frame.samples, frame.channels);
                 encoding.take(frame, state.loss_percent.load(Ordering::Relaxed));
             }
             Ok(None) => return,

@@ -15,7 +15,7 @@ use super::stretch::{lengthen, shorten};
 use crate::media::codec::AudioDecoder;
 use crate::media::frame::{AudioFrame, SAMPLE_RATE};
 
-/// 10 ms at 48 kHz: what is played at a time, samples per channel.
+/// 10 ms at 48 kHz: what is made up at a time, samples per channel.
 const BLOCK: usize = 480;
 
 /// Packets that are held at most: two seconds of the usual 20 ms.
@@ -27,17 +27,21 @@ const MAX_JUMP: u64 = 3_000;
 /// Sound that is made up at most for one gap, samples per channel: 120 ms. Then it is quiet.
 const MAX_CONCEALED: usize = 5_760;
 
-/// How far the buffer may be over or under its target before the speed changes, samples.
-const SLACK: usize = 720;
+/// How far the buffer may be over or under its target before whole periods are taken out or put in,
+/// samples. Less is for whoever can stretch.
+const SLACK: f64 = 720.0;
 
 /// What one packet holds until it is known better, samples per channel: 20 ms.
 const USUAL_PACKET: usize = 960;
 
-/// 10 ms of sound to play.
+/// Some sound to play.
 #[derive(Debug, Clone)]
 pub struct PlayedBlock {
     /// The sound.
     pub frame: AudioFrame,
+    /// By how many samples too little waits behind it (negative: too much), smoothed: what a device
+    /// that runs on its own clock must stretch away.
+    pub missing: f64,
     /// The sender's clock at its first sample; `None` when it is made up.
     pub rtp_timestamp: Option<u32>,
 }
@@ -141,14 +145,14 @@ impl AudioPlayout {
         }
     }
 
-    /// The next 10 ms; `None` until enough has come to begin.
-    pub fn next_block(&mut self, now: Instant) -> Option<PlayedBlock> {
+    /// The next `samples` per channel; `None` until enough has come to begin.
+    pub fn next_block(&mut self, now: Instant, samples: usize) -> Option<PlayedBlock> {
         if self.next.is_none() && !self.may_begin(now) {
             return None;
         }
         let channels = self.decoder.channels();
-        let wanted = BLOCK * channels;
-        self.adapt();
+        let wanted = samples * channels;
+        let missing = self.adapt(samples);
         while self.pcm.len() < wanted {
             self.decode_more(now);
         }
@@ -158,9 +162,9 @@ impl AudioPlayout {
         });
         let rest = self.pcm.split_off(wanted);
         let samples = std::mem::replace(&mut self.pcm, rest);
-        self.count(&samples);
+        self.count(&samples, channels);
         let frame = AudioFrame { samples, channels, captured_at: now };
-        Some(PlayedBlock { frame, rtp_timestamp })
+        Some(PlayedBlock { frame, missing, rtp_timestamp })
     }
 
     /// The counters.
@@ -169,10 +173,11 @@ impl AudioPlayout {
         self.counters
     }
 
-    /// How long sound is meant to wait now, ms.
+    /// How long sound is meant to wait now, ms: the middle of a packet.
     #[must_use]
     pub fn target_delay_ms(&self) -> f64 {
-        self.delay.target_samples() as f64 * 1e3 / f64::from(SAMPLE_RATE)
+        let samples = self.delay.headroom() + self.packet_samples as f64 / 2.0;
+        samples * 1e3 / f64::from(SAMPLE_RATE)
     }
 
     fn extend(&self, sequence_number: u16) -> u64 {
@@ -191,8 +196,7 @@ impl AudioPlayout {
     fn may_begin(&mut self, now: Instant) -> bool {
         let Some((first, packet)) = self.packets.iter().next() else { return false };
         let waited = now.saturating_duration_since(packet.arrived).as_secs_f64();
-        let target = self.delay.target_samples().saturating_sub(self.packet_samples);
-        if waited * f64::from(SAMPLE_RATE) < target as f64 {
+        if waited * f64::from(SAMPLE_RATE) < self.delay.headroom() {
             return false;
         }
         self.next = Some(*first);
@@ -206,18 +210,22 @@ impl AudioPlayout {
         self.pcm.len() / self.decoder.channels() + in_order * self.packet_samples
     }
 
-    /// Plays a little faster when too much waits, a little slower when too little does.
-    fn adapt(&mut self) {
-        let (channels, target) = (self.decoder.channels(), self.delay.target_samples());
-        let (buffered, delay) = (self.buffered(), self.delay.level());
-        self.delay.on_level(buffered);
-        if delay > (target + SLACK) as f64 {
+    /// Plays faster when much too much waits, slower when much too little does; says how many samples
+    /// are missing then.
+    fn adapt(&mut self, samples: usize) -> f64 {
+        let channels = self.decoder.channels();
+        // Packets come whole and are taken in parts: on average half of each waits in any case.
+        let least = (self.packet_samples + samples) as f64 / 2.0;
+        let target = self.delay.headroom() + least;
+        let level = self.delay.on_level(self.buffered() as f64, samples, target);
+        if level > target + SLACK {
             let gone = shorten(&mut self.pcm, channels);
             self.delay.on_stretched(gone as f64);
-        } else if delay + (SLACK as f64) < target as f64 && self.concealed == 0 {
+        } else if level + SLACK < target && self.concealed == 0 {
             let added = lengthen(&mut self.pcm, channels);
             self.delay.on_stretched(-(added as f64));
         }
+        target - level
     }
 
     /// Decodes the next packet, or makes up for it.
@@ -232,7 +240,12 @@ impl AudioPlayout {
             Some((&later, packet)) if self.is_lost(next, later, packet, now) => {
                 self.repair(next, later);
             }
-            _ => self.conceal(BLOCK),
+            later => {
+                if later.is_none() && self.concealed == 0 {
+                    self.delay.on_dry();
+                }
+                self.conceal(BLOCK);
+            }
         }
     }
 
@@ -303,11 +316,10 @@ impl AudioPlayout {
         self.pcm.resize(self.pcm.len() + BLOCK * self.decoder.channels(), 0.0);
     }
 
-    fn count(&mut self, samples: &[f32]) {
-        self.counters.total_samples_received += BLOCK as u64;
+    fn count(&mut self, samples: &[f32], channels: usize) {
+        self.counters.total_samples_received += (samples.len() / channels) as u64;
         let squares: f64 = samples.iter().map(|s| f64::from(*s) * f64::from(*s)).sum();
-        let mean = squares / samples.len().max(1) as f64;
-        self.counters.total_audio_energy += mean * BLOCK as f64 / f64::from(SAMPLE_RATE);
+        self.counters.total_audio_energy += squares / channels as f64 / f64::from(SAMPLE_RATE);
     }
 }
 

@@ -11,24 +11,29 @@ const WINDOW: usize = 200;
 /// This share of the packets shall come in time.
 const IN_TIME: f64 = 0.97;
 
-/// The least that waits, samples: one packet of 20 ms, since sound is played while the next comes.
-const LEAST: usize = 960;
+/// What waits beyond the jitter, samples: at first, at least, at most; what running dry adds; and what
+/// each sample played without that takes off, a millisecond in ten seconds. Whoever asks for sound
+/// jitters too, and nobody sees that but here.
+const MARGIN: f64 = 240.0;
+const LEAST: f64 = 120.0;
+const MOST_MARGIN: f64 = 2_400.0;
+const GROWS: f64 = 240.0;
+const SHRINKS: f64 = 1e-4;
 
-/// What waits beyond that at first, samples: a packet. Jitter is not known yet, and what is too much
-/// goes away by itself.
-const CAUTION: usize = 960;
+/// What stands for the jitter at first, samples: 20 ms. What is too much goes away by itself.
+const CAUTION: f64 = 960.0;
 
 /// Packets until the jitter is known well enough: half a second.
 const KNOWN_AFTER: usize = 25;
 
 /// The most, samples: half a second. More is no conversation.
-const MOST: usize = 24_000;
+const MOST: f64 = 24_000.0;
 
-/// How fast the smoothed level follows, per 10 ms: about half a second.
-const LEVEL_SMOOTHING: f64 = 0.02;
+/// How fast the smoothed level follows, per sample played: about half a second.
+const LEVEL_SMOOTHING: f64 = 0.02 / 480.0;
 
 /// Estimates the delay from when packets come.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct DelayEstimator {
     began_at: Option<Instant>,
     last_timestamp: Option<u32>,
@@ -36,8 +41,23 @@ pub(super) struct DelayEstimator {
     there: i64,
     /// How late each packet came against the first one, samples.
     lateness: VecDeque<f64>,
-    target: Option<usize>,
+    jitter: f64,
+    margin: f64,
     level: Option<f64>,
+}
+
+impl Default for DelayEstimator {
+    fn default() -> Self {
+        Self {
+            began_at: None,
+            last_timestamp: None,
+            there: 0,
+            lateness: VecDeque::with_capacity(WINDOW),
+            jitter: CAUTION,
+            margin: MARGIN,
+            level: None,
+        }
+    }
 }
 
 impl DelayEstimator {
@@ -56,28 +76,30 @@ impl DelayEstimator {
         sorted.sort_by(f64::total_cmp);
         let at = ((sorted.len() - 1) as f64 * IN_TIME).round() as usize;
         // Against the earliest of the window, so that drifting clocks do not look like jitter.
-        let jitter = (sorted[at] - sorted[0]).max(0.0) as usize;
-        let caution = if sorted.len() < KNOWN_AFTER { CAUTION } else { 0 };
-        self.target = Some((LEAST + jitter.max(caution)).min(MOST));
+        let jitter = (sorted[at] - sorted[0]).max(0.0);
+        self.jitter = if sorted.len() < KNOWN_AFTER { jitter.max(CAUTION) } else { jitter };
     }
 
-    /// Samples that should wait.
-    pub(super) fn target_samples(&self) -> usize {
-        self.target.unwrap_or(LEAST)
+    /// There was nothing to play when it was wanted.
+    pub(super) fn on_dry(&mut self) {
+        self.margin = (self.margin + GROWS).min(MOST_MARGIN);
     }
 
-    /// So many samples wait now.
-    pub(super) fn on_level(&mut self, samples: usize) {
-        let samples = samples as f64;
-        self.level = Some(match self.level {
-            Some(level) => level + (samples - level) * LEVEL_SMOOTHING,
-            None => self.target_samples() as f64,
-        });
+    /// Samples that should wait beyond what packets make wait by themselves.
+    pub(super) fn headroom(&self) -> f64 {
+        (self.jitter + self.margin).min(MOST)
     }
 
-    /// How many samples waited lately, smoothed.
-    pub(super) fn level(&self) -> f64 {
-        self.level.unwrap_or_else(|| self.target_samples() as f64)
+    /// So many samples wait before the next `taken` are played. Gives the smoothed level, which begins
+    /// at `target`.
+    pub(super) fn on_level(&mut self, samples: f64, taken: usize, target: f64) -> f64 {
+        let taken = taken as f64;
+        self.margin = (self.margin - taken * SHRINKS).max(LEAST);
+        let before = self.level.unwrap_or(target);
+        let weight = (LEVEL_SMOOTHING * taken).min(1.0);
+        let level = before + (samples - before) * weight;
+        self.level = Some(level);
+        level
     }
 
     /// So many samples were taken out (negative: put in) without being played.
@@ -92,26 +114,38 @@ mod tests {
     use crate::clock;
     use std::time::Duration;
 
-    fn feed(late_ms: impl Fn(u32) -> u64) -> usize {
+    fn feed(late_ms: impl Fn(u32) -> u64) -> f64 {
         let (start, mut delay) = (clock::now(), DelayEstimator::default());
         for n in 0..400 {
             let at = Duration::from_millis(u64::from(n) * 20 + late_ms(n));
             delay.on_packet(start + at, 7_u32.wrapping_sub(5_000).wrapping_add(n * 960));
         }
-        delay.target_samples()
+        delay.headroom()
     }
 
     #[test]
-    fn a_steady_stream_waits_for_one_packet_and_a_shaky_one_longer() {
-        assert_eq!(feed(|_| 0), LEAST);
+    fn a_steady_stream_hardly_waits_and_a_shaky_one_longer() {
+        assert!((feed(|_| 0) - MARGIN).abs() < 1.0);
         let shaky = feed(|n| u64::from(n % 7) * 10);
-        assert!((LEAST + 2_000..LEAST + 3_000).contains(&shaky), "{shaky}");
+        assert!((MARGIN + 2_000.0..MARGIN + 3_000.0).contains(&shaky), "{shaky}");
         assert_eq!(feed(|n| u64::from(n % 7) * 1_000), MOST);
     }
 
     #[test]
     fn one_late_packet_changes_little() {
         let once = feed(|n| if n == 350 { 200 } else { 0 });
-        assert_eq!(once, LEAST);
+        assert!((once - MARGIN).abs() < 1.0, "{once}");
+    }
+
+    #[test]
+    fn running_dry_makes_it_wait_longer_and_time_less() {
+        let mut delay = DelayEstimator::default();
+        let before = delay.headroom();
+        delay.on_dry();
+        assert_eq!(delay.headroom(), before + GROWS);
+        for _ in 0..60_000 {
+            delay.on_level(960.0, 480, 960.0);
+        }
+        assert_eq!(delay.headroom(), CAUTION + LEAST);
     }
 }

@@ -19,6 +19,7 @@ use terminal::Graphics;
 use super::audio::echo::EchoReference;
 use super::device::{DeviceError, DeviceNotice};
 use super::frame::{AudioFrame, VideoFrame};
+use super::playout::audio::PlayedBlock;
 
 /// Why a sink cannot be opened or written.
 #[derive(Debug, thiserror::Error)]
@@ -45,8 +46,23 @@ pub trait VideoSink: Send {
     fn show(&mut self, frame: &Arc<VideoFrame>) -> Result<(), SinkError>;
 }
 
+/// Where a sink that asks for sound gets it: so many samples per channel at 48 kHz, which are heard
+/// after so long. `None` as long as there is nothing to play. Never blocks for long.
+pub type SoundFeed = Arc<dyn Fn(usize, Duration) -> Option<PlayedBlock> + Send + Sync>;
+
 /// Plays sound. Lives on the playout thread.
 pub trait AudioSink: Send {
+    /// Offers a sink with a clock of its own to ask for sound when it wants some: nothing waits longer
+    /// than it must then. Others let it be.
+    fn attach(&mut self, feed: SoundFeed) {
+        drop(feed);
+    }
+
+    /// Whether it asks its feed now; if not, it is given a block each 10 ms.
+    fn asks(&mut self) -> bool {
+        false
+    }
+
     /// Takes one block (10 ms, 48 kHz, interleaved) that follows the one before it.
     ///
     /// # Errors

@@ -1,13 +1,14 @@
-//! A speaker as a sink: our clock stretched to its, as little waiting as it allows.
+//! A speaker as a sink: it asks for sound when it wants some, stretched to its clock.
 //!
-//! Owns the queue to the sound system's thread, and what happens when the
-//! device goes away. How a device is opened is `audio/device.rs`.
+//! Owns what runs on the sound system's thread, and what happens when the device
+//! goes away. How a device is opened is `audio/device.rs`; how much sound waits is
+//! decided in `playout`.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{AudioSink, SinkError};
+use super::{AudioSink, SinkError, SoundFeed};
 use crate::clock;
 use crate::media::audio::device::{self, Opened};
 use crate::media::audio::drift::{DriftControl, Stretcher};
@@ -24,24 +25,33 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Speaker {
     name: Option<String>,
     reference: EchoReference,
+    feed: Feed,
     state: State,
-    drift: DriftControl,
-    played: Vec<f32>,
     notices: VecDeque<DeviceNotice>,
+}
+
+/// Where sound comes from, once somebody has said so.
+#[derive(Clone, Default)]
+struct Feed(Option<SoundFeed>);
+
+impl std::fmt::Debug for Feed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Feed").field(&self.0.is_some()).finish()
+    }
 }
 
 #[derive(Debug)]
 enum State {
-    Open { opened: Opened, line: Arc<Line>, stretcher: Box<Stretcher>, since: Instant },
+    Open { opened: Opened, line: Arc<Line>, since: Instant },
     Gone(Reopen<(Opened, Arc<Line>)>),
 }
 
-/// The queue between our thread and the sound system's.
+/// What our thread and the sound system's share.
 #[derive(Debug, Default)]
-struct Line(Mutex<Reserve>);
+struct Line(Mutex<Pump>);
 
 impl Line {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Reserve> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Pump> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -56,9 +66,8 @@ impl Speaker {
         Ok(Self {
             name,
             reference,
-            state: playing(opened, line)?,
-            drift: DriftControl::default(),
-            played: Vec::new(),
+            feed: Feed::default(),
+            state: State::Open { opened, line, since: clock::now() },
             notices: VecDeque::new(),
         })
     }
@@ -67,22 +76,22 @@ impl Speaker {
         let message =
             format!("{} is gone ({reason}); nothing is heard until it is back", self.called());
         self.notices.push_back(DeviceNotice { news: DeviceNews::Lost, message });
-        if let State::Open { opened, .. } =
+        if let State::Open { opened, line, .. } =
             std::mem::replace(&mut self.state, State::Gone(Reopen::default()))
         {
+            // Should it still ask, it gets nothing: others play meanwhile.
+            line.lock().feed = Feed::default();
             let_go(opened);
         }
-        self.drift.restart();
     }
 
     fn look_for_it(&mut self) {
         let State::Gone(reopen) = &mut self.state else { return };
         let (name, reference) = (self.name.clone(), self.reference.clone());
         let opened = reopen.poll(clock::now(), move || open(name.as_deref(), &reference));
-        if let Some((opened, line)) = opened
-            && let Ok(state) = playing(opened, line)
-        {
-            self.state = state;
+        if let Some((opened, line)) = opened {
+            line.lock().feed = self.feed.clone();
+            self.state = State::Open { opened, line, since: clock::now() };
             let message = format!("{} is back", self.called());
             self.notices.push_back(DeviceNotice { news: DeviceNews::Back, message });
         }
@@ -98,42 +107,31 @@ impl Speaker {
 }
 
 impl AudioSink for Speaker {
-    fn play(&mut self, frame: &AudioFrame) -> Result<(), SinkError> {
-        let State::Open { opened, line, stretcher, since } = &mut self.state else {
-            self.look_for_it();
-            return Ok(());
-        };
-        self.played.clear();
-        let channels = opened.channels;
-        let samples = with_channels(frame, channels);
-        let stretched = stretcher.push(&samples, self.drift.ratio(), &mut self.played);
-        let now = clock::now();
-        let mut reserve = line.lock();
-        let scale = f64::from(SAMPLE_RATE) / f64::from(opened.rate);
-        if let Some(missing) = reserve.put(&self.played, channels) {
-            self.drift.on_error(missing * scale);
+    fn attach(&mut self, feed: SoundFeed) {
+        self.feed = Feed(Some(feed));
+        if let State::Open { line, .. } = &self.state {
+            line.lock().feed = self.feed.clone();
         }
-        let broken = reserve.broken.take().or_else(|| {
-            let asked_at = reserve.asked_at.unwrap_or(*since);
-            let silent = now.saturating_duration_since(asked_at) > PATIENCE;
-            silent.then(|| "it takes no more sound".to_owned())
-        });
-        drop(reserve);
-        if let Some(reason) = broken.or(stretched.err()) {
-            self.lose(&reason);
-        }
-        Ok(())
     }
 
-    fn delay(&self) -> Duration {
-        match &self.state {
-            State::Open { opened, line, .. } => {
-                let reserve = line.lock();
-                let waits = reserve.samples.len() / opened.channels;
-                reserve.ahead + Duration::from_secs_f64(waits as f64 / f64::from(opened.rate))
-            }
-            State::Gone(_) => Duration::ZERO,
+    fn asks(&mut self) -> bool {
+        let State::Open { line, since, .. } = &self.state else { return false };
+        let mut pump = line.lock();
+        let asked_at = pump.asked_at.unwrap_or(*since);
+        let silent = clock::now().saturating_duration_since(asked_at) > PATIENCE;
+        let broken = pump.broken.take();
+        drop(pump);
+        match broken.or_else(|| silent.then(|| "it takes no more sound".to_owned())) {
+            Some(reason) => self.lose(&reason),
+            None => return true,
         }
+        false
+    }
+
+    fn play(&mut self, _: &AudioFrame) -> Result<(), SinkError> {
+        // It asks for sound itself as long as it is there.
+        self.look_for_it();
+        Ok(())
     }
 
     fn notice(&mut self) -> Option<DeviceNotice> {
@@ -147,26 +145,17 @@ fn open(name: Option<&str>, reference: &EchoReference) -> Result<(Opened, Arc<Li
     let opened = device::open_speaker(
         name,
         move |rate, channels, block, ahead| {
-            let mut reserve = asked.lock();
-            reserve.take(block, channels);
-            reserve.ahead = ahead;
-            reserve.asked_at = Some(clock::now());
-            drop(reserve);
+            let mut pump = asked.lock();
+            pump.asked_at = Some(clock::now());
+            if let Err(reason) = pump.fill(rate, channels, block, ahead) {
+                pump.broken = Some(reason);
+            }
+            drop(pump);
             reference.played(rate, channels, block, ahead);
         },
         move |reason| broken.lock().broken = Some(reason),
     )?;
     Ok((opened, line))
-}
-
-fn playing(opened: Opened, line: Arc<Line>) -> Result<State, DeviceError> {
-    let stretcher = Stretcher::new(SAMPLE_RATE, opened.rate, opened.channels);
-    let stretcher = stretcher.map(Box::new).map_err(|reason| DeviceError {
-        device: format!("speaker '{}'", opened.name),
-        reason,
-        hint: "name another with --speaker NAME".to_owned(),
-    })?;
-    Ok(State::Open { opened, line, stretcher, since: clock::now() })
 }
 
 /// One channel for all, left and right on the first two, nothing on the rest.
@@ -185,133 +174,118 @@ fn with_channels(frame: &AudioFrame, channels: usize) -> Vec<f32> {
     samples
 }
 
-/// Sound that waits for the speaker to ask for it. Pure.
-///
-/// Too little and the speaker runs dry, too much and the talk lags: the reserve grows when it ran
-/// dry, and shrinks as long as it does not.
-#[derive(Debug)]
-struct Reserve {
-    /// Interleaved.
-    samples: VecDeque<f32>,
-    /// What should be left after the speaker took its part, frames.
-    wanted: f64,
-    /// What was left after it took its part last.
-    left: Option<usize>,
-    /// Nothing is played until there is enough.
-    primed: bool,
-    /// How long it takes from the callback to the ear.
-    ahead: Duration,
+/// Samples per channel that are asked for at a time, 2.5 ms: what is asked for too early waits here.
+const PORTION: usize = 120;
+
+/// Portions in 10 ms, after which the stretching is looked at.
+const PORTIONS: usize = 4;
+
+/// Takes sound from the feed, in the channels, at the rate and by the clock of the device.
+#[derive(Debug, Default)]
+struct Pump {
+    feed: Feed,
+    stretcher: Option<Stretcher>,
+    drift: DriftControl,
+    portions: usize,
+    /// Interleaved, as the device wants it.
+    ready: Vec<f32>,
     asked_at: Option<Instant>,
     broken: Option<String>,
 }
 
-/// Frames that should be left at first: 4 ms. At least, at most; what running dry adds; what each
-/// block of 10 ms without it takes off: a millisecond in ten seconds.
-const WANTED: f64 = 192.0;
-const LEAST: f64 = 96.0;
-const MOST: f64 = 4_800.0;
-const GROWS: f64 = 192.0;
-const SHRINKS: f64 = 0.048;
-
-/// What is over by more than this waited for a speaker that stood still, and is not worth hearing.
-const OVER: f64 = 4_800.0;
-
-impl Default for Reserve {
-    fn default() -> Self {
-        Self {
-            samples: VecDeque::new(),
-            wanted: WANTED,
-            left: None,
-            primed: false,
-            ahead: Duration::ZERO,
-            asked_at: None,
-            broken: None,
+impl Pump {
+    /// Gives the speaker what it asks for, to be heard after `ahead`; silence where there is nothing.
+    fn fill(
+        &mut self,
+        rate: u32,
+        channels: usize,
+        block: &mut [f32],
+        ahead: Duration,
+    ) -> Result<(), String> {
+        let Feed(Some(feed)) = self.feed.clone() else { return Ok(()) };
+        let channels = channels.max(1);
+        while self.ready.len() < block.len() {
+            let waits = (self.ready.len() / channels) as f64 / f64::from(rate);
+            let Some(next) = feed(PORTION, ahead + Duration::from_secs_f64(waits)) else { break };
+            let stretcher = match &mut self.stretcher {
+                Some(stretcher) => stretcher,
+                empty => empty.insert(Stretcher::new(SAMPLE_RATE, rate, channels)?),
+            };
+            let samples = with_channels(&next.frame, channels);
+            stretcher.push(&samples, self.drift.ratio(), &mut self.ready)?;
+            self.portions += 1;
+            if self.portions.is_multiple_of(PORTIONS) {
+                self.drift.on_error(next.missing);
+            }
         }
-    }
-}
-
-impl Reserve {
-    /// Takes a block from us; says how many frames too few are left, once that is known.
-    fn put(&mut self, samples: &[f32], channels: usize) -> Option<f64> {
-        self.samples.extend(samples);
-        let left = self.left.take();
-        if !self.primed {
-            return None;
-        }
-        self.wanted = (self.wanted - SHRINKS).max(LEAST);
-        let left = left? as f64;
-        if left > self.wanted + OVER {
-            let over = (left - self.wanted) as usize * channels;
-            self.samples.drain(..over.min(self.samples.len()));
-            return None;
-        }
-        Some(self.wanted - left)
-    }
-
-    /// Gives the speaker what it asks for; silence where there is too little.
-    fn take(&mut self, block: &mut [f32], channels: usize) {
-        let enough = block.len() + self.wanted as usize * channels;
-        if !self.primed && self.samples.len() < enough {
-            return;
-        }
-        self.primed = true;
-        let there = block.len().min(self.samples.len());
-        for (to, from) in block.iter_mut().zip(self.samples.drain(..there)) {
-            *to = from;
-        }
-        self.left = Some(self.samples.len() / channels);
-        if there < block.len() {
-            self.primed = false;
-            self.wanted = (self.wanted + GROWS).min(MOST);
-        }
+        let there = block.len().min(self.ready.len());
+        block[..there].copy_from_slice(&self.ready[..there]);
+        self.ready.drain(..there);
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::playout::audio::PlayedBlock;
 
-    #[test]
-    fn sound_comes_out_as_it_went_in_once_there_is_enough() {
-        let mut reserve = Reserve::default();
-        let mut block = [9.0; 480];
-        reserve.take(&mut block, 1);
-        assert_eq!(block[0], 9.0, "nothing is there, nothing is written");
-        let sound: Vec<f32> = (0..960).map(|n| n as f32).collect();
-        assert_eq!(reserve.put(&sound, 1), None);
-        reserve.take(&mut block, 1);
-        assert_eq!(block[..], sound[..480]);
-        assert_eq!(reserve.put(&sound, 1).map(f64::round), Some(192.0 - 480.0));
+    /// Gives a rising ramp, and says what was asked for.
+    fn ramp(missing: f64) -> (SoundFeed, Arc<Mutex<Vec<f32>>>) {
+        let given = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&given);
+        let feed = move |samples: usize, _: Duration| {
+            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+            let from = told.len();
+            told.extend((from..from + samples).map(|n| n as f32 * 1e-5));
+            let frame = AudioFrame {
+                samples: told[from..].to_vec(),
+                channels: 1,
+                captured_at: clock::now(),
+            };
+            Some(PlayedBlock { frame, missing, rtp_timestamp: None })
+        };
+        (Arc::new(feed), given)
+    }
+
+    fn given(told: &Mutex<Vec<f32>>) -> usize {
+        told.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     #[test]
-    fn running_dry_makes_it_keep_more_and_time_less() {
-        let mut reserve = Reserve::default();
-        let mut block = [0.0; 480];
-        reserve.put(&[1.0; 700], 1);
-        reserve.take(&mut block, 1);
-        reserve.take(&mut block, 1);
-        assert!(!reserve.primed && reserve.wanted > WANTED, "{reserve:?}");
-        let after = reserve.wanted;
-        for _ in 0..60_000 {
-            reserve.put(&[1.0; 480], 1);
-            reserve.take(&mut block, 1);
-        }
-        assert!(reserve.wanted < after && reserve.wanted >= LEAST, "{}", reserve.wanted);
-    }
-
-    #[test]
-    fn what_waited_for_a_stuck_speaker_is_left_out() {
-        let mut reserve = Reserve::default();
-        let mut block = [0.0; 960];
-        reserve.put(&[1.0; 4_000], 2);
-        reserve.take(&mut block, 2);
+    fn no_more_is_asked_for_than_is_wanted() {
+        let (feed, told) = ramp(0.0);
+        let mut pump = Pump { feed: Feed(Some(feed)), ..Pump::default() };
+        let mut heard = Vec::new();
         for _ in 0..100 {
-            reserve.put(&[1.0; 960], 2);
+            let mut block = [0.0; 480];
+            assert_eq!(pump.fill(48_000, 1, &mut block, Duration::ZERO), Ok(()));
+            heard.extend(block);
         }
-        reserve.take(&mut block, 2);
-        assert_eq!(reserve.put(&[1.0; 960], 2), None);
-        assert!(reserve.samples.len() < 3_000, "{}", reserve.samples.len());
+        assert!(given(&told) < heard.len() + 2 * PORTION, "{}", given(&told));
+        let rises = heard[100..].windows(2).all(|pair| pair[1] > pair[0]);
+        assert!(rises, "nothing is lost and nothing is heard twice");
+    }
+
+    #[test]
+    fn sound_that_waits_too_long_is_played_faster() {
+        for (missing, faster) in [(-960.0, true), (960.0, false)] {
+            let (feed, told) = ramp(missing);
+            let mut pump = Pump { feed: Feed(Some(feed)), ..Pump::default() };
+            for _ in 0..1_000 {
+                let filled = pump.fill(48_000, 1, &mut [0.0; 480], Duration::ZERO);
+                assert_eq!(filled, Ok(()));
+            }
+            assert_eq!(given(&told) > 480_000 + 480, faster, "{}", given(&told));
+        }
+    }
+
+    #[test]
+    fn without_a_feed_it_is_quiet() {
+        let mut block = [0.0; 480];
+        let mut pump = Pump::default();
+        assert_eq!(pump.fill(44_100, 2, &mut block, Duration::ZERO), Ok(()));
+        assert!(block.iter().all(|sample| *sample == 0.0));
     }
 
     #[test]
