@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::support::server::{Server, THE_END, login, peer};
-use crate::support::{PATIENCE, clip, one_at_a_time};
+use crate::support::{PATIENCE, clip, one_at_a_time, sees_more};
 
 /// What ffprobe says of a file.
 #[derive(Debug)]
@@ -128,6 +128,51 @@ async fn a_killed_recording_plays_to_its_last_second() {
         assert!(probed.video_seconds > 2.5, "{file}: {probed:?}");
         assert!(probed.audio_seconds > 2.5, "{file}: {probed:?}");
     }
+}
+
+#[tokio::test]
+async fn a_recording_that_begins_in_a_call_plays_though_it_was_cut_off() {
+    let _alone = one_at_a_time().await;
+    let server = Server::start().await;
+    let mut bob = login(server.url(), "bob", &["--auto-answer"]).await;
+    bob.type_line("record");
+    assert_eq!(bob.await_event("error", PATIENCE).await["code"], "no-call");
+    let _alice = peer(server.url(), &["call", "bob", "--as", "alice"]).start();
+    bob.await_event("first-video-frame", PATIENCE).await;
+    sees_more(&mut bob, 15).await;
+    bob.type_line("record");
+    let started = bob.await_event("recording-started", PATIENCE).await;
+    bob.type_line("record");
+    sees_more(&mut bob, 60).await;
+    bob.kill9();
+    bob.gone(PATIENCE).await;
+    let path = Path::new(started["path"].as_str().expect("a path"));
+    assert_eq!(path.parent(), Some(bob.home()));
+    let probed = probe_cut(path);
+    assert!(probed.video_seconds > 1.0 && probed.audio_seconds > 1.0, "{probed:?}");
+    assert!(!bob.said().contains("recording-stopped"), "twice is once: {}", bob.said());
+}
+
+#[tokio::test]
+async fn a_recording_that_cannot_begin_says_why_and_the_call_goes_on() {
+    let _alone = one_at_a_time().await;
+    let server = Server::start().await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("call.mkv");
+    let record = ["--auto-answer", "--record", file.to_str().expect("a plain path")];
+    let mut bob = login(server.url(), "bob", &record).await;
+    let mut alice = peer(server.url(), &["call", "bob", "--as", "alice"]).start();
+    bob.await_event("first-video-frame", PATIENCE).await;
+    bob.type_line("norecord");
+    bob.await_event("recording-stopped", PATIENCE).await;
+    drop(folder);
+    bob.type_line("record");
+    let error = bob.await_event("error", PATIENCE).await;
+    assert_eq!(error["code"], "recording");
+    assert!(error["message"].as_str().is_some_and(|said| said.contains("call-2.mkv")), "{error}");
+    sees_more(&mut bob, 5).await;
+    alice.interrupt();
+    assert_eq!(alice.await_event("ended", PATIENCE).await["reason"], "interrupted");
 }
 
 /// As [`probe`], for a file whose last bytes may be cut: that is worth a word of ffmpeg's, no more.

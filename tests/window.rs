@@ -2,11 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
+use crate::recordings::probe;
 use crate::support::camera::{are_quarters, draw_quarters, quarters_of};
 use crate::support::display::Display;
 use crate::support::process::Peer;
 use crate::support::server::{Server, login, peer};
-use crate::support::{PATIENCE, hears, one_at_a_time};
+use crate::support::{PATIENCE, hears, one_at_a_time, sees_more};
 
 /// The middle of the four quarters of their picture, out of the way of ours, in a window at the
 /// upper left of the screen.
@@ -71,6 +74,69 @@ async fn their_picture_ours_and_the_keys() {
     let saved = snapshot(alice.home()).expect("a snapshot");
     assert!(are_quarters(quarters_of(&saved)), "{}", saved.display());
     assert!(is_black(display.colour(QUARTERS[0])), "the window is gone");
+}
+
+/// The dot in the upper right corner of a window of the usual size.
+const DOT: (i16, i16) = (940, 20);
+
+fn is_red(colour: (u8, u8, u8)) -> bool {
+    colour.0 > 180 && colour.1 < 80 && colour.2 < 80
+}
+
+#[tokio::test]
+async fn a_key_records_and_stops_in_the_middle_of_a_call() {
+    let _alone = one_at_a_time().await;
+    let (server, display) = (Server::start().await, Display::start());
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let film = film(folder.path());
+    let theirs = ["--auto-answer", "--video", film.to_str().expect("a plain path")];
+    let _bob = login(server.url(), "bob", &theirs).await;
+    for (named, files) in [(None, None), (Some("call.mkv"), Some(["call.mkv", "call-2.mkv"]))] {
+        let words = ["call", "bob", "--as", "alice", "--view", "window"];
+        let record = named.map(|name| ["--record", name]);
+        let alice = display.with(peer(server.url(), &words)).args(record.into_iter().flatten());
+        let mut alice = alice.start();
+        if named.is_some() {
+            // This one began with the call.
+            alice.await_event("recording-started", PATIENCE).await;
+        }
+        alice.await_event("first-video-frame", PATIENCE).await;
+        until(&mut alice, "the dot", || is_red(display.colour(DOT)) == named.is_some()).await;
+        let mut recorded = Vec::new();
+        if named.is_some() {
+            sees_more(&mut alice, 30).await;
+            display.press('r');
+            recorded.push(alice.await_event("recording-stopped", PATIENCE).await);
+            until(&mut alice, "no dot", || !is_red(display.colour(DOT))).await;
+        }
+        let asked = |stats: &Value| stats["inbound"]["video"]["pliCount"].as_u64().expect("PLIs");
+        let before = asked(&alice.next_event("stats", PATIENCE).await);
+        display.press('r');
+        let started = alice.await_event("recording-started", PATIENCE).await;
+        until(&mut alice, "the dot", || is_red(display.colour(DOT))).await;
+        sees_more(&mut alice, 30).await;
+        let after = asked(&alice.next_event("stats", PATIENCE).await);
+        assert!(after > before, "a keyframe was asked for: {}", alice.said());
+        // The end of the call is that of the recording too.
+        display.press('q');
+        recorded.push(alice.await_event("recording-stopped", PATIENCE).await);
+        assert_eq!(recorded.last().expect("it was pushed")["path"], started["path"]);
+        assert_eq!(alice.await_event("ended", PATIENCE).await["reason"], "hangup");
+        alice.gone(PATIENCE).await;
+        for (at, event) in recorded.iter().enumerate() {
+            let path = Path::new(event["path"].as_str().expect("a path"));
+            assert_eq!(path.parent(), Some(alice.home()), "in the current folder");
+            let name = path.file_name().and_then(|name| name.to_str()).expect("a plain name");
+            match files {
+                Some(names) => assert_eq!(name, names[at]),
+                None => assert!(name.starts_with("peer-2") && name.ends_with(".mkv"), "{name}"),
+            }
+            let probed = probe(path);
+            assert!(probed.frames >= 20 && probed.size == (640, 360), "{name}: {probed:?}");
+            let apart = (probed.video_seconds - probed.audio_seconds).abs();
+            assert!(apart < 0.2, "{name}: {probed:?}");
+        }
+    }
 }
 
 fn snapshot(folder: &Path) -> Option<PathBuf> {

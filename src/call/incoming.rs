@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::media_event::{MediaEvent, no_thread, tell_notice};
-use super::recording::Recording;
+use super::recording::RecordingTap;
 use crate::clock;
 use crate::media::codec::CodecError;
 use crate::media::codec::h264::H264Decoder;
@@ -31,13 +31,14 @@ pub(super) struct IncomingVideo {
     task: JoinHandle<()>,
     decoding: VideoIn,
     counters: Arc<ReceiveCounters>,
+    bell: KeyframeBell,
 }
 
 impl IncomingVideo {
     pub(super) fn start(
         track: RemoteTrack,
         sink: Option<Box<dyn VideoSink>>,
-        recording: Option<Recording>,
+        recording: RecordingTap,
         sync: &Arc<Mutex<LipSync>>,
         events: &mpsc::Sender<MediaEvent>,
     ) -> Result<Self, CodecError> {
@@ -55,12 +56,10 @@ impl IncomingVideo {
         let decoder = Box::new(H264Decoder::new()?);
         let decoding = VideoIn::start(decoder, sink, hooks).map_err(no_thread)?;
         let (input, counters) = (decoding.input(), Arc::new(ReceiveCounters::default()));
-        let counted = Arc::clone(&counters);
+        let (counted, rung) = (Arc::clone(&counters), bell.clone());
         let task = tokio::spawn(async move {
             let deliver = |frame: crate::rtc::jitter_buffer::ReceivedFrame| {
-                if let Some(recording) = &recording {
-                    recording.remote_video(&frame);
-                }
+                recording.remote_video(&frame);
                 input(ReceivedVideo {
                     data: frame.data,
                     keyframe: frame.keyframe,
@@ -68,9 +67,14 @@ impl IncomingVideo {
                     first_packet_at: frame.first_packet_at,
                 })
             };
-            receive_video(&track, &bell, &counted, deliver).await;
+            receive_video(&track, &rung, &counted, deliver).await;
         });
-        Ok(Self { task, decoding, counters })
+        Ok(Self { task, decoding, counters, bell })
+    }
+
+    /// Asks for a picture that needs no other.
+    pub(super) fn want_keyframe(&self) {
+        self.bell.ring();
     }
 
     pub(super) fn state(&self) -> &VideoInState {
@@ -101,7 +105,7 @@ impl IncomingAudio {
     pub(super) fn start(
         track: RemoteTrack,
         sink: Option<Box<dyn AudioSink>>,
-        recording: Option<Recording>,
+        recording: RecordingTap,
         sync: &Arc<Mutex<LipSync>>,
         events: &mpsc::Sender<MediaEvent>,
     ) -> Result<Self, CodecError> {
@@ -124,9 +128,7 @@ impl IncomingAudio {
             while let Some(packet) = track.next_packet().await {
                 seen.store(u64::from(packet.ssrc), Ordering::Relaxed);
                 let Some(samples) = packet_samples(&packet.payload) else { continue };
-                if let Some(recording) = &recording {
-                    recording.remote_audio(&packet, samples);
-                }
+                recording.remote_audio(&packet, samples);
                 buffer.lock().unwrap_or_else(PoisonError::into_inner).insert(
                     packet.arrived_at,
                     packet.sequence_number,

@@ -2,6 +2,7 @@
 //!
 //! Owns their start and their end. When that is, the call's machine says.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -10,12 +11,12 @@ use tokio::sync::mpsc;
 use super::incoming::{IncomingAudio, IncomingVideo};
 use super::media_event::{MediaEvent, no_panic, no_thread};
 use super::outgoing::Outgoing;
-use super::recording::{Recording, RecordingThread};
+use super::recording::{Recording, RecordingTap, RecordingThread};
 use crate::clock;
 use crate::media::codec::CodecError;
 use crate::media::playout::sync::LipSync;
-use crate::media::sink::Sinks;
 use crate::media::sink::recorder::Recorder;
+use crate::media::sink::{OpenRecorder, SinkError, Sinks};
 use crate::media::source::Sources;
 use crate::rtc::codecs::{AUDIO_CLOCK, MediaKind, VIDEO_CLOCK};
 use crate::rtc::connection::Connection;
@@ -27,7 +28,9 @@ pub(super) struct Media {
     pub(super) video: Option<IncomingVideo>,
     pub(super) audio: Option<IncomingAudio>,
     sinks: Sinks,
-    recording: Option<Recording>,
+    /// Feeds the recording of what they send.
+    recording: RecordingTap,
+    open_recorder: OpenRecorder,
     recording_local: Option<Recording>,
     recording_threads: Vec<RecordingThread>,
     sync: Arc<Mutex<LipSync>>,
@@ -46,33 +49,65 @@ impl Media {
             outgoing: Outgoing::default(),
             video: None,
             audio: None,
-            recording: None,
+            recording: RecordingTap::default(),
+            open_recorder: Arc::clone(&sinks.open_recorder),
             recording_local: None,
             recording_threads: vec![],
             sync,
             events,
             sinks: Sinks::default(),
         };
-        media.recording = media.start_recording(sinks.record.take(), epoch)?;
-        media.recording_local = media.start_recording(sinks.record_local.take(), epoch)?;
+        if let Some(recorder) = sinks.record.take() {
+            media.record(recorder)?;
+        }
+        if let Some(recorder) = sinks.record_local.take() {
+            media.recording_local = Some(media.start_recording(recorder, epoch, false)?);
+        }
         media.sinks = sinks;
         Ok(media)
     }
 
+    /// Makes the file of a recording that begins now; blocks.
+    pub(super) fn recorder(&self) -> impl FnOnce() -> Result<Recorder, SinkError> + Send + 'static {
+        let open = Arc::clone(&self.open_recorder);
+        move || open()
+    }
+
+    /// Records what they send, from the next keyframe on, which is asked for.
+    pub(super) fn record(&mut self, recorder: Recorder) -> Result<(), CodecError> {
+        let recording = self.start_recording(recorder, clock::now(), true)?;
+        self.recording.set(Some(recording));
+        if let Some(video) = &self.video {
+            video.want_keyframe();
+        }
+        Ok(())
+    }
+
+    /// Ends the recording of what they send. That its file is as it stays comes as an event.
+    pub(super) fn stop_recording(&self) {
+        drop(self.recording.set(None));
+    }
+
+    /// The file that what they send is recorded to.
+    pub(super) fn recorded_to(&self) -> Option<PathBuf> {
+        self.recording.path()
+    }
+
     fn start_recording(
         &mut self,
-        recorder: Option<Recorder>,
+        recorder: Recorder,
         epoch: Instant,
-    ) -> Result<Option<Recording>, CodecError> {
-        let Some(recorder) = recorder else { return Ok(None) };
+        theirs: bool,
+    ) -> Result<Recording, CodecError> {
         let events = self.events.clone();
-        let failed = move |error| {
-            let _ = events.blocking_send(MediaEvent::RecordingFailed(error));
+        let ended = move |end| {
+            let _ = events.blocking_send(MediaEvent::RecordingEnded(theirs, end));
         };
         let (recording, thread) =
-            Recording::start(recorder, Arc::clone(&self.sync), epoch, failed).map_err(no_thread)?;
+            Recording::start(recorder, Arc::clone(&self.sync), epoch, ended).map_err(no_thread)?;
+        self.recording_threads.retain(|thread| !thread.is_over());
         self.recording_threads.push(thread);
-        Ok(Some(recording))
+        Ok(recording)
     }
 
     /// Our pictures and sound begin.
@@ -133,7 +168,7 @@ impl Media {
             Some(audio) => Some(audio.end().await),
             None => None,
         };
-        let recordings = (self.recording, self.recording_local);
+        let recordings = (self.recording.set(None), self.recording_local);
         let (threads, sinks) = (self.recording_threads, self.sinks);
         // Threads are waited for where waiting is allowed. Recordings last: the others feed them.
         let stopped = tokio::task::spawn_blocking(move || {

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
+use super::recording::RecordingEnd;
 use crate::media::codec::CodecError;
 use crate::media::device::DeviceNotice;
 use crate::media::frame::Size;
-use crate::media::sink::SinkError;
 
 /// What the media threads tell the call.
 #[derive(Debug)]
@@ -20,8 +20,8 @@ pub(super) enum MediaEvent {
     FirstAudio { at: Instant },
     /// Something happened to a device.
     Device(DeviceNotice),
-    /// A recording ended before its time.
-    RecordingFailed(SinkError),
+    /// A recording of theirs (`true`) or ours is as it stays.
+    RecordingEnded(bool, RecordingEnd),
 }
 
 /// Tells the call what happened to a device.

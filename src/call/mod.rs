@@ -12,6 +12,7 @@ mod media_event;
 pub mod negotiation;
 mod outgoing;
 pub mod reason;
+mod record;
 mod recording;
 #[cfg(test)]
 mod simulation_tests;
@@ -290,6 +291,7 @@ impl Running {
             Ok(media) => self.media = Some(media),
             Err(error) => return self.give_up(error.to_string()).await,
         }
+        self.say_recording().await;
         None
     }
 
@@ -321,6 +323,7 @@ impl Running {
                 self.dark = !on;
                 self.mute();
             }
+            Told::Record(on) => self.record(on).await,
             Told::Status => self.say_stats().await,
         }
         None
@@ -385,9 +388,7 @@ impl Running {
             MediaEvent::Device(notice) => {
                 self.say(Said::Error(notice.news.as_str(), notice.message)).await;
             }
-            MediaEvent::RecordingFailed(error) => {
-                self.say(Said::Error("recording", error.to_string())).await;
-            }
+            MediaEvent::RecordingEnded(theirs, end) => self.recording_ended(theirs, end).await,
         }
         None
     }
@@ -420,7 +421,7 @@ impl Running {
             self.summary.stats.selected_candidate_pair = connection.candidate_pair().await;
         }
         if let Some(media) = self.media.take() {
-            media.stop().await;
+            self.stop(media).await;
         }
         self.sources = None;
         if let Some(connection) = self.connection.take() {

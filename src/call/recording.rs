@@ -3,6 +3,7 @@
 //! Owns the times in a recording: RTP timestamps of both streams on one clock.
 //! What a file looks like is the recorder's.
 
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -37,19 +38,28 @@ enum At {
     There { rtp: u32, arrived: Instant },
 }
 
-/// A recording that runs; clones feed the same file.
+/// A recording that runs; clones feed the same file. When the last is gone the file is finished.
 #[derive(Clone)]
-pub(super) struct Recording(SyncSender<Item>);
+pub(super) struct Recording {
+    to_write: SyncSender<Item>,
+    path: Arc<Path>,
+}
+
+/// How a recording ended: its file, and why before its time if it did.
+pub(super) type RecordingEnd = (PathBuf, Result<(), SinkError>);
 
 impl Recording {
-    /// Starts the thread. The second value ends the recording.
+    /// Starts the thread, which tells `ended` when the file is as it stays. The second value waits
+    /// for that.
     pub(super) fn start(
         recorder: Recorder,
         sync: Arc<Mutex<LipSync>>,
         epoch: Instant,
-        failed: impl FnOnce(SinkError) + Send + 'static,
+        ended: impl FnOnce(RecordingEnd) + Send + 'static,
     ) -> std::io::Result<(Self, RecordingThread)> {
         let (to_write, items) = sync_channel(QUEUE);
+        let path: Arc<Path> = recorder.path().into();
+        let written = path.to_path_buf();
         let times = Times {
             sync,
             epoch,
@@ -59,11 +69,14 @@ impl Recording {
         };
         let thread =
             std::thread::Builder::new().name("peer-record".to_owned()).spawn(move || {
-                if let Err(error) = write(recorder, times, &items) {
-                    failed(error);
-                }
+                ended((written, write(recorder, times, &items)));
             })?;
-        Ok((Self(to_write), RecordingThread(Some(thread))))
+        Ok((Self { to_write, path }, RecordingThread(Some(thread))))
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(super) fn local_video(&self, frame: &EncodedVideo) {
@@ -76,27 +89,67 @@ impl Recording {
         self.put(Item::Audio { data: packet.data.clone(), samples: packet.samples, at });
     }
 
-    pub(super) fn remote_video(&self, frame: &ReceivedFrame) {
+    fn remote_video(&self, frame: &ReceivedFrame) {
         let at = At::There { rtp: frame.timestamp, arrived: frame.first_packet_at };
         self.put(Item::Video { data: frame.data.clone(), keyframe: frame.keyframe, at });
     }
 
-    pub(super) fn remote_audio(&self, packet: &ReceivedPacket, samples: u32) {
+    fn remote_audio(&self, packet: &ReceivedPacket, samples: u32) {
         let at = At::There { rtp: packet.timestamp, arrived: packet.arrived_at };
         self.put(Item::Audio { data: packet.payload.clone(), samples, at });
     }
 
     fn put(&self, item: Item) {
         // A recording that has ended has said why.
-        if let Err(TrySendError::Full(_)) = self.0.try_send(item) {
+        if let Err(TrySendError::Full(_)) = self.to_write.try_send(item) {
             tracing::warn!("the disk is too slow: a frame is missing in the recording");
         }
+    }
+}
+
+/// Where recordings are plugged into a stream and pulled out again while it flows. Clones are the
+/// same place.
+#[derive(Clone, Default)]
+pub(super) struct RecordingTap(Arc<Mutex<Option<Recording>>>);
+
+impl RecordingTap {
+    /// Feeds this one from now on, or none; gives back the one before.
+    pub(super) fn set(&self, recording: Option<Recording>) -> Option<Recording> {
+        std::mem::replace(&mut *self.lock(), recording)
+    }
+
+    /// The file that is fed.
+    pub(super) fn path(&self) -> Option<PathBuf> {
+        self.lock().as_ref().map(|recording| recording.path().to_owned())
+    }
+
+    pub(super) fn remote_video(&self, frame: &ReceivedFrame) {
+        if let Some(recording) = &*self.lock() {
+            recording.remote_video(frame);
+        }
+    }
+
+    pub(super) fn remote_audio(&self, packet: &ReceivedPacket, samples: u32) {
+        if let Some(recording) = &*self.lock() {
+            recording.remote_audio(packet, samples);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Recording>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Waits for the end of a recording when dropped; all clones of the [`Recording`] must be gone.
 #[derive(Debug)]
 pub(super) struct RecordingThread(Option<JoinHandle<()>>);
+
+impl RecordingThread {
+    /// Whether waiting for it takes no time.
+    pub(super) fn is_over(&self) -> bool {
+        self.0.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+}
 
 impl Drop for RecordingThread {
     fn drop(&mut self) {

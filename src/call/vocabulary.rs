@@ -1,5 +1,7 @@
 //! What a call is made from, what it is told while it runs, and what it says. Pure data.
 
+use std::path::PathBuf;
+
 use super::reason::EndReason;
 use super::step::{Input, Progress, Setup};
 use super::summary::Summary;
@@ -43,6 +45,8 @@ pub enum Told {
     Mute(bool),
     /// Send our picture, or a dark one instead.
     Video(bool),
+    /// Record what they send from now on, or no longer.
+    Record(bool),
     /// Say at once how the call goes.
     Status,
 }
@@ -60,6 +64,10 @@ pub enum Said {
     FirstVideoFrame(u64, u32, u32),
     /// The first sound of theirs: milliseconds.
     FirstAudio(u64),
+    /// What they send is recorded to this file from now on.
+    RecordingStarted(PathBuf),
+    /// This recording is finished.
+    RecordingStopped(PathBuf),
     /// How the call goes.
     Stats(Box<Stats>),
     /// Something went wrong: a word for programs, a line for people.

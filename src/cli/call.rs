@@ -71,7 +71,7 @@ pub async fn run(command: CallCommand, mut stage: Stage, output: &Output) -> Res
         () = interrupts.first() => return Ok(()),
     };
     if stage.take_keys() {
-        output.say("keys: m mute, v video off, q hang up");
+        output.say("keys: m mute, v video off, r record, q hang up");
     }
     phone.tell(Command::Call { name: command.name.clone() });
     let mut desk = Desk {
@@ -117,6 +117,7 @@ impl Desk<'_> {
                     continue;
                 }
                 command = self.stage.next_command() => {
+                    self.reporter.told(&command);
                     self.phone.tell(command);
                     continue;
                 }

@@ -36,6 +36,8 @@ pub fn event(event: &Event, asks: bool) -> Option<String> {
         EventKind::FirstAudio { setup_ms } => {
             format!("first sound from {peer} after {setup_ms} ms")
         }
+        EventKind::RecordingStarted { path } => format!("recording {peer} to {path}"),
+        EventKind::RecordingStopped { path } => format!("recorded {path}"),
         EventKind::Stats(_) => return None,
         EventKind::Reconnecting { retry_ms } => {
             let wait = seconds(Duration::from_millis(*retry_ms));

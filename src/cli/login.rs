@@ -27,7 +27,8 @@ Examples:
   printf 'call bob\\n' | peer login alice --json
 
 At the prompt, or line by line from a script:
-  call NAME, answer, reject, hangup, mute, unmute, video, novideo, status, help, quit
+  call NAME, answer, reject, hangup, mute, unmute, video, novideo, record, norecord, status,
+  help, quit
 The end of a script's input does not end the login; quit, Ctrl-C and SIGTERM do.";
 
 /// Flags of `peer login`.
@@ -116,7 +117,7 @@ impl Desk {
                     Some(line) => self.line(&line),
                     None => self.end_of_input(&mut lines),
                 },
-                command = self.stage.next_command() => self.phone.tell(command),
+                command = self.stage.next_command() => self.tell(command),
                 () = interrupts.first() => {
                     self.phone.tell(Command::Interrupt);
                     self.quit();
@@ -137,7 +138,7 @@ impl Desk {
                 if command == Command::Status {
                     self.reporter.ask_status();
                 }
-                self.phone.tell(command);
+                self.tell(command);
             }
             Err(advice) => {
                 self.output.error(&advice, None);
@@ -145,6 +146,13 @@ impl Desk {
             }
         }
         self.prompt();
+    }
+
+    /// Tells the phone, and those who show what is switched on and off.
+    fn tell(&mut self, command: Command) {
+        self.stage.told(&command);
+        self.reporter.told(&command);
+        self.phone.tell(command);
     }
 
     /// Ctrl-D at the prompt is `quit`; a script that has said all it had to say is not.

@@ -13,6 +13,7 @@ pub mod format;
 pub mod logging;
 pub mod login;
 pub mod loopback;
+pub mod marks;
 pub mod media_args;
 pub mod network_args;
 pub mod output;
@@ -29,6 +30,7 @@ pub mod stats_file;
 pub mod status;
 pub mod stdin;
 pub mod terminal;
+pub mod tty;
 pub mod values;
 
 use anyhow::Context;

@@ -25,12 +25,14 @@ reject         reject the call that rings
 hangup         end the call
 mute, unmute   send silence, send sound again
 novideo, video send a dark picture, send ours again
+record         record what they send, to a file in this folder or beside --record's
+norecord       end the recording
 status         how the call goes
 quit           hang up and log out";
 
-const WORDS: [&str; 11] = [
-    "call", "answer", "reject", "hangup", "mute", "unmute", "video", "novideo", "status", "help",
-    "quit",
+const WORDS: [&str; 13] = [
+    "call", "answer", "reject", "hangup", "mute", "unmute", "video", "novideo", "record",
+    "norecord", "status", "help", "quit",
 ];
 
 /// Reads one line.
@@ -57,6 +59,8 @@ pub fn parse(line: &str) -> Result<Line, String> {
         "hangup" => Line::Command(Command::Hangup),
         "video" => Line::Command(Command::Video(true)),
         "novideo" => Line::Command(Command::Video(false)),
+        "record" => Line::Command(Command::Record(true)),
+        "norecord" => Line::Command(Command::Record(false)),
         "mute" => Line::Command(Command::Mute(true)),
         "unmute" => Line::Command(Command::Mute(false)),
         "status" => Line::Command(Command::Status),
@@ -110,6 +114,8 @@ mod tests {
             ("unmute", Command::Mute(false)),
             ("video", Command::Video(true)),
             ("novideo", Command::Video(false)),
+            ("record", Command::Record(true)),
+            ("norecord", Command::Record(false)),
             ("status", Command::Status),
             ("quit", Command::Quit),
         ] {

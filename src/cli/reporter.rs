@@ -4,15 +4,18 @@
 //! `format.rs` and `status.rs`, how it is printed in `output.rs`.
 
 use super::format;
+use super::marks::Marks;
 use super::output::Output;
 use super::stats_file::StatsFile;
 use super::status::{Cadence, Status};
+use crate::phone::command::Command;
 use crate::phone::event::{Event, EventKind};
 
 /// Shows one phone's events.
 pub struct Reporter {
     output: Output,
     status: Status,
+    marks: Marks,
     stats_file: Option<StatsFile>,
     asks: bool,
 }
@@ -36,15 +39,22 @@ impl Reporter {
             (false, true) => Cadence::Live,
             (false, false) => Cadence::Sparse,
         };
-        Self { output, status: Status::new(cadence), stats_file, asks }
+        let (status, marks) = (Status::new(cadence), Marks::default());
+        Self { output, status, marks, stats_file, asks }
+    }
+
+    /// The phone is told this.
+    pub fn told(&mut self, command: &Command) {
+        self.marks.told(command);
     }
 
     /// Shows one event.
     pub fn show(&mut self, event: &Event, ending: Ending) {
         self.output.json(event);
         self.keep(event);
+        self.marks.handle(event);
         if let Some(line) = self.status.handle(event) {
-            self.say_status(&line);
+            self.say_status(&format!("{}{line}", self.marks.words()));
         }
         match &event.kind {
             EventKind::Ended { summary, .. } => {

@@ -13,6 +13,7 @@ use super::output::Output;
 use super::remembered::{self, DEFAULT_SERVER, Remembered};
 use super::stage::Stage;
 use crate::media::audio::echo::EchoReference;
+use crate::media::source::VideoSourceSpec;
 use crate::media::{sink, source};
 use crate::phone::PhoneError;
 use crate::phone::config::{CallOptions, PhoneConfig};
@@ -79,14 +80,18 @@ pub fn phone_config(
     let echo = EchoReference::default();
     let (media_options, sink_options) = (media.media_options(&echo), media.sink_options(&echo));
     sink::check(&sink_options).map_err(PhoneError::from)?;
-    let (calls, panes) = (AtomicU32::new(0), stage.panes());
+    // The words of a screen are read as they are.
+    let mirrored = !matches!(media_options.video, VideoSourceSpec::Screen(_));
+    // Recordings that are begun in a call count as well: no two have the same name.
+    let (numbers, panes) = (Arc::new(AtomicU32::new(0)), stage.panes(mirrored));
+    let next = move || numbers.fetch_add(1, Ordering::Relaxed) + 1;
     Ok(PhoneConfig {
         server: identity.server,
         name: identity.name,
         sources: Arc::new(move || source::open(&media_options)),
         sinks: Arc::new(move || {
-            let number = calls.fetch_add(1, Ordering::Relaxed) + 1;
-            let mut sinks = sink::open(&sink_options.for_call(number))?;
+            let mut sinks = sink::open(&sink_options.for_call(next()))?;
+            sinks.open_recorder = sink::recorder_for(sink_options.record.clone(), next.clone());
             panes(&mut sinks);
             Ok(sinks)
         }),

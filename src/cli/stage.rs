@@ -4,6 +4,7 @@
 
 use tokio::sync::mpsc;
 
+use super::marks::Marks;
 use super::output::Output;
 use super::status::{Cadence, Status};
 use super::terminal;
@@ -22,8 +23,7 @@ pub struct Stage {
     typed: Option<mpsc::Receiver<WindowKey>>,
     status: Status,
     words: Words,
-    muted: bool,
-    dark: bool,
+    marks: Marks,
 }
 
 impl Stage {
@@ -36,8 +36,7 @@ impl Stage {
             typed: None,
             status: Status::new(Cadence::Live),
             words: Words::default(),
-            muted: false,
-            dark: false,
+            marks: Marks::default(),
         }
     }
 
@@ -76,8 +75,9 @@ impl Stage {
         self.typed.is_some()
     }
 
-    /// Puts the window's panes, or the terminal, among the sinks of a call.
-    pub fn panes(&self) -> impl Fn(&mut Sinks) + Send + Sync + 'static {
+    /// Puts the window's panes, or the terminal, among the sinks of a call; `mirrored` says how our own
+    /// picture is shown.
+    pub fn panes(&self, mirrored: bool) -> impl Fn(&mut Sinks) + Send + Sync + 'static {
         let window = self.window.as_ref().map(|(handle, _)| handle.clone());
         let terminal = self.terminal.clone();
         move |sinks| {
@@ -88,7 +88,7 @@ impl Stage {
                 }
             }
             if let Some(window) = &window {
-                (sinks.video, sinks.preview) = (Some(window.remote()), Some(window.own()));
+                (sinks.video, sinks.preview) = (Some(window.remote()), Some(window.own(mirrored)));
             }
         }
     }
@@ -101,11 +101,12 @@ impl Stage {
 
     /// Follows what happens: opens with a call, closes with it, says how it goes.
     pub fn follow(&mut self, event: &Event) {
+        self.marks.handle(event);
         let Some((window, _)) = &self.window else { return };
         let line = self.status.handle(event);
         match &event.kind {
             EventKind::Accepted => {
-                (self.muted, self.dark) = (false, false);
+                self.words.title = format!("{} - peer", peer(event));
                 window.show();
             }
             EventKind::Connected { .. } => {
@@ -118,6 +119,10 @@ impl Stage {
                     numbers.lines().filter(|line| !empty(line)).map(str::to_owned).collect();
                 self.words.line = line.unwrap_or_else(|| self.words.line.clone());
             }
+            EventKind::RecordingStarted { path } => {
+                self.words.line = format!("recording to {path}")
+            }
+            EventKind::RecordingStopped { path } => self.words.line = format!("recorded {path}"),
             EventKind::Error { message, .. } => self.words.line.clone_from(message),
             EventKind::Ended { .. } => {
                 self.words = Words::default();
@@ -135,30 +140,22 @@ impl Stage {
             key = next(window) => key,
             key = next(self.typed.as_mut()) => key,
         };
-        let command = match key {
-            WindowKey::Mute => {
-                self.muted = !self.muted;
-                Command::Mute(self.muted)
-            }
-            WindowKey::Video => {
-                self.dark = !self.dark;
-                Command::Video(!self.dark)
-            }
-            WindowKey::HangUp => Command::Hangup,
-        };
-        self.say();
+        let command = self.marks.other(key);
+        self.told(&command);
         command
+    }
+
+    /// The phone is told this, by a key or otherwise.
+    pub fn told(&mut self, command: &Command) {
+        self.marks.told(command);
+        self.say();
     }
 
     fn say(&self) {
         let Some((window, _)) = &self.window else { return };
         let mut words = self.words.clone();
-        if self.dark {
-            words.line.insert_str(0, "VIDEO OFF  ");
-        }
-        if self.muted {
-            words.line.insert_str(0, "MUTED  ");
-        }
+        words.line.insert_str(0, &self.marks.words());
+        words.recording = self.marks.is_recording();
         window.say(words);
     }
 }

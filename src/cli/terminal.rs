@@ -1,18 +1,16 @@
-//! The terminal itself: its size, single keys, and giving it back as it was on every way out.
+//! The terminal itself: single keys, pictures, and giving it back as it was on every way out.
 //!
 //! Owns what was changed about it, which is the process's as the terminal is.
 
-use std::io::{IsTerminal, Read, Write};
+use std::io::{Read, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::termios::{
-    LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr,
-};
 use tokio::sync::mpsc;
 
 use super::output::Output;
-use crate::media::sink::terminal::{GIVE_BACK, Graphics, Grid, Terminal};
+use super::tty;
+use crate::media::sink::terminal::{GIVE_BACK, Graphics, Terminal};
 use crate::media::sink::window::WindowKey;
 
 /// What must be undone.
@@ -20,7 +18,7 @@ static CHANGED: Mutex<Changed> = Mutex::new(Changed { modes: None, screen: false
 
 struct Changed {
     /// As they were before keys came one by one.
-    modes: Option<Termios>,
+    modes: Option<tty::Modes>,
     /// Pictures were drawn.
     screen: bool,
 }
@@ -39,8 +37,7 @@ impl Drop for Borrowed {
 pub fn give_back() {
     let mut changed = CHANGED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(modes) = changed.modes.take() {
-        // A terminal that is gone needs no modes.
-        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &modes);
+        tty::restore(&modes);
     }
     if std::mem::take(&mut changed.screen) {
         let _ = std::io::stderr().write_all(GIVE_BACK);
@@ -64,22 +61,14 @@ pub fn give_back_at_once() {
 /// what it is.
 #[must_use]
 pub fn keys() -> Option<mpsc::Receiver<WindowKey>> {
-    let stdin = std::io::stdin();
-    // In the background the terminal is somebody else's. One that is nobody's has no such group.
-    let ours = || tcgetpgrp(&stdin).map_or(true, |group| group == rustix::process::getpgrp());
-    if !stdin.is_terminal() || !ours() {
-        return None;
-    }
-    let modes = tcgetattr(&stdin).ok()?;
-    let mut single = modes.clone();
-    single.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
-    tcsetattr(&stdin, OptionalActions::Now, &single).ok()?;
+    let modes = tty::letters_and_no_echo()?;
     CHANGED.lock().unwrap_or_else(PoisonError::into_inner).modes = Some(modes);
     let (to, keys) = mpsc::channel(16);
     // A read cannot be cancelled: the thread ends with the process.
     let reader = std::thread::Builder::new().name("keys".into()).spawn(move || {
+        let mut typed = Typed::default();
         for byte in std::io::stdin().lock().bytes().map_while(Result::ok) {
-            if let Some(key) = meaning(byte)
+            if let Some(key) = typed.take(byte).and_then(meaning)
                 && to.blocking_send(key).is_err()
             {
                 return;
@@ -89,10 +78,45 @@ pub fn keys() -> Option<mpsc::Receiver<WindowKey>> {
     reader.is_ok().then_some(keys)
 }
 
+/// Tells letters from what other keys send: F2 is the three bytes `ESC O Q`, and hangs nothing up.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Typed {
+    #[default]
+    Letters,
+    /// After ESC.
+    Escape,
+    /// In a control sequence (ECMA-48 section 5.4), or before its last byte.
+    Sequence,
+    /// So many more bytes that mean nothing by themselves.
+    Skip(u8),
+}
+
+impl Typed {
+    /// The letter, if this byte is one.
+    fn take(&mut self, byte: u8) -> Option<u8> {
+        const ESC: u8 = 0x1b;
+        let before = *self;
+        *self = match (before, byte) {
+            (_, ESC) => Self::Escape,
+            (Self::Escape, b'[') => Self::Sequence,
+            (Self::Escape, b'O') => Self::Skip(1),
+            // Linux' console has F1 to F5 as ESC [ [ A and so on; X10 mice send three bytes more.
+            (Self::Sequence, b'[') => Self::Skip(1),
+            (Self::Sequence, b'M') => Self::Skip(3),
+            (Self::Sequence, byte) if !(0x40..=0x7e).contains(&byte) => Self::Sequence,
+            (Self::Skip(left @ 2..), _) => Self::Skip(left - 1),
+            _ => Self::Letters,
+        };
+        // After ESC alone comes a letter that was typed with Alt.
+        (before == Self::Letters && byte != ESC).then_some(byte)
+    }
+}
+
 fn meaning(byte: u8) -> Option<WindowKey> {
     match byte.to_ascii_lowercase() {
         b'm' => Some(WindowKey::Mute),
         b'v' => Some(WindowKey::Video),
+        b'r' => Some(WindowKey::Record),
         b'q' => Some(WindowKey::HangUp),
         _ => None,
     }
@@ -104,7 +128,7 @@ pub fn canvas(output: &Output, graphics: Option<Graphics>) -> Terminal {
     let get = |name: &str| std::env::var(name).ok();
     let output = output.clone();
     Terminal {
-        grid: Box::new(grid),
+        grid: Box::new(tty::size),
         write: Box::new(move |bytes| {
             CHANGED.lock().unwrap_or_else(PoisonError::into_inner).screen = bytes != GIVE_BACK;
             output.raw(bytes)
@@ -114,15 +138,8 @@ pub fn canvas(output: &Output, graphics: Option<Graphics>) -> Terminal {
     }
 }
 
-fn grid() -> Option<Grid> {
-    let size = tcgetwinsize(std::io::stderr()).ok()?;
-    let (columns, rows) = (size.ws_col, size.ws_row);
-    let cell = (size.ws_xpixel > 0 && size.ws_ypixel > 0 && columns > 0 && rows > 0)
-        .then(|| ((size.ws_xpixel / columns).max(1), (size.ws_ypixel / rows).max(1)));
-    (columns > 0 && rows > 0).then_some(Grid { columns, rows, cell })
-}
-
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 
@@ -130,6 +147,24 @@ mod tests {
     fn keys_have_the_meaning_that_they_have_in_a_window() {
         assert_eq!(meaning(b'm'), Some(WindowKey::Mute));
         assert_eq!(meaning(b'Q'), Some(WindowKey::HangUp));
+        assert_eq!(meaning(b'r'), Some(WindowKey::Record));
         assert_eq!(meaning(b'x'), None);
+    }
+
+    #[test]
+    fn keys_that_are_no_letters_do_nothing() {
+        let letters = |bytes: &[u8]| {
+            let mut typed = Typed::default();
+            let letters = bytes.iter().filter_map(|byte| typed.take(*byte));
+            String::from_utf8(letters.collect()).expect("letters")
+        };
+        assert_eq!(letters(b"mq"), "mq");
+        for other in
+            ["\x1bOQ", "\x1bOR", "\x1b[A", "\x1b[1;2R", "\x1b[15~", "\x1b[[C", "\x1b[M q!", "\x1bq"]
+        {
+            assert_eq!(letters(other.as_bytes()), "", "{other:?}");
+            assert_eq!(letters(format!("{other}m").as_bytes()), "m", "{other:?}");
+        }
+        assert_eq!(letters(b"\x1b\x1b[Am"), "m");
     }
 }

@@ -20,6 +20,9 @@ pub enum Command {
     Mute(bool),
     /// Send our picture (`true`), or a dark one instead.
     Video(bool),
+    /// Record what the other side sends from now on (`true`), or no longer. The file is the next one of
+    /// [`Sinks::open_recorder`](crate::media::sink::Sinks::open_recorder).
+    Record(bool),
     /// Say at once how the call goes: a `stats` event.
     Status,
     /// Hang up, log out and stop.

@@ -65,6 +65,16 @@ pub enum EventKind {
         /// Milliseconds since the call was made or answered.
         setup_ms: u64,
     },
+    /// What they send is recorded from now on.
+    RecordingStarted {
+        /// The whole path of the file.
+        path: String,
+    },
+    /// A recording is finished; its file stays as it is.
+    RecordingStopped {
+        /// The whole path of the file.
+        path: String,
+    },
     /// How the call goes; once a second.
     Stats(Box<Stats>),
     /// The server is gone; we try to get back. Calls go on.

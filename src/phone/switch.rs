@@ -4,6 +4,7 @@
 //! Which message belongs to which call the book knows; how a call goes on its machine decides.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -113,6 +114,8 @@ impl Switch {
             Command::Video(_) if self.calls.is_empty() => self.no_call("no call to show less in"),
             Command::Video(on) => self.to_all(|| Told::Video(on)),
             Command::Mute(muted) => self.to_all(|| Told::Mute(muted)),
+            Command::Record(_) if self.calls.is_empty() => self.no_call("no call to record"),
+            Command::Record(on) => self.to_all(|| Told::Record(on)),
             Command::Status => self.to_all(|| Told::Status),
             Command::Quit => {
                 self.leaving = true;
@@ -244,6 +247,8 @@ impl Switch {
                 EventKind::FirstVideoFrame { setup_ms, width, height }
             }
             Said::FirstAudio(setup_ms) => EventKind::FirstAudio { setup_ms },
+            Said::RecordingStarted(path) => EventKind::RecordingStarted { path: whole(&path) },
+            Said::RecordingStopped(path) => EventKind::RecordingStopped { path: whole(&path) },
             Said::Stats(stats) => EventKind::Stats(stats),
             Said::Error(code, message) => EventKind::Error { code: code.to_owned(), message },
             // Who calls again while we tidy up is a new call.
@@ -312,4 +317,9 @@ impl Switch {
             tracing::warn!("nobody reads the events; one is lost");
         }
     }
+}
+
+/// A path that means the same in every folder.
+fn whole(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }

@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod names;
 pub mod open;
 pub mod recorder;
 pub mod speaker;
 pub mod terminal;
 pub mod window;
 
-pub use open::{check, open};
+pub use open::{check, open, recorder_for};
 use terminal::Graphics;
 
 use super::audio::echo::EchoReference;
@@ -126,24 +127,16 @@ impl SinkOptions {
     /// `call-2.mkv` beside `call.mkv`, so that none is written over.
     #[must_use]
     pub fn for_call(&self, number: u32) -> Self {
-        let numbered = |path: &PathBuf| match number {
-            0 | 1 => path.clone(),
-            _ => {
-                let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-                let ending = path.extension().unwrap_or_default().to_string_lossy();
-                path.with_file_name(format!("{stem}-{number}.{ending}"))
-            }
-        };
+        let numbered = |path: &Option<PathBuf>| path.as_ref().map(|path| names::nth(path, number));
         Self {
-            record: self.record.as_ref().map(numbered),
-            record_local: self.record_local.as_ref().map(numbered),
+            record: numbered(&self.record),
+            record_local: numbered(&self.record_local),
             ..self.clone()
         }
     }
 }
 
 /// The opened sinks of one call; any may be absent, then that stream is decoded and counted only.
-#[derive(Default)]
 pub struct Sinks {
     /// Shows pictures.
     pub video: Option<Box<dyn VideoSink>>,
@@ -151,12 +144,33 @@ pub struct Sinks {
     pub audio: Option<Box<dyn AudioSink>>,
     /// Shows what we send, as it is captured. It runs on the capture thread and must not block.
     pub preview: Option<Box<dyn VideoSink>>,
-    /// Stores what the other side sent.
+    /// Stores what the other side sent, from the beginning.
     pub record: Option<recorder::Recorder>,
+    /// Makes the file when they are recorded from later on.
+    pub open_recorder: OpenRecorder,
     /// Stores what we send.
     pub record_local: Option<recorder::Recorder>,
     /// What there was not, and nobody asked for by name.
     pub missing: Vec<DeviceNotice>,
+}
+
+/// Makes the file of a recording that begins in the middle of a call.
+pub type OpenRecorder = Arc<dyn Fn() -> Result<recorder::Recorder, SinkError> + Send + Sync>;
+
+impl Default for Sinks {
+    /// Nothing is shown, played or recorded; recordings that are asked for later are written to the
+    /// current folder.
+    fn default() -> Self {
+        Self {
+            video: None,
+            audio: None,
+            preview: None,
+            record: None,
+            open_recorder: recorder_for(None, || 1),
+            record_local: None,
+            missing: Vec::new(),
+        }
+    }
 }
 
 /// Opens the sinks of one call; called once for each call, when it is answered.
@@ -170,6 +184,6 @@ impl std::fmt::Debug for Sinks {
             .field("preview", &self.preview.is_some())
             .field("record", &self.record)
             .field("record_local", &self.record_local)
-            .finish()
+            .finish_non_exhaustive()
     }
 }

@@ -2,11 +2,13 @@
 //! terminal belongs to a whole command, which puts it among them itself.
 
 use std::fs::OpenOptions;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::recorder::{Recorder, RecorderTracks};
 use super::speaker::Speaker;
-use super::{SinkError, SinkOptions, Sinks, SpeakerSpec};
+use super::{OpenRecorder, SinkError, SinkOptions, Sinks, SpeakerSpec, names};
+use crate::clock;
 use crate::media::audio::device::{self, Kind};
 
 /// Opens what one call needs; recordings are created at once, so that a path that cannot be written
@@ -77,9 +79,35 @@ fn writable(path: &Path) -> Result<(), SinkError> {
     Ok(())
 }
 
+/// What the other side will send is not known yet; a track that stays empty is left out.
+const TRACKS: RecorderTracks = RecorderTracks { video: true, audio: Some(2) };
+
 fn recorder(path: &Path) -> Result<Recorder, SinkError> {
-    // What the other side will send is not known yet; a track that stays empty is left out.
-    Recorder::create(path, RecorderTracks { video: true, audio: Some(2) })
+    Recorder::create(path, TRACKS)
+}
+
+/// Makes the files of recordings that begin in the middle of a call: beside `record`, with the numbers
+/// that `next` gives, else named after the time. No file that is there is written over.
+#[must_use]
+pub fn recorder_for(
+    record: Option<PathBuf>,
+    next: impl Fn() -> u32 + Send + Sync + 'static,
+) -> OpenRecorder {
+    Arc::new(move || {
+        let by_time = names::after_time(clock::wall(), "mkv");
+        for number in 1..names::TRIES {
+            let path = match &record {
+                Some(record) => names::nth(record, next()),
+                None => names::nth(&by_time, number),
+            };
+            if let Some(recorder) = Recorder::create_new(&path, TRACKS)? {
+                return Ok(recorder);
+            }
+        }
+        let path = record.clone().unwrap_or(by_time);
+        let reason = "there are many of this name; move them away".to_owned();
+        Err(SinkError::Unwritable { path, reason })
+    })
 }
 
 #[cfg(test)]
@@ -112,6 +140,22 @@ mod tests {
         assert!(!new.exists());
         let same = SinkOptions { record_local: Some(old), ..options };
         assert!(check(&same).is_err(), "one file for two recordings");
+    }
+
+    #[test]
+    fn recordings_in_the_middle_of_a_call_write_over_nothing() {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        let folder = tempfile::tempdir().unwrap();
+        let name = |name: &str| folder.path().join(name);
+        std::fs::write(name("call-2.mkv"), "precious").unwrap();
+        let count = AtomicU32::new(2);
+        let next = move || count.fetch_add(1, Ordering::Relaxed);
+        let open = recorder_for(Some(name("call.mkv")), next);
+        assert_eq!(open().unwrap().path(), name("call-3.mkv"));
+        assert_eq!(open().unwrap().path(), name("call-4.mkv"));
+        assert_eq!(std::fs::read_to_string(name("call-2.mkv")).unwrap(), "precious");
+        let nowhere = recorder_for(Some(name("no/such/call.mkv")), || 2);
+        assert!(matches!(nowhere(), Err(SinkError::Unwritable { .. })));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! from the two writers; nothing is encoded again.
 
 use std::collections::VecDeque;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -77,6 +77,21 @@ impl Recorder {
     /// # Errors
     /// When the ending is another, the path is a directory, or the file cannot be created.
     pub fn create(path: &Path, tracks: RecorderTracks) -> Result<Self, SinkError> {
+        Self::open(path, tracks, OpenOptions::new().create(true).truncate(true))
+    }
+
+    /// The same, but only where there is no such file yet; `None` where there is.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub fn create_new(path: &Path, tracks: RecorderTracks) -> Result<Option<Self>, SinkError> {
+        if path.symlink_metadata().is_ok() {
+            return Ok(None);
+        }
+        Self::open(path, tracks, OpenOptions::new().create_new(true)).map(Some)
+    }
+
+    fn open(path: &Path, tracks: RecorderTracks, how: &mut OpenOptions) -> Result<Self, SinkError> {
         let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
         let format = match ending.as_deref() {
             Some("mkv") => Format::Mkv,
@@ -88,7 +103,8 @@ impl Recorder {
         if path.is_dir() {
             return Err(unwritable(path, "it is a directory; name a file".to_owned()));
         }
-        let file = File::create(path).map_err(|error| unwritable(path, error.to_string()))?;
+        let file =
+            how.write(true).open(path).map_err(|error| unwritable(path, error.to_string()))?;
         Ok(Self {
             path: path.to_owned(),
             tracks,
@@ -99,6 +115,12 @@ impl Recorder {
             last_video: None,
             last_audio: None,
         })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Takes one access unit in Annex B form. `at` is its presentation time on the clock that it

@@ -102,6 +102,8 @@ pub const GIVE_BACK: &[u8] = b"\x1b[r\x1b[?25h\x1b[?1049l";
 struct Drawing {
     terminal: Terminal,
     grid: Option<Grid>,
+    /// Of the picture that stands on it.
+    size: Option<Size>,
     blocks: Blocks,
     scaler: Scaler,
     pool: FramePool,
@@ -114,6 +116,7 @@ impl Drawing {
         Self {
             terminal,
             grid: None,
+            size: None,
             blocks: Blocks::default(),
             scaler: Scaler::quick(),
             pool: FramePool::default(),
@@ -156,6 +159,7 @@ impl Drawing {
         let graphics = self.terminal.graphics;
         let size = fit(frame.size(), (grid.columns, rows), graphics, grid.cell);
         self.scale(frame, size);
+        self.make_room(size, rows);
         let (width, height) = (size.width as usize, size.height as usize);
         let rgb = &self.rgb[..width * height * 3];
         match graphics {
@@ -179,6 +183,17 @@ impl Drawing {
         self.bytes.extend(set.as_bytes());
         self.blocks.forget();
         self.grid = Some(grid);
+        self.size = None;
+    }
+
+    /// A picture of another size (a telephone was turned) leaves none of the one before beside it.
+    fn make_room(&mut self, size: Size, rows: u16) {
+        if self.size.replace(size).is_some_and(|before| before != size) {
+            for row in 1..=rows {
+                self.bytes.extend(format!("\x1b[{row};1H\x1b[2K").as_bytes());
+            }
+            self.blocks.forget();
+        }
     }
 
     fn scale(&mut self, frame: &VideoFrame, size: Size) {

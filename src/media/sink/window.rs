@@ -27,6 +27,8 @@ pub enum WindowKey {
     Mute,
     /// `v`: send a dark picture, or ours again.
     Video,
+    /// `r`: record what the other side sends, or no longer.
+    Record,
     /// `q`, or the window was closed: hang up.
     HangUp,
 }
@@ -40,8 +42,12 @@ const KEYS: usize = 16;
 /// What a window says under the pictures.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Words {
+    /// The window's title; empty: only the program's name.
+    pub title: String,
     /// Who, how long, how well.
     pub line: String,
+    /// A red dot says that the other side is recorded.
+    pub recording: bool,
     /// Numbers that `d` shows and hides.
     pub debug: Vec<String>,
 }
@@ -64,7 +70,8 @@ struct Shown {
     remote: Option<Arc<VideoFrame>>,
     /// When it came.
     remote_at: Option<Instant>,
-    own: Option<Arc<VideoFrame>>,
+    /// And whether it is shown as in a mirror.
+    own: Option<(Arc<VideoFrame>, bool)>,
     words: Words,
 }
 
@@ -135,13 +142,13 @@ impl WindowHandle {
     /// Where their pictures go.
     #[must_use]
     pub fn remote(&self) -> Box<dyn VideoSink> {
-        Box::new(Pane { window: self.clone(), own: false })
+        Box::new(Pane { window: self.clone(), place: Place::Theirs })
     }
 
-    /// Where our pictures go.
+    /// Where our pictures go. As in a mirror, if so wished: that is how people know themselves.
     #[must_use]
-    pub fn own(&self) -> Box<dyn VideoSink> {
-        Box::new(Pane { window: self.clone(), own: true })
+    pub fn own(&self, mirrored: bool) -> Box<dyn VideoSink> {
+        Box::new(Pane { window: self.clone(), place: Place::Ours { mirrored } })
     }
 
     fn change(&self, change: impl FnOnce(&mut Shown)) {
@@ -171,20 +178,32 @@ fn lock(shown: &Mutex<Shown>) -> std::sync::MutexGuard<'_, Shown> {
 /// One of the two places for pictures. Never blocks: the newest wins.
 struct Pane {
     window: WindowHandle,
-    own: bool,
+    place: Place,
+}
+
+#[derive(Clone, Copy)]
+enum Place {
+    Theirs,
+    Ours { mirrored: bool },
 }
 
 impl VideoSink for Pane {
     fn show(&mut self, frame: &Arc<VideoFrame>) -> Result<(), SinkError> {
         let mut shown = lock(&self.window.0.shown);
-        let place = if self.own { &mut shown.own } else { &mut shown.remote };
-        *place = Some(Arc::clone(frame));
-        // Ours is drawn along with theirs, as long as they come: drawing is what a window costs.
         let now = clock::now();
-        let theirs_at = if self.own { shown.remote_at } else { shown.remote_at.replace(now) };
-        let alone = theirs_at.is_none_or(|at| now.saturating_duration_since(at) > STILL);
+        let wakes = match self.place {
+            Place::Theirs => {
+                (shown.remote, shown.remote_at) = (Some(Arc::clone(frame)), Some(now));
+                true
+            }
+            // Ours is drawn along with theirs, as long as they come: drawing is what a window costs.
+            Place::Ours { mirrored } => {
+                shown.own = Some((Arc::clone(frame), mirrored));
+                shown.remote_at.is_none_or(|at| now.saturating_duration_since(at) > STILL)
+            }
+        };
         drop(shown);
-        if !self.own || alone {
+        if wakes {
             self.window.0.wake();
         }
         Ok(())

@@ -28,7 +28,9 @@ impl Graphics {
             || ["ghostty", "WezTerm"].contains(&program.as_str())
             || !get("KITTY_WINDOW_ID").is_empty();
         // A multiplexer stands in between and knows none of these.
-        let direct = !term.starts_with("screen") && !term.starts_with("tmux");
+        let direct = !["screen", "tmux"].iter().any(|name| term.starts_with(name))
+            && get("TMUX").is_empty()
+            && get("STY").is_empty();
         if direct && kitty {
             return Self::Kitty;
         }
@@ -94,5 +96,7 @@ mod tests {
         assert_eq!(detect(&[]), Graphics::Colours256);
         let within = [("TERM", "tmux-256color"), ("KITTY_WINDOW_ID", "1"), ("COLORTERM", "24bit")];
         assert_eq!(detect(&within), Graphics::TrueColour, "tmux hands no pictures on");
+        let renamed = [("TERM", "xterm-256color"), ("TMUX", "/tmp/t"), ("KITTY_WINDOW_ID", "1")];
+        assert_eq!(detect(&renamed), Graphics::Colours256, "tmux under another name");
     }
 }

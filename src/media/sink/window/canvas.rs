@@ -120,6 +120,25 @@ pub(super) fn fill(area: Area, colour: u32, (pixels, stride): (&mut [u32], usize
     }
 }
 
+/// Draws a round dot; what is outside of the buffer is cut off.
+pub(super) fn dot(
+    (x, y): (usize, usize),
+    radius: usize,
+    colour: u32,
+    (pixels, stride): (&mut [u32], usize),
+) {
+    let (top, left) = (y.saturating_sub(radius), x.saturating_sub(radius));
+    let rows = pixels.chunks_exact_mut(stride.max(1)).enumerate().skip(top);
+    for (row, to) in rows.take(y + radius + 1 - top) {
+        let columns = to.iter_mut().enumerate().skip(left).take(x + radius + 1 - left);
+        for (column, to) in columns {
+            if row.abs_diff(y).pow(2) + column.abs_diff(x).pow(2) <= radius.pow(2) {
+                *to = colour;
+            }
+        }
+    }
+}
+
 /// Writes a line of light words at the upper left of `area`; what has no room is cut off.
 pub(super) fn write(words: &str, area: Area, (pixels, stride): (&mut [u32], usize)) {
     let letter = get_raster_width(FontWeight::Regular, FONT);
@@ -195,6 +214,20 @@ mod tests {
         write("many words that do not fit", area, (&mut pixels, 100));
         assert!(pixels.iter().any(|pixel| *pixel > 0x80_8080));
         write("x", Area { left: 90, top: 20, width: 100, height: 24 }, (&mut pixels, 100));
+    }
+
+    #[test]
+    fn a_dot_is_round_and_cut_off_at_the_edges() {
+        let mut pixels = vec![0; 40 * 30];
+        dot((20, 15), 5, 7, (&mut pixels, 40));
+        let at = |x: usize, y: usize| y * 40 + x;
+        assert!([(20, 15), (25, 15), (20, 10)].iter().all(|(x, y)| pixels[at(*x, *y)] == 7));
+        assert!([(26, 15), (24, 19), (16, 11)].iter().all(|(x, y)| pixels[at(*x, *y)] == 0));
+        dot((39, 29), 5, 9, (&mut pixels, 40));
+        dot((0, 0), 5, 9, (&mut pixels, 40));
+        assert!(pixels[at(39, 29)] == 9 && pixels[at(35, 29)] == 9 && pixels[0] == 9);
+        dot((500, 500), 5, 9, (&mut pixels, 40));
+        dot((1, 1), 3, 9, (&mut [], 0));
     }
 
     #[test]

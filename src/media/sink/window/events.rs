@@ -5,6 +5,7 @@
 use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use softbuffer::{Context, Surface};
 use tokio::sync::mpsc;
@@ -15,9 +16,10 @@ use winit::event_loop::ActiveEventLoop;
 use winit::keyboard::{Key, NamedKey};
 use winit::window::{Fullscreen, Window, WindowId};
 
-use super::canvas::{LINE, Painter, fill, write};
+use super::canvas::{LINE, Painter, dot, fill, write};
 use super::layout::{Area, place};
 use super::{Shown, WindowKey, Words, lock, snapshot};
+use crate::clock;
 use crate::media::frame::VideoFrame;
 
 /// The window's state.
@@ -29,9 +31,14 @@ pub(super) struct App {
     debug: bool,
     /// The window has grown for a large picture; from then on its size is the person's.
     grown: bool,
-    /// What the last snapshot came to.
-    note: Option<String>,
+    /// What the last snapshot came to, and until when that is of interest.
+    note: Option<(String, Instant)>,
+    /// The title that the window has.
+    title: String,
 }
+
+/// How long a snapshot's words stand in the place of those of the call.
+const NOTE: Duration = Duration::from_secs(3);
 
 /// Of a new window; as high as 16:9 pictures and the line of words want it.
 const WIDTH: u32 = 960;
@@ -47,7 +54,8 @@ struct Open {
 impl App {
     pub(super) fn new(shown: Arc<Mutex<Shown>>, keys: mpsc::Sender<WindowKey>) -> Self {
         let painters = (Painter::default(), Painter::default());
-        Self { shown, keys, open: None, painters, debug: false, grown: false, note: None }
+        let title = String::new();
+        Self { shown, keys, open: None, painters, debug: false, grown: false, note: None, title }
     }
 
     /// Opens, closes or redraws, as it should be now.
@@ -75,6 +83,7 @@ impl App {
                 self.open = None;
                 self.grown = false;
                 self.note = None;
+                self.title.clear();
             }
             (Some(open), true) => open.window.request_redraw(),
             (None, false) => {}
@@ -106,6 +115,11 @@ impl App {
             let shown = lock(&self.shown);
             (shown.remote.clone(), shown.own.clone(), shown.words.clone())
         };
+        if self.title != words.title {
+            open.window.set_title(&words.title);
+            self.title.clone_from(&words.title);
+        }
+        self.note.take_if(|(_, until)| *until <= clock::now());
         let size = open.window.inner_size();
         let (Some(width), Some(height)) =
             (NonZeroU32::new(size.width), NonZeroU32::new(size.height))
@@ -117,10 +131,10 @@ impl App {
             let canvas = (&mut buffer[..], size.width as usize);
             let painting = Painting {
                 remote: remote.as_deref(),
-                own: own.as_deref(),
+                own: own.as_ref().map(|(frame, mirrored)| (&**frame, *mirrored)),
                 words: &words,
                 debug: self.debug,
-                note: self.note.as_deref(),
+                note: self.note.as_ref().map(|(note, _)| note.as_str()),
             };
             painting.paint(&mut self.painters, canvas);
             open.window.pre_present_notify();
@@ -135,6 +149,7 @@ impl App {
         match key.as_ref() {
             Key::Character("m" | "M") => self.tell(WindowKey::Mute),
             Key::Character("v" | "V") => self.tell(WindowKey::Video),
+            Key::Character("r" | "R") => self.tell(WindowKey::Record),
             Key::Character("q" | "Q") => self.tell(WindowKey::HangUp),
             Key::Character("d" | "D") => self.debug = !self.debug,
             Key::Character("s" | "S") => self.snapshot(),
@@ -160,7 +175,7 @@ impl App {
 
     fn snapshot(&mut self) {
         let remote = lock(&self.shown).remote.clone();
-        self.note = Some(match remote {
+        let note = match remote {
             None => "no picture to save yet".to_owned(),
             Some(frame) => {
                 let rgb = self.painters.0.rgb(&frame);
@@ -169,7 +184,8 @@ impl App {
                     Err(reason) => format!("cannot save the picture: {reason}"),
                 }
             }
-        });
+        };
+        self.note = Some((note, clock::now() + NOTE));
     }
 }
 
@@ -216,7 +232,8 @@ impl Open {
 /// What one drawing shows.
 struct Painting<'a> {
     remote: Option<&'a VideoFrame>,
-    own: Option<&'a VideoFrame>,
+    /// And whether it is shown as in a mirror.
+    own: Option<(&'a VideoFrame, bool)>,
     words: &'a Words,
     debug: bool,
     note: Option<&'a str>,
@@ -225,13 +242,14 @@ struct Painting<'a> {
 const BLACK: u32 = 0;
 const BAR: u32 = 0x20_2020;
 const FRAME: u32 = 0xc0_c0c0;
+const RED: u32 = 0xe0_2020;
 
 impl Painting<'_> {
     fn paint(&self, painters: &mut (Painter, Painter), (pixels, stride): (&mut [u32], usize)) {
         let size = (stride, pixels.len() / stride.max(1));
         let sides =
             |frame: &VideoFrame| (frame.size().width as usize, frame.size().height as usize);
-        let layout = place(size, LINE, self.remote.map(sides), self.own.map(sides));
+        let layout = place(size, LINE, self.remote.map(sides), self.own.map(|(own, _)| sides(own)));
         let whole = Area { left: 0, top: 0, width: size.0, height: size.1 };
         let covered =
             layout.remote.is_some_and(|area| area.width == size.0 && area.height == layout.bar.top);
@@ -241,7 +259,7 @@ impl Painting<'_> {
         if let (Some(frame), Some(area)) = (self.remote, layout.remote) {
             painters.0.paint(frame, area, false, (pixels, stride));
         }
-        if let (Some(frame), Some(area)) = (self.own, layout.own) {
+        if let (Some((frame, mirrored)), Some(area)) = (self.own, layout.own) {
             let border = Area {
                 left: area.left.saturating_sub(1),
                 top: area.top.saturating_sub(1),
@@ -249,7 +267,13 @@ impl Painting<'_> {
                 height: area.height + 2,
             };
             fill(border, FRAME, (pixels, stride));
-            painters.1.paint(frame, area, true, (pixels, stride));
+            painters.1.paint(frame, area, mirrored, (pixels, stride));
+        }
+        if self.words.recording {
+            // A dark edge sets it off from a red picture.
+            let middle = (size.0.saturating_sub(20), 20);
+            dot(middle, 10, BAR, (pixels, stride));
+            dot(middle, 8, RED, (pixels, stride));
         }
         fill(layout.bar, BAR, (pixels, stride));
         write(self.note.unwrap_or(&self.words.line), layout.bar, (pixels, stride));

@@ -4,21 +4,14 @@ use std::fs::OpenOptions;
 use std::io::BufWriter;
 use std::path::PathBuf;
 
-use time::OffsetDateTime;
-use time::macros::format_description;
-
+use super::super::names;
 use crate::clock;
 
 /// Writes `rgb`, `width` x `height`, into a new file in the current folder; says its name.
 pub(super) fn save(rgb: &[u8], (width, height): (u32, u32)) -> Result<PathBuf, String> {
-    let format = format_description!("[year][month][day]-[hour][minute][second]");
-    let now = OffsetDateTime::from(clock::wall());
-    let stem = now.format(format).map_err(|error| error.to_string())?;
-    for number in 1..100 {
-        let path = PathBuf::from(match number {
-            1 => format!("peer-{stem}.png"),
-            _ => format!("peer-{stem}-{number}.png"),
-        });
+    let first = names::after_time(clock::wall(), "png");
+    for number in 1..names::TRIES {
+        let path = names::nth(&first, number);
         let file = match OpenOptions::new().write(true).create_new(true).open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
