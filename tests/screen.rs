@@ -40,6 +40,8 @@ async fn a_screen_that_cannot_be_seen_says_why() {
         ("screen:3", display.name(), "", "use --video screen"),
         ("screen", "", "", "there is no display"),
         ("screen", "", "wayland-0", "Wayland"),
+        // Its own X11 server would show black.
+        ("screen", display.name(), "wayland-0", "Wayland"),
     ] {
         let words = ["call", "bob", "--as", "alice", "--video", number];
         let alone = peer(server.url(), &words).env("DISPLAY", name).env("WAYLAND_DISPLAY", wayland);

@@ -48,6 +48,14 @@ pub struct ProcessUsage {
 impl ProcessUsage {
     /// As the operating system counts it now; zeros where it does not.
     #[must_use]
+    #[cfg(not(unix))]
+    pub fn now() -> Self {
+        Self::default()
+    }
+
+    /// As the operating system counts it now; zeros where it does not.
+    #[must_use]
+    #[cfg(unix)]
     pub fn now() -> Self {
         use nix::sys::resource::{UsageWho, getrusage};
         let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return Self::default() };
@@ -55,15 +63,23 @@ impl ProcessUsage {
             |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
         Self {
             cpu_seconds: seconds(usage.user_time()) + seconds(usage.system_time()),
-            peak_rss_bytes: peak_rss(),
+            peak_rss_bytes: peak_rss(&usage),
         }
     }
 }
 
 /// From the kernel's own page about us: what `getrusage` says includes the program that started us.
-fn peak_rss() -> u64 {
+#[cfg(target_os = "linux")]
+fn peak_rss(_: &nix::sys::resource::Usage) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
     kib.unwrap_or(0) * 1024
+}
+
+/// Apple counts bytes, the others KiB.
+#[cfg(all(unix, not(target_os = "linux")))]
+fn peak_rss(usage: &nix::sys::resource::Usage) -> u64 {
+    let most = u64::try_from(usage.max_rss()).unwrap_or(0);
+    if cfg!(target_vendor = "apple") { most } else { most * 1024 }
 }

@@ -216,10 +216,7 @@ fn printable(line: &str) -> String {
 }
 
 fn terminal_width() -> usize {
-    match rustix::termios::tcgetwinsize(std::io::stderr()) {
-        Ok(size) if size.ws_col > 0 => size.ws_col.into(),
-        _ => 80,
-    }
+    super::tty::size().map_or(80, |size| size.columns.into())
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 //! order flag, environment, remembered, default is the commands' business.
 
 use std::io::{Read, Write};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -66,7 +65,7 @@ pub fn load(path: &Path) -> anyhow::Result<Option<Remembered>> {
 pub fn save(path: &Path, remembered: &Remembered) -> anyhow::Result<()> {
     let cannot = || format!("cannot write {}", path.display());
     let folder = path.parent().with_context(cannot)?;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(cannot)?;
+    private_folder(folder).with_context(cannot)?;
     // A temporary file is made with mode 0600 and renamed: nobody sees half of it.
     let mut file = tempfile::NamedTempFile::new_in(folder).with_context(cannot)?;
     let mut text = serde_json::to_vec(remembered).with_context(cannot)?;
@@ -76,11 +75,21 @@ pub fn save(path: &Path, remembered: &Remembered) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn private_folder(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(folder)
+}
+
 /// The name of the user at the operating system, where it can be a name on a server.
 #[must_use]
 pub fn os_user() -> Option<String> {
-    let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten()?;
-    values::name(&user.name).ok()
+    #[cfg(unix)]
+    let name = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten()?.name;
+    #[cfg(not(unix))]
+    let name = std::env::var("USERNAME").ok()?;
+    values::name(&name).ok()
 }
 
 #[cfg(test)]

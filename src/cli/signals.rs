@@ -3,7 +3,6 @@
 //! Owns the handlers; what a polite end is, each command decides.
 
 use anyhow::Context;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 /// The exit code after a second signal, as shells have it for Ctrl-C (128 + 2).
@@ -21,10 +20,9 @@ impl Interrupts {
     /// # Errors
     /// When the operating system refuses the handlers.
     pub fn listen() -> anyhow::Result<Self> {
-        let interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
-        let terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+        let signals = Signals::listen()?;
         let (to, first) = mpsc::channel(1);
-        tokio::spawn(watch(interrupt, terminate, to));
+        tokio::spawn(watch(signals, to));
         Ok(Self { first })
     }
 
@@ -36,20 +34,59 @@ impl Interrupts {
     }
 }
 
-async fn watch(mut interrupt: Signal, mut terminate: Signal, first: mpsc::Sender<()>) {
-    either(&mut interrupt, &mut terminate).await;
+async fn watch(mut signals: Signals, first: mpsc::Sender<()>) {
+    signals.next().await;
     // Nobody listens any more when the command is over already.
     let _ = first.send(()).await;
     drop(first);
-    either(&mut interrupt, &mut terminate).await;
+    signals.next().await;
     // The polite end hangs or is too slow for somebody: nothing is tidied up but the terminal.
     super::terminal::give_back_at_once();
     std::process::exit(AT_ONCE);
 }
 
-async fn either(interrupt: &mut Signal, terminate: &mut Signal) {
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
+        let terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+        Ok(Self { interrupt, terminate })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(windows)]
+struct Signals {
+    interrupt: tokio::signal::windows::CtrlC,
+    terminate: tokio::signal::windows::CtrlBreak,
+}
+
+#[cfg(windows)]
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        use tokio::signal::windows::{ctrl_break, ctrl_c};
+        let interrupt = ctrl_c().context("cannot listen for Ctrl-C")?;
+        let terminate = ctrl_break().context("cannot listen for Ctrl-Break")?;
+        Ok(Self { interrupt, terminate })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }

@@ -3,8 +3,6 @@
 //! Owns the reading thread. What a line means is decided in `prompt.rs`.
 
 use std::io::{BufRead, IsTerminal, Read};
-use std::os::fd::AsFd;
-use std::os::unix::fs::FileTypeExt;
 
 use tokio::sync::mpsc;
 
@@ -22,11 +20,17 @@ pub enum Kind {
 /// Looks what stands behind standard input.
 #[must_use]
 pub fn kind() -> Kind {
-    let stdin = std::io::stdin();
-    if stdin.is_terminal() {
+    if std::io::stdin().is_terminal() {
         return Kind::Terminal;
     }
-    let kind = stdin
+    not_a_terminal()
+}
+
+#[cfg(unix)]
+fn not_a_terminal() -> Kind {
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::FileTypeExt;
+    let kind = std::io::stdin()
         .as_fd()
         .try_clone_to_owned()
         .and_then(|fd| std::fs::File::from(fd).metadata())
@@ -35,6 +39,12 @@ pub fn kind() -> Kind {
         Ok(kind) if kind.is_fifo() || kind.is_socket() || kind.is_file() => Kind::Script,
         _ => Kind::Nobody,
     }
+}
+
+/// Elsewhere the kinds of files are not told apart: one that ends at once has said nothing.
+#[cfg(not(unix))]
+fn not_a_terminal() -> Kind {
+    Kind::Script
 }
 
 /// More than any command needs.
