@@ -1,6 +1,7 @@
 //! The screen as a source: it is seen on the other side, and a display that goes ends no call.
 
 use crate::support::camera::{are_quarters, quarters_of};
+use crate::support::desktop::{self, Desktop};
 use crate::support::display::Display;
 use crate::support::server::{Server, login, peer};
 use crate::support::{PATIENCE, one_at_a_time, sees_more};
@@ -29,6 +30,47 @@ async fn a_screen_is_seen_goes_away_and_comes_back() {
     bob.await_event("ended", PATIENCE).await;
     let found = quarters_of(&bob.home().join("seen.mkv"));
     assert!(are_quarters(found), "the screen again: {found:?}");
+}
+
+#[tokio::test]
+async fn a_wayland_screen_is_seen_through_its_portal_until_it_is_taken_back() {
+    if let Some(program) = desktop::missing() {
+        return println!("skipped: no screen of a Wayland session, {program} is not installed");
+    }
+    let _alone = one_at_a_time().await;
+    let (server, desktop) = (Server::start().await, Desktop::start().await);
+    let mut bob = login(server.url(), "bob", &["--auto-answer", "--record", "seen.mkv"]).await;
+    let words = ["call", "bob", "--as", "alice", "--video", "screen"];
+    let mut alice = desktop.with_peer(peer(server.url(), &words)).start();
+    let first = bob.await_event("first-video-frame", PATIENCE).await;
+    assert_eq!((&first["width"], &first["height"]), (&1280.into(), &800.into()));
+    sees_more(&mut bob, 30).await;
+    // Tried before the login, opened for the call, asked for once.
+    assert_eq!(desktop.asked(), 1);
+    bob.type_line("norecord");
+    bob.await_event("recording-stopped", PATIENCE).await;
+    let found = quarters_of(&bob.home().join("seen.mkv"));
+    assert!(are_quarters(found), "{found:?}");
+    desktop.take_back().await;
+    assert_eq!(alice.await_event("error", PATIENCE).await["code"], "device-lost");
+    // A card comes in its place, and nobody is asked again.
+    sees_more(&mut bob, 3).await;
+    assert_eq!(desktop.asked(), 1);
+    alice.interrupt();
+    assert_eq!(alice.await_event("ended", PATIENCE).await["reason"], "interrupted");
+}
+
+#[tokio::test]
+async fn a_person_may_decline_to_show_a_wayland_screen() {
+    if let Some(program) = desktop::missing() {
+        return println!("skipped: no portal of a Wayland session, {program} is not installed");
+    }
+    let _alone = one_at_a_time().await;
+    let (server, desktop) = (Server::start().await, Desktop::that_refuses().await);
+    let words = ["call", "bob", "--as", "alice", "--video", "screen"];
+    let ended = desktop.with_peer(peer(server.url(), &words)).run().await;
+    assert_eq!(ended.code, Some(5), "{}", ended.said);
+    assert!(ended.said.contains("choose a screen when you are asked"), "{}", ended.said);
 }
 
 #[tokio::test]

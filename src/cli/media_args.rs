@@ -12,6 +12,7 @@ use crate::media::audio::echo::EchoReference;
 use crate::media::audio::voice::VoiceOptions;
 use crate::media::frame::Size;
 use crate::media::sink::{SinkOptions, SpeakerSpec, ViewSpec};
+use crate::media::source::screen::ScreenShare;
 use crate::media::source::{AudioSourceSpec, MediaOptions, VideoSourceSpec};
 
 /// What is sent, shown and recorded.
@@ -78,6 +79,7 @@ impl MediaArgs {
             once: self.once,
             voice: self.voice(),
             echo: echo.clone(),
+            share: ScreenShare::default(),
         }
     }
 

@@ -5,6 +5,7 @@ pub(crate) mod bare_page;
 pub(crate) mod camera;
 pub(crate) mod chromium;
 pub(crate) mod clips;
+pub(crate) mod desktop;
 pub(crate) mod display;
 pub(crate) mod hearing;
 pub(crate) mod process;

@@ -38,7 +38,7 @@ impl PeerBuilder {
         command.env_remove("PEER_SERVER").env_remove("PEER_NAME").env_remove("RUST_LOG");
         // Devices of the machine are none of a test's business unless it brings its own.
         command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
-        command.env_remove("PULSE_SERVER").env_remove("XDG_RUNTIME_DIR");
+        command.env_remove("PULSE_SERVER").env_remove("DBUS_SESSION_BUS_ADDRESS");
         live_in(&mut command, home.path());
         Self { command, home }
     }

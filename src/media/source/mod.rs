@@ -18,6 +18,7 @@ pub mod test;
 pub mod timeline;
 
 pub use open::open;
+use screen::ScreenShare;
 
 use super::audio::echo::EchoReference;
 use super::audio::voice::VoiceOptions;
@@ -191,6 +192,8 @@ pub struct MediaOptions {
     pub voice: VoiceOptions,
     /// What the speaker plays, to be taken out of what the microphone hears.
     pub echo: EchoReference,
+    /// The screen that a Wayland session's portal lets us show.
+    pub share: ScreenShare,
 }
 
 impl Default for MediaOptions {
@@ -204,6 +207,7 @@ impl Default for MediaOptions {
             once: false,
             voice: VoiceOptions::default(),
             echo: EchoReference::default(),
+            share: ScreenShare::default(),
         }
     }
 }

@@ -60,7 +60,8 @@ fn open_video(
         VideoSourceSpec::Camera(wanted) => Some(Box::new(camera(options, wanted.clone())?)),
         VideoSourceSpec::Screen(number) => {
             let fps = options.fps.unwrap_or(DEFAULT_FPS);
-            Some(Box::new(ScreenSource::open(number.unwrap_or(0), options.size, fps)?))
+            let share = options.share.clone();
+            Some(Box::new(ScreenSource::open(number.unwrap_or(0), options.size, fps, share)?))
         }
     })
 }

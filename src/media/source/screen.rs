@@ -7,18 +7,26 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+#[cfg(target_os = "linux")]
+mod cast;
 #[cfg(not(unix))]
 #[path = "screen/elsewhere.rs"]
 mod display;
 #[cfg(unix)]
 #[path = "screen/x11.rs"]
 mod display;
+#[cfg(not(target_os = "linux"))]
+#[path = "screen/no_portal.rs"]
+mod portal;
+#[cfg(target_os = "linux")]
+mod portal;
+
+pub use portal::ScreenShare;
 
 use super::{SourceError, VideoFormat, VideoSource, card};
 use crate::clock;
 use crate::media::device::{DeviceError, DeviceNews, DeviceNotice};
 use crate::media::frame::{FramePool, Size, VideoFrame};
-use display::Grabber;
 
 /// While the screen is gone the card is sent, and the screen looked for, so often.
 const RETRY: Duration = Duration::from_millis(500);
@@ -40,8 +48,13 @@ pub struct Monitor {
 /// The monitors of the display, in the order of their numbers.
 ///
 /// # Errors
-/// When there is no X11 display, or it turns us away.
+/// When there is no X11 display, or it turns us away; in a Wayland session, which asks the person.
 pub fn list() -> Result<Vec<Monitor>, DeviceError> {
+    if is_wayland() {
+        let reason = "this is a Wayland session, whose portal asks you which one to show";
+        let hint = "use --video screen";
+        return Err(DeviceError { hint: hint.to_owned(), ..failed("screen", reason.to_owned()) });
+    }
     display::list()
 }
 
@@ -49,6 +62,7 @@ pub fn list() -> Result<Vec<Monitor>, DeviceError> {
 #[derive(Debug)]
 pub struct ScreenSource {
     number: u32,
+    share: ScreenShare,
     format: VideoFormat,
     grabber: Option<Grabber>,
     due: Instant,
@@ -58,16 +72,22 @@ pub struct ScreenSource {
 
 impl ScreenSource {
     /// Opens monitor `number`, counted from 0. `size` is what is sent; without it the monitor's own,
-    /// at most 1920x1080.
+    /// at most 1920x1080. In a Wayland session the person is asked instead, and `share` keeps the answer.
     ///
     /// # Errors
-    /// When there is no display, or no such monitor.
-    pub fn open(number: u32, size: Option<Size>, fps: f64) -> Result<Self, DeviceError> {
-        let grabber = Grabber::open(number)?;
+    /// When there is no display, no such monitor, or the person declines.
+    pub fn open(
+        number: u32,
+        size: Option<Size>,
+        fps: f64,
+        share: ScreenShare,
+    ) -> Result<Self, DeviceError> {
+        let grabber = Grabber::open(number, fps, &share)?;
         let own = grabber.size();
         let size = size.unwrap_or_else(|| within(own, LARGEST));
         Ok(Self {
             number,
+            share,
             format: VideoFormat { size, fps },
             grabber: Some(grabber),
             due: clock::now(),
@@ -86,7 +106,7 @@ impl VideoSource for ScreenSource {
         clock::sleep_until(self.due);
         let now = clock::now();
         if self.grabber.is_none() {
-            self.grabber = Grabber::open(self.number).ok();
+            self.grabber = Grabber::again(self.number, self.format.fps, &self.share);
             if self.grabber.is_some() {
                 self.tell(DeviceNews::Back, format!("screen {} is back", self.number));
             }
@@ -119,6 +139,57 @@ impl VideoSource for ScreenSource {
 
     fn notice(&mut self) -> Option<DeviceNotice> {
         self.notices.pop_front()
+    }
+}
+
+/// Whether a Wayland compositor has the screen. Its X11 server, if it has one, shows the windows of X11
+/// programs only, and all else black.
+fn is_wayland() -> bool {
+    std::env::var_os("WAYLAND_DISPLAY").is_some_and(|name| !name.is_empty())
+}
+
+/// What pictures come from.
+#[derive(Debug)]
+enum Grabber {
+    Display(Box<display::Grabber>),
+    #[cfg(target_os = "linux")]
+    Cast(Box<cast::Cast>),
+}
+
+impl Grabber {
+    #[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
+    fn open(number: u32, fps: f64, share: &ScreenShare) -> Result<Self, DeviceError> {
+        #[cfg(target_os = "linux")]
+        if is_wayland() {
+            return cast::Cast::open(share, fps).map(Box::new).map(Self::Cast);
+        }
+        display::Grabber::open(number).map(Box::new).map(Self::Display)
+    }
+
+    /// The same, but nobody is asked again.
+    #[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
+    fn again(number: u32, fps: f64, share: &ScreenShare) -> Option<Self> {
+        #[cfg(target_os = "linux")]
+        if is_wayland() {
+            return cast::Cast::again(share, fps).map(Box::new).map(Self::Cast);
+        }
+        display::Grabber::open(number).map(Box::new).map(Self::Display).ok()
+    }
+
+    fn size(&self) -> Size {
+        match self {
+            Self::Display(display) => display.size(),
+            #[cfg(target_os = "linux")]
+            Self::Cast(cast) => cast.size(),
+        }
+    }
+
+    fn draw(&mut self, frame: &mut VideoFrame) -> Result<(), String> {
+        match self {
+            Self::Display(display) => display.draw(frame),
+            #[cfg(target_os = "linux")]
+            Self::Cast(cast) => cast.draw(frame),
+        }
     }
 }
 

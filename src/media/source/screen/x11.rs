@@ -32,14 +32,6 @@ struct Display {
 
 impl Display {
     fn connect(device: &str) -> Result<Self, DeviceError> {
-        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        // Its X11 server shows the windows of X11 programs only, and all else black.
-        if set("WAYLAND_DISPLAY") {
-            let reason = "this is a Wayland session, which lets no program read its screen, and its \
-                          portal is not in this build";
-            let hint = "log in to an X11 session, or use --video test or --video FILE";
-            return Err(DeviceError { hint: hint.to_owned(), ..failed(device, reason.to_owned()) });
-        }
         let (connection, number) = x11rb::connect(None)
             .map_err(|error| failed(device, format!("there is no display ({error})")))?;
         let setup = connection.setup();
