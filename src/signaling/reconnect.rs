@@ -3,8 +3,15 @@
 
 use std::time::{Duration, Instant};
 
-const FIRST: Duration = Duration::from_millis(200);
-const LONGEST: Duration = Duration::from_secs(5);
+/// The first attempt comes at any time between these, so that the clients of a restarted server
+/// are spread over a second.
+const SOONEST: Duration = Duration::from_millis(100);
+const FIRST: Duration = Duration::from_secs(1);
+/// The longest pause while the server may just be restarting: everybody is back so soon after it.
+const LONGEST: Duration = Duration::from_secs(2);
+/// A server that is away for so long is not restarting; it is asked less often.
+const LONG_AWAY: Duration = Duration::from_secs(120);
+const LONGEST_THEN: Duration = Duration::from_secs(5);
 /// A connection that held so long was a good one: the next trouble starts from the beginning.
 const STABLE: Duration = Duration::from_secs(10);
 /// After an abrupt end the server may hold our old login until its own pings fail.
@@ -28,12 +35,14 @@ pub enum Next {
     GiveUp,
 }
 
-/// The pauses double from 0.2 s to 5 s, and each is cut by up to a half by chance, so
-/// that the clients of a restarted server do not come all at once.
+/// The first pause is anything from 0.1 to 1 s; the next are 1, then 2 s, after two minutes 5 s,
+/// each cut by up to a half by chance. So the clients of a server that comes back are in again
+/// within 2 s (5 s), at no more than their number a second.
 #[derive(Debug, Default)]
 pub struct Reconnect {
     attempts: u32,
     logged_in: Option<Instant>,
+    lost_at: Option<Instant>,
     taken_since: Option<Instant>,
 }
 
@@ -50,7 +59,8 @@ impl Reconnect {
         if held.is_some_and(|held| held >= STABLE) {
             self.attempts = 0;
         }
-        self.pause(random)
+        self.lost_at = Some(now);
+        self.pause(now, random)
     }
 
     /// An attempt failed. `random` is in 0..1.
@@ -61,13 +71,21 @@ impl Reconnect {
                 return Next::GiveUp;
             }
         }
-        Next::Retry(self.pause(random))
+        Next::Retry(self.pause(now, random))
     }
 
-    fn pause(&mut self, random: f64) -> Duration {
-        let doubled = FIRST.saturating_mul(1 << self.attempts.min(8));
-        self.attempts = self.attempts.saturating_add(1);
-        doubled.min(LONGEST).mul_f64(1.0 - random.clamp(0.0, 1.0) / 2.0)
+    fn pause(&mut self, now: Instant, random: f64) -> Duration {
+        let random = random.clamp(0.0, 1.0);
+        let away = self.lost_at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        let attempt = self.attempts;
+        self.attempts = attempt.saturating_add(1);
+        let longest = match attempt {
+            0 => return FIRST - (FIRST - SOONEST).mul_f64(random),
+            1 => FIRST,
+            _ if away < LONG_AWAY => LONGEST,
+            _ => LONGEST_THEN,
+        };
+        longest.mul_f64(1.0 - random / 2.0)
     }
 }
 
@@ -80,26 +98,34 @@ mod tests {
     }
 
     #[test]
-    fn pauses_double_up_to_the_longest() {
-        let now = crate::clock::now();
+    fn pauses_grow_to_two_seconds_and_later_to_five() {
+        let start = crate::clock::now();
         let mut reconnect = Reconnect::default();
-        let mut pauses = vec![seconds(reconnect.lost(now, 0.0))];
-        for _ in 0..100 {
-            let Next::Retry(pause) = reconnect.failed(now, Failure::Other, 0.0) else {
-                panic!("gave up")
-            };
-            pauses.push(seconds(pause));
-        }
-        assert_eq!(pauses[..6], [0.2, 0.4, 0.8, 1.6, 3.2, 5.0]);
-        assert!(pauses[6..].iter().all(|pause| *pause == 5.0));
+        let mut pauses = vec![seconds(reconnect.lost(start, 0.0))];
+        let mut after = |at| match reconnect.failed(start + at, Failure::Other, 0.0) {
+            Next::Retry(pause) => seconds(pause),
+            Next::GiveUp => panic!("gave up"),
+        };
+        pauses.extend((1..6).map(|second| after(Duration::from_secs(second))));
+        assert_eq!(pauses, [1.0, 1.0, 2.0, 2.0, 2.0, 2.0]);
+        assert_eq!(after(LONG_AWAY - Duration::from_millis(1)), 2.0);
+        assert_eq!(after(LONG_AWAY), 5.0);
+        assert_eq!(after(LONG_AWAY * 1000), 5.0);
     }
 
     #[test]
-    fn chance_cuts_a_pause_by_half_at_most() {
+    fn chance_spreads_the_first_attempt_over_a_second_and_cuts_later_pauses_by_half() {
         let now = crate::clock::now();
-        for (random, pause) in [(0.0, 0.2), (0.5, 0.15), (1.0, 0.1), (7.0, 0.1), (-1.0, 0.2)] {
-            let got = seconds(Reconnect::default().lost(now, random));
-            assert!((got - pause).abs() < 1e-9, "{random}: {got}");
+        for (random, first, later) in
+            [(0.0, 1.0, 1.0), (0.5, 0.55, 0.75), (1.0, 0.1, 0.5), (7.0, 0.1, 0.5), (-1.0, 1.0, 1.0)]
+        {
+            let mut reconnect = Reconnect::default();
+            let got = seconds(reconnect.lost(now, random));
+            assert!((got - first).abs() < 1e-9, "{random}: {got}");
+            let Next::Retry(pause) = reconnect.failed(now, Failure::Other, random) else {
+                panic!("gave up")
+            };
+            assert!((seconds(pause) - later).abs() < 1e-9, "{random}: {pause:?}");
         }
     }
 
@@ -108,11 +134,45 @@ mod tests {
         let start = crate::clock::now();
         let mut reconnect = Reconnect::default();
         reconnect.logged_in(start);
-        assert_eq!(seconds(reconnect.lost(start, 0.0)), 0.2);
+        assert_eq!(seconds(reconnect.lost(start, 1.0)), 0.1);
         reconnect.logged_in(start);
-        assert_eq!(seconds(reconnect.lost(start + STABLE / 2, 0.0)), 0.4);
+        assert_eq!(seconds(reconnect.lost(start + STABLE / 2, 1.0)), 0.5);
         reconnect.logged_in(start);
-        assert_eq!(seconds(reconnect.lost(start + STABLE, 0.0)), 0.2);
+        assert_eq!(seconds(reconnect.lost(start + STABLE, 1.0)), 0.1);
+    }
+
+    /// Ten thousand clients of a server that is away for so long: how many come in the same tenth of
+    /// a second, and when the last is in.
+    fn return_of_ten_thousand(away: Duration) -> (usize, f64) {
+        let start = crate::clock::now();
+        // A sequence without clumps stands for chance.
+        let mut dice = (0..).map(|n: u32| (f64::from(n) * 0.618_033_988_75).fract());
+        let mut tenths = std::collections::HashMap::new();
+        let mut last = 0.0_f64;
+        for _ in 0..10_000 {
+            let mut roll = || dice.next().unwrap_or_default();
+            let mut reconnect = Reconnect::default();
+            let mut at = start + reconnect.lost(start, roll());
+            while at < start + away {
+                match reconnect.failed(at, Failure::Other, roll()) {
+                    Next::Retry(pause) => at += pause,
+                    Next::GiveUp => panic!("gave up"),
+                }
+            }
+            let after = seconds(at - start - away);
+            *tenths.entry((after * 10.0) as u32).or_insert(0) += 1;
+            last = last.max(after);
+        }
+        (tenths.values().copied().max().unwrap_or(0), last)
+    }
+
+    #[test]
+    fn after_a_restart_everybody_is_back_soon_and_not_at_once() {
+        for (away, within) in [(0, 1.0), (1, 2.0), (10, 2.0), (60, 2.0), (3600, 5.0)] {
+            let (most, last) = return_of_ten_thousand(Duration::from_secs(away));
+            assert!(last <= within, "{away} s away: the last came after {last:.2} s");
+            assert!(most <= 2_000, "{away} s away: {most} came within a tenth of a second");
+        }
     }
 
     #[test]
