@@ -106,6 +106,7 @@ impl Failure {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Phone(PhoneError::NameTaken { .. }) => "name-taken",
+            Self::Phone(PhoneError::Untrusted { .. }) => "untrusted",
             Self::FellShort(_) => "fell-short",
             Self::CannotCall(_) => "cannot-call",
             Self::NoReport => "interrupted",
@@ -145,8 +146,12 @@ impl Failure {
 
 fn phone_exit(error: &PhoneError) -> Exit {
     match error {
-        PhoneError::BadServer { .. } | PhoneError::BadName { .. } => Exit::Usage,
-        PhoneError::Unreachable { .. } | PhoneError::NameTaken { .. } => Exit::Signaling,
+        PhoneError::BadServer { .. } | PhoneError::BadName { .. } | PhoneError::BadCa { .. } => {
+            Exit::Usage
+        }
+        PhoneError::Unreachable { .. }
+        | PhoneError::Untrusted { .. }
+        | PhoneError::NameTaken { .. } => Exit::Signaling,
         PhoneError::Source(_) | PhoneError::Sink(_) => Exit::Media,
     }
 }

@@ -4,11 +4,12 @@
 //! and connects nothing.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use clap::Args;
 
 use super::values;
-use crate::phone::config::{DEFAULT_STUN, IcePolicy, NetworkOptions, Secret};
+use crate::phone::config::{DEFAULT_STUN, IcePolicy, NetworkOptions, Secret, Trust};
 
 /// How the other side is reached.
 #[derive(Debug, Clone, Args)]
@@ -17,6 +18,13 @@ pub struct NetworkArgs {
     /// Signaling server [default: that of the last login, else ws://localhost:9090]
     #[arg(long, value_name = "URL", env = "PEER_SERVER", value_parser = values::server_url)]
     pub server: Option<String>,
+    /// For wss://: trust the certificates in this PEM file, and no others [default: those of the
+    /// system]
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// For wss://: take any certificate; whoever sits between here and the server can listen in
+    #[arg(long, conflicts_with = "ca")]
+    insecure: bool,
     /// STUN server, more than once for several; none asks nobody
     #[arg(long, value_name = "URL", value_delimiter = ',', value_parser = values::stun_url,
           default_value = DEFAULT_STUN)]
@@ -44,12 +52,21 @@ impl NetworkArgs {
     #[must_use]
     pub fn network_options(&self) -> NetworkOptions {
         NetworkOptions {
+            trust: self.trust(),
             stun: self.stun.iter().filter(|url| *url != "none").cloned().collect(),
             turn: self.turn.clone(),
             turn_user: self.turn_user.clone(),
             turn_password: self.turn_password.clone(),
             ice_policy: self.ice_policy,
             bind: self.bind,
+        }
+    }
+
+    fn trust(&self) -> Trust {
+        match &self.ca {
+            _ if self.insecure => Trust::Anybody,
+            Some(path) => Trust::Only(path.clone()),
+            None => Trust::System,
         }
     }
 }
@@ -106,6 +123,14 @@ mod tests {
         assert_eq!(network.turn_password, Some(Secret::new("hunter2")));
         assert_eq!(network.turn_user.as_deref(), Some("u"));
         assert_eq!(network.ice_policy, IcePolicy::Relay);
+    }
+
+    #[test]
+    fn a_file_of_certificates_or_no_check_at_all() {
+        let trust = |words: &[&str]| parse(words).map(|args| args.network_options().trust);
+        assert_eq!(trust(&["--ca=x.pem"]), Ok(Trust::Only("x.pem".into())));
+        assert_eq!(trust(&["--insecure"]), Ok(Trust::Anybody));
+        assert!(trust(&["--insecure", "--ca=x.pem"]).is_err());
     }
 
     #[test]

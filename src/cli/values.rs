@@ -97,16 +97,22 @@ pub fn unprintable(c: char) -> bool {
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-/// Reads a signaling server's URL: `ws://HOST[:PORT][/PATH]`.
+/// Reads a signaling server's URL: `ws://HOST[:PORT][/PATH]`, or `wss://` for TLS.
 ///
 /// # Errors
 /// When it is another kind of URL, or none.
 pub fn server_url(text: &str) -> Result<String, String> {
-    if text.starts_with("wss://") {
-        return Err("wss:// cannot be used in this build yet; use ws://".into());
+    if let Some((scheme, rest)) = text.split_once("://")
+        && let Some(ours) = match scheme {
+            "http" => Some("ws"),
+            "https" => Some("wss"),
+            _ => None,
+        }
+    {
+        return Err(format!("'{text}' is the page of a server; write {ours}://{rest}"));
     }
-    let Some(rest) = text.strip_prefix("ws://") else {
-        return Err(format!("'{text}' is not a server; write ws://HOST:PORT"));
+    let Some(rest) = text.strip_prefix("ws://").or_else(|| text.strip_prefix("wss://")) else {
+        return Err(format!("'{text}' is not a server; write ws://HOST:PORT or wss://HOST:PORT"));
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     host_and_port(authority)

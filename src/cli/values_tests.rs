@@ -64,12 +64,16 @@ fn names_are_printable_and_short() {
 
 #[test]
 fn servers_are_ws_urls() {
-    for text in ["ws://localhost:9090", "ws://example.org", "ws://[::1]:9090/path?x=1"] {
+    for text in
+        ["ws://localhost:9090", "ws://example.org", "wss://example.org", "ws://[::1]:9090/path?x=1"]
+    {
         assert_eq!(server_url(text), Ok(text.to_owned()));
     }
-    assert!(server_url("wss://example.org").unwrap_err().contains("yet"));
+    for (page, server) in [("http://x:1/", "ws://x:1/"), ("https://[::1]:9", "wss://[::1]:9")] {
+        assert!(server_url(page).unwrap_err().ends_with(&format!("write {server}")), "{page}");
+    }
     for text in
-        ["localhost:9090", "http://x", "ws://", "ws://:90", "ws://a:0", "ws://a:b", "ws://a b"]
+        ["localhost:9090", "ftp://x", "ws://", "wss://:90", "ws://a:0", "ws://a:b", "ws://a b"]
     {
         assert!(server_url(text).unwrap_err().contains("ws://HOST:PORT"), "{text}");
     }

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_millis(4_500);
 /// What is looked at.
 #[derive(Debug, Clone)]
 pub struct DoctorConfig {
-    /// The signaling server, `ws://host:port`.
+    /// The signaling server, `ws://host:port` or `wss://host`.
     pub server: String,
     /// How the other side would be reached.
     pub network: NetworkOptions,
@@ -86,7 +86,7 @@ pub async fn run(config: &DoctorConfig) -> Diagnosis {
     let (codecs, devices, server, paths) = tokio::join!(
         media::codecs(until),
         media::devices(until),
-        network::server(&config.server, until),
+        network::server(&config.server, &config.network.trust, until),
         network::paths(&config.network, until),
     );
     let checks: Vec<_> = [vec![codecs], devices, vec![server], paths].concat();

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{Check, left};
 use crate::clock;
-use crate::phone::config::{DEFAULT_STUN, IcePolicy, NetworkOptions};
+use crate::phone::config::{DEFAULT_STUN, IcePolicy, NetworkOptions, Trust};
 use crate::rtc::probe::{self, Mapping, StunReport};
 use crate::signaling::client::{Client, ClientOptions, ConnectError};
 
@@ -12,10 +12,14 @@ use crate::signaling::client::{Client, ClientOptions, ConnectError};
 const SECOND_STUN: &str = "stun:stun1.l.google.com:19302";
 
 /// Logs in under a name that nobody else has.
-pub(super) async fn server(url: &str, until: Instant) -> Check {
+pub(super) async fn server(url: &str, trust: &Trust, until: Instant) -> Check {
     let name = format!("doctor-{}", std::process::id());
     let began_at = clock::now();
-    let options = ClientOptions { timeout: left(until) / 2, ..ClientOptions::default() };
+    let options = ClientOptions {
+        timeout: left(until) / 2,
+        trust: trust.clone(),
+        ..ClientOptions::default()
+    };
     match Client::connect_with(url, &name, options).await {
         Ok((client, _events)) => {
             let took = (clock::now() - began_at).as_secs_f64() * 1e3;
@@ -23,11 +27,18 @@ pub(super) async fn server(url: &str, until: Instant) -> Check {
             Check::pass("server", format!("{url} took a login within {took:.0} ms"))
         }
         Err(ConnectError::NameTaken { .. }) => Check::pass("server", format!("{url} answers")),
-        Err(error) => Check::fail(
-            "server",
-            error.to_string(),
-            "start one with 'peer serve', or name another with --server",
-        ),
+        Err(error) => Check::fail("server", error.to_string(), advice(&error)),
+    }
+}
+
+fn advice(error: &ConnectError) -> &'static str {
+    match error {
+        ConnectError::Untrusted { .. } => {
+            "--ca FILE takes the certificate that 'peer serve --tls-self-signed' keeps, or that of \
+             the server's authority"
+        }
+        ConnectError::BadCa { .. } => "name a PEM file with --ca that you may read",
+        _ => "start one with 'peer serve', or name another with --server",
     }
 }
 

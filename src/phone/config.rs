@@ -11,11 +11,12 @@ use crate::media::sink::Sinks;
 pub use crate::media::source::OpenSources;
 use crate::media::source::{AudioSourceSpec, MediaOptions, VideoSourceSpec, open};
 use crate::rtc::connection::ConnectionConfig;
+pub use crate::signaling::client::trust::Trust;
 
 /// Everything that a phone needs to know.
 #[derive(Clone)]
 pub struct PhoneConfig {
-    /// The signaling server, `ws://host:port`.
+    /// The signaling server, `ws://host:port` or `wss://host`.
     pub server: String,
     /// The name to log in with.
     pub name: String,
@@ -112,6 +113,8 @@ impl std::fmt::Debug for PhoneConfig {
 /// How to reach the other side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkOptions {
+    /// Whom to believe who a `wss://` server is.
+    pub trust: Trust,
     /// `stun:` URLs.
     pub stun: Vec<String>,
     /// `turn:` URLs.
@@ -129,6 +132,7 @@ pub struct NetworkOptions {
 impl Default for NetworkOptions {
     fn default() -> Self {
         Self {
+            trust: Trust::System,
             stun: vec![DEFAULT_STUN.to_owned()],
             turn: Vec::new(),
             turn_user: None,
@@ -257,6 +261,7 @@ mod tests {
         for url in [
             "ws://localhost:9090",
             "ws://127.0.0.1:1",
+            "wss://127.0.0.3:1",
             "ws://[::1]:9090/ws",
             "ws://[::1]",
             "ws://LOCALHOST",

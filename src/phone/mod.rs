@@ -9,13 +9,14 @@ pub mod config;
 pub mod event;
 mod switch;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
 use crate::media::sink::SinkError;
 use crate::media::source::SourceError;
-use crate::signaling::client::{Client, ConnectError};
+use crate::signaling::client::{Client, ClientOptions, ConnectError};
 use command::Command;
 use config::PhoneConfig;
 use event::Event;
@@ -49,6 +50,22 @@ pub enum PhoneError {
         /// Its URL.
         url: String,
         /// From the network.
+        reason: String,
+    },
+    /// The server may be another than the one that was asked for.
+    #[error("cannot log in at {url}: {reason}")]
+    Untrusted {
+        /// Its URL.
+        url: String,
+        /// What is wrong with its certificate, and what to do.
+        reason: String,
+    },
+    /// The file that says whom to trust is no good.
+    #[error("cannot take certificates from {}: {reason}", .path.display())]
+    BadCa {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
         reason: String,
     },
     /// Somebody else has the name.
@@ -90,8 +107,10 @@ impl Phone {
     /// When a source cannot be opened, or the login fails; nothing goes on then.
     pub async fn login(config: PhoneConfig) -> Result<(Self, Events), PhoneError> {
         try_sources(&config).await?;
-        let (client, from_server) =
-            Client::connect(&config.server, &config.name).await.map_err(PhoneError::from)?;
+        let options =
+            ClientOptions { trust: config.network.trust.clone(), ..ClientOptions::default() };
+        let connected = Client::connect_with(&config.server, &config.name, options).await;
+        let (client, from_server) = connected.map_err(PhoneError::from)?;
         let (commands, to_do) = mpsc::channel(COMMANDS);
         let (events, heard) = mpsc::channel(EVENTS);
         let (stop, stopped) = watch::channel(false);
@@ -134,6 +153,8 @@ impl From<ConnectError> for PhoneError {
                 Self::BadName { name, reason: reason.to_string() }
             }
             ConnectError::NameTaken { name } => Self::NameTaken { name },
+            ConnectError::Untrusted { url, reason } => Self::Untrusted { url, reason },
+            ConnectError::BadCa { path, reason } => Self::BadCa { path, reason },
             ConnectError::Unreachable { url, reason } | ConnectError::Refused { url, reason } => {
                 Self::Unreachable { url, reason }
             }

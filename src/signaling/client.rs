@@ -3,9 +3,12 @@
 //! Owns the handle and its vocabulary; a task in `client/keeper.rs` holds the connection.
 //! Knows nothing of calls: what is queued while the server is away goes out on return.
 
+mod dial;
 mod keeper;
 mod socket;
+pub mod trust;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -13,8 +16,10 @@ use tokio::task::JoinHandle;
 
 use super::message::{self, MAX_MESSAGE, Message, NameError};
 use crate::ice::IceServer;
+use dial::Dialer;
 use keeper::Keeper;
 use socket::Socket;
+use trust::Trust;
 
 /// Messages that wait for the server, and events that wait for the owner.
 const QUEUE: usize = 256;
@@ -77,6 +82,22 @@ pub enum ConnectError {
         /// From the network.
         reason: String,
     },
+    /// It may be another server than the one that was asked for.
+    #[error("{url} is not to be trusted: {reason}")]
+    Untrusted {
+        /// The server's URL.
+        url: String,
+        /// What is wrong with its certificate, and what to do.
+        reason: String,
+    },
+    /// The file that says whom to trust is no good.
+    #[error("cannot take certificates from {}: {reason}", .path.display())]
+    BadCa {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Somebody else has the name.
     #[error("the name '{name}' is taken on this server; choose another")]
     NameTaken {
@@ -126,16 +147,22 @@ pub struct ClientOptions {
     /// When the server was silent so long, it is pinged; the second ping without any
     /// sign of life is the last.
     pub ping_every: Duration,
+    /// For `wss://`: whose word is taken for who the server is.
+    pub trust: Trust,
 }
 
 impl Default for ClientOptions {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(10), ping_every: Duration::from_secs(15) }
+        Self {
+            timeout: Duration::from_secs(10),
+            ping_every: Duration::from_secs(15),
+            trust: Trust::default(),
+        }
     }
 }
 
 impl Client {
-    /// Connects to `url` (`ws://host:port`), logs in as `name` and stays logged in until
+    /// Connects to `url` (`ws://host:port` or `wss://host`), logs in as `name` and stays logged in until
     /// closed. The first event is [`ClientEvent::LoggedIn`].
     ///
     /// # Errors
@@ -158,11 +185,12 @@ impl Client {
     ) -> Result<(Self, mpsc::Receiver<ClientEvent>), ConnectError> {
         message::check_name(name)
             .map_err(|reason| ConnectError::BadName { name: name.to_owned(), reason })?;
-        let (socket, ice_servers) = Socket::login(url, name, options.timeout).await?;
+        let dialer = Dialer::new(url, options.trust.clone()).await?;
+        let (socket, ice_servers) = Socket::login(&dialer, name, options.timeout).await?;
         let (queue, queued) = mpsc::channel(QUEUE);
         let (events, received) = mpsc::channel(QUEUE);
         let (close, closed) = oneshot::channel();
-        let keeper = Keeper::new(url, name, options, queued, events);
+        let keeper = Keeper::new(dialer, name, options, queued, events);
         let task = tokio::spawn(keeper.run(socket, ice_servers, closed));
         Ok((Self { queue, close, task }, received))
     }

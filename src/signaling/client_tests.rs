@@ -102,7 +102,7 @@ async fn failures_of_the_first_login_are_told_apart() {
     assert_eq!(taken, ConnectError::NameTaken { name: "alice".to_owned() });
     let bad = Client::connect(&server.url(), "").await.unwrap_err();
     assert!(matches!(bad, ConnectError::BadName { reason: NameError::Empty, .. }));
-    for url in ["http://localhost:1", "localhost", "ws://", "", "wss://localhost:1"] {
+    for url in ["http://localhost:1", "localhost", "ws://", "", "wss://"] {
         let bad = Client::connect(url, "bob").await.unwrap_err();
         assert!(matches!(bad, ConnectError::BadUrl { .. }), "{url}: {bad:?}");
     }

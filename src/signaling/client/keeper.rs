@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::dial::Dialer;
 use super::socket::{Received, Socket};
 use super::{ClientEvent, ClientOptions, ConnectError};
 use crate::clock;
@@ -18,7 +19,7 @@ const GOODBYE: Duration = Duration::from_millis(500);
 const MISSED: u32 = 2;
 
 pub(super) struct Keeper {
-    url: String,
+    dialer: Dialer,
     name: String,
     options: ClientOptions,
     queue: mpsc::Receiver<String>,
@@ -33,14 +34,14 @@ struct Abandoned;
 
 impl Keeper {
     pub(super) fn new(
-        url: &str,
+        dialer: Dialer,
         name: &str,
         options: ClientOptions,
         queue: mpsc::Receiver<String>,
         events: mpsc::Sender<ClientEvent>,
     ) -> Self {
         Self {
-            url: url.to_owned(),
+            dialer,
             name: name.to_owned(),
             options,
             queue,
@@ -145,7 +146,7 @@ impl Keeper {
         loop {
             self.tell(ClientEvent::Reconnecting { retry_in }).await?;
             clock::until(Some(clock::now() + retry_in)).await;
-            let attempt = Socket::login(&self.url, &self.name, self.options.timeout).await;
+            let attempt = Socket::login(&self.dialer, &self.name, self.options.timeout).await;
             let error = match attempt {
                 Ok(back) => return Ok(Ok(back)),
                 Err(error) => error,

@@ -1,23 +1,21 @@
-//! One connection to a server, as far as the login: dialling, the reply, messages in and
-//! texts out. It has no patience beyond its time limits and comes back never.
+//! One connection to a server, as far as the login: the reply, messages in and texts out. It has
+//! no patience beyond its time limits and comes back never; how to get there knows `dial.rs`.
 
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::handshake::client::Request;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message as Frame};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 use super::ConnectError;
+use super::dial::{Dialer, Stream};
 use crate::clock;
 use crate::ice::IceServer;
 use crate::signaling::message::{MAX_MESSAGE_FROM_SERVER, Message};
 
 pub(super) struct Socket {
-    frames: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    frames: WebSocketStream<Stream>,
 }
 
 /// What came.
@@ -32,19 +30,18 @@ pub(super) enum Received {
 impl Socket {
     /// Connects and logs in.
     pub(super) async fn login(
-        url: &str,
+        dialer: &Dialer,
         name: &str,
         limit: Duration,
     ) -> Result<(Self, Vec<IceServer>), ConnectError> {
-        let request = request(url)?;
-        let dialled = clock::timeout(limit, dial(url, request)).await;
-        let mut socket = dialled.unwrap_or_else(|| {
-            let reason = format!("no answer within {} s", limit.as_secs());
-            Err(ConnectError::Unreachable { url: url.to_owned(), reason })
+        let url = dialer.url();
+        let frames = clock::timeout(limit, dialer.dial()).await.unwrap_or_else(|| {
+            Err(dialer.unreachable(&format!("no answer within {} s", limit.as_secs())))
         })?;
+        let mut socket = Self { frames };
         let login = Message::Login { name: name.to_owned() }.to_json();
         let reply = clock::timeout(limit, async {
-            socket.send(login).await.map_err(|error| unreachable(url, &error))?;
+            socket.send(login).await.map_err(|error| dialer.unreachable(&error))?;
             socket.login_reply(url, name).await
         });
         let ice_servers = reply
@@ -117,36 +114,5 @@ fn goodbye(frame: Option<CloseFrame>) -> String {
     match frame {
         Some(frame) if !frame.reason.is_empty() => frame.reason.as_str().to_owned(),
         _ => "the server closed the connection".to_owned(),
-    }
-}
-
-async fn dial(url: &str, request: Request) -> Result<Socket, ConnectError> {
-    let config = WebSocketConfig::default()
-        .max_message_size(Some(MAX_MESSAGE_FROM_SERVER))
-        .max_frame_size(Some(MAX_MESSAGE_FROM_SERVER))
-        .write_buffer_size(0);
-    // Signaling is small messages that should not wait for each other: no Nagle.
-    match connect_async_with_config(request, Some(config), true).await {
-        Ok((frames, _)) => Ok(Socket { frames }),
-        Err(Error::Http(answer)) => {
-            let reason = format!("HTTP status {}", answer.status());
-            Err(ConnectError::Refused { url: url.to_owned(), reason })
-        }
-        Err(error) => Err(unreachable(url, &error)),
-    }
-}
-
-fn unreachable(url: &str, error: &Error) -> ConnectError {
-    ConnectError::Unreachable { url: url.to_owned(), reason: error.to_string() }
-}
-
-fn request(url: &str) -> Result<Request, ConnectError> {
-    let bad =
-        |reason: &str| ConnectError::BadUrl { url: url.to_owned(), reason: reason.to_owned() };
-    let request = url.into_client_request().map_err(|error| bad(&error.to_string()))?;
-    match request.uri().scheme_str() {
-        Some("ws") => Ok(request),
-        Some("wss") => Err(bad("this build cannot do wss:// yet; use ws://")),
-        _ => Err(bad("write ws://HOST:PORT")),
     }
 }

@@ -1,0 +1,135 @@
+//! From a server's URL to an open WebSocket: TCP, TLS where the URL says `wss`, the handshake.
+//!
+//! Owns the URL and what can go wrong on the way. It says nothing on the socket.
+
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
+use tokio_tungstenite::tungstenite::http::Response;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+
+use super::ConnectError;
+use super::trust::Trust;
+use crate::signaling::message::MAX_MESSAGE_FROM_SERVER;
+
+/// So much of what a server says with a refusal is passed on.
+const LONGEST_WORDS: usize = 200;
+
+/// TCP, or TLS on it.
+pub(super) type Stream = Box<dyn Transport>;
+
+pub(super) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
+
+/// A server's address, and all that is needed to connect to it again and again.
+pub(super) struct Dialer {
+    url: String,
+    host: String,
+    port: u16,
+    trust: Trust,
+    tls: Option<TlsConnector>,
+}
+
+impl Dialer {
+    /// Checks the URL, and reads whom to trust where that matters.
+    pub(super) async fn new(url: &str, trust: Trust) -> Result<Self, ConnectError> {
+        let uri = request(url)?.uri().clone();
+        let tls = uri.scheme_str() == Some("wss");
+        // An IPv6 address has brackets in a URL and nowhere else.
+        let host = uri.host().unwrap_or_default();
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        let mut dialer = Self { url: url.to_owned(), host, port, trust, tls: None };
+        if tls {
+            let (trust, url) = (dialer.trust.clone(), url.to_owned());
+            let config = tokio::task::spawn_blocking(move || trust.config(&url)).await;
+            let config =
+                config.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+            dialer.tls = Some(TlsConnector::from(std::sync::Arc::new(config)));
+        }
+        Ok(dialer)
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Connects; the caller limits the time.
+    pub(super) async fn dial(&self) -> Result<WebSocketStream<Stream>, ConnectError> {
+        let stream = self.connect().await?;
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(MAX_MESSAGE_FROM_SERVER))
+            .max_frame_size(Some(MAX_MESSAGE_FROM_SERVER))
+            .write_buffer_size(0);
+        match client_async_with_config(request(&self.url)?, stream, Some(config)).await {
+            Ok((frames, _)) => Ok(frames),
+            Err(Error::Http(answer)) => {
+                Err(ConnectError::Refused { url: self.url.clone(), reason: refusal(&answer) })
+            }
+            Err(error) => Err(self.unreachable(&error)),
+        }
+    }
+
+    async fn connect(&self) -> Result<Stream, ConnectError> {
+        let address = (self.host.as_str(), self.port);
+        let stream = TcpStream::connect(address).await.map_err(|error| self.unreachable(&error))?;
+        // Signaling is small messages that should not wait for each other: no Nagle.
+        let _ = stream.set_nodelay(true);
+        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
+        if self.trust == Trust::Anybody {
+            tracing::warn!(
+                "the server's certificate is NOT checked: anybody on the way can pose as the \
+                 server, and listen in on calls"
+            );
+        }
+        let name =
+            ServerName::try_from(self.host.clone()).map_err(|_| bad(&self.url, "no host"))?;
+        match tls.connect(name, stream).await {
+            Ok(stream) => Ok(Box::new(stream)),
+            Err(error) => Err(match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+                Some(fault) => self.trust.explain(&self.url, fault),
+                None => self.unreachable(&format!("no TLS with it: {error}")),
+            }),
+        }
+    }
+
+    pub(super) fn unreachable(&self, error: &impl ToString) -> ConnectError {
+        ConnectError::Unreachable { url: self.url.clone(), reason: error.to_string() }
+    }
+}
+
+/// A fresh one for every connection: it holds a random key (RFC 6455 section 4.1).
+fn request(url: &str) -> Result<Request, ConnectError> {
+    let request = url.into_client_request().map_err(|error| bad(url, &error.to_string()))?;
+    match request.uri().scheme_str() {
+        Some("ws" | "wss") => Ok(request),
+        _ => Err(bad(url, "write ws://HOST:PORT or wss://HOST:PORT")),
+    }
+}
+
+fn bad(url: &str, reason: &str) -> ConnectError {
+    ConnectError::BadUrl { url: url.to_owned(), reason: reason.to_owned() }
+}
+
+/// The status, and the first line of what came with it if that is for people.
+fn refusal(answer: &Response<Option<Vec<u8>>>) -> String {
+    let status = format!("HTTP status {}", answer.status());
+    let plain = answer
+        .headers()
+        .get("content-type")
+        .is_some_and(|kind| kind.to_str().is_ok_and(|kind| kind.starts_with("text/plain")));
+    let body = answer.body().as_deref().filter(|_| plain).unwrap_or_default();
+    let words = String::from_utf8_lossy(body);
+    match words.lines().next().map(str::trim) {
+        Some(line) if !line.is_empty() => {
+            format!("{status}: {}", line.chars().take(LONGEST_WORDS).collect::<String>())
+        }
+        _ => status,
+    }
+}
