@@ -28,4 +28,5 @@ mod sound_latency;
 mod support;
 mod terminal;
 mod tidy;
+mod tls;
 mod window;

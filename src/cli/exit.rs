@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use crate::loopback::LoopbackError;
 use crate::phone::PhoneError;
 use crate::phone::event::EndReason;
+use crate::signaling::server::tls::TlsError;
 
 /// The exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +60,9 @@ pub enum Failure {
         /// What the operating system said.
         reason: String,
     },
+    /// The server's certificate cannot be used.
+    #[error("no TLS: {0}")]
+    Tls(#[from] TlsError),
     /// The server cannot have its address.
     #[error("cannot listen on {address}: {reason}")]
     Listen {
@@ -94,7 +98,7 @@ impl Failure {
             Self::Call { reason, .. } => reason_exit(*reason),
             Self::StatsFile { .. } => Exit::Media,
             Self::Listen { .. } => Exit::Signaling,
-            Self::NoName => Exit::Usage,
+            Self::NoName | Self::Tls(_) => Exit::Usage,
             Self::FellShort(_) | Self::CannotCall(_) | Self::NoReport | Self::Fault(_) => {
                 Exit::Failed
             }
@@ -250,6 +254,7 @@ mod tests {
             (Failure::StatsFile { path: "/x".into(), reason: "no".into() }, 5),
             (Failure::Listen { address, reason: "in use".into() }, 3),
             (Failure::NoName, 2),
+            (Failure::Tls(TlsError::NotMade { reason: "no".into() }), 2),
             (Failure::FellShort(vec!["too slow".into()]), 1),
             (Failure::NoReport, 1),
             (Failure::Fault(anyhow::anyhow!("no threads")), 1),

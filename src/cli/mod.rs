@@ -4,12 +4,14 @@
 //! phone and the words of its options; it knows no sockets, no codecs and no
 //! calls.
 
+pub mod addresses;
 pub mod call;
 pub mod call_args;
 pub mod devices;
 pub mod doctor;
 pub mod exit;
 pub mod format;
+pub mod listening;
 pub mod logging;
 pub mod login;
 pub mod loopback;
@@ -19,6 +21,7 @@ pub mod network_args;
 pub mod output;
 pub mod output_args;
 pub mod prompt;
+pub mod qr;
 pub mod remembered;
 pub mod report_table;
 pub mod reporter;
@@ -30,6 +33,7 @@ pub mod stats_file;
 pub mod status;
 pub mod stdin;
 pub mod terminal;
+pub mod tls_args;
 pub mod tty;
 pub mod values;
 

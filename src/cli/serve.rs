@@ -4,20 +4,24 @@ use std::net::SocketAddr;
 
 use anyhow::Context;
 use clap::Args;
-use serde::Serialize;
 use tokio::net::TcpListener;
 
 use super::exit::Failure;
+use super::listening::Listening;
 use super::output::Output;
 use super::signals::Interrupts;
-use crate::phone::event::rfc3339;
+use super::tls_args::TlsArgs;
 use crate::signaling::server::{self, ServerConfig};
 
 /// Examples of `peer serve --help`.
 pub const EXAMPLES: &str = "\
 Examples:
   peer serve
-  peer serve --listen 0.0.0.0:9090";
+  peer serve --listen 0.0.0.0:9090
+  peer serve --listen 0.0.0.0:9090 --tls-self-signed
+  peer serve --listen 0.0.0.0:443 --tls-cert fullchain.pem --tls-key privkey.pem
+
+Browsers give a page the camera only on localhost or with TLS.";
 
 /// Flags of `peer serve`.
 #[derive(Debug, Args)]
@@ -25,22 +29,14 @@ pub struct ServeCommand {
     /// Address and port to listen on; port 0 takes any free one
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9090", value_parser = listen)]
     listen: SocketAddr,
+    #[command(flatten)]
+    tls: TlsArgs,
 }
 
 fn listen(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         format!("'{text}' is not an address with a port; write 127.0.0.1:9090 or [::]:9090")
     })
-}
-
-/// The `listening` event.
-#[derive(Serialize)]
-struct Listening {
-    event: &'static str,
-    #[serde(serialize_with = "rfc3339")]
-    time: std::time::SystemTime,
-    server: String,
-    page: String,
 }
 
 /// Serves until a signal.
@@ -53,18 +49,13 @@ pub async fn run(command: ServeCommand, output: &Output) -> Result<(), Failure> 
         address: command.listen,
         reason: error.to_string(),
     };
+    let shown = command.tls.open(command.listen)?;
     let listener = TcpListener::bind(command.listen).await.map_err(failure)?;
     let address = listener.local_addr().map_err(failure)?;
-    let listening = Listening {
-        event: "listening",
-        time: crate::clock::wall(),
-        server: format!("ws://{address}"),
-        page: format!("http://{address}/"),
-    };
-    output.json(&listening);
-    output.say(&format!("listening on {}; the page is {}", listening.server, listening.page));
+    Listening::new(address, shown.as_ref(), crate::clock::wall()).say(output);
+    let config = ServerConfig { tls: shown.map(|shown| shown.tls), ..ServerConfig::default() };
     let until = async move { interrupts.first().await };
-    server::run(listener, ServerConfig::default(), until).await.context("the server failed")?;
+    server::run(listener, config, until).await.context("the server failed")?;
     output.say("the server has stopped");
     Ok(())
 }

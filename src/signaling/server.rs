@@ -6,6 +6,7 @@
 mod connection;
 mod exchange;
 mod page;
+pub mod tls;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +23,7 @@ use axum::routing::get;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -30,6 +32,7 @@ use super::message::MAX_MESSAGE;
 use super::switchboard::{ConnectionId, Limits, Switchboard};
 use crate::clock;
 use crate::ice::IceServer;
+use tls::{Accepted, Tls};
 
 /// How long the connections have to end on shutdown.
 const SHUTDOWN: Duration = Duration::from_secs(2);
@@ -53,6 +56,8 @@ pub struct ServerConfig {
     pub ping_every: Duration,
     /// What every login is told to use.
     pub ice_servers: Vec<IceServer>,
+    /// What connections are encrypted with, if they are.
+    pub tls: Option<Tls>,
 }
 
 impl Default for ServerConfig {
@@ -63,6 +68,7 @@ impl Default for ServerConfig {
             handshake_timeout: Duration::from_secs(10),
             ping_every: Duration::from_secs(30),
             ice_servers: Vec::new(),
+            tls: None,
         }
     }
 }
@@ -101,6 +107,7 @@ pub async fn run(
     let ended = tokio::select! {
         () = accept(&listener, &config, router(shared)) => Ok(()),
         () = shutdown => Ok(()),
+        never = tls::keep_fresh(config.tls.as_ref()) => match never {},
         _ = exchange.join_next() => Err(ServerError::Broken),
     };
     drop(listener);
@@ -132,7 +139,7 @@ async fn accept(listener: &TcpListener, config: &ServerConfig, router: Router) {
         match accepted {
             Ok((stream, _)) => match Arc::clone(&permits).try_acquire_owned() {
                 Ok(permit) => {
-                    let serve = serve(stream, router.clone(), permit);
+                    let serve = serve(stream, config.tls.clone(), router.clone(), permit);
                     handshakes.spawn(clock::timeout(config.handshake_timeout, serve));
                 }
                 Err(_) => tracing::warn!("too many handshakes at a time; one was dropped"),
@@ -146,10 +153,23 @@ async fn accept(listener: &TcpListener, config: &ServerConfig, router: Router) {
     }
 }
 
-/// One request on one connection; ends when the answer is out or the WebSocket is up.
-async fn serve(stream: TcpStream, router: Router, _permit: OwnedSemaphorePermit) {
+/// One request on one connection, TLS first where there is TLS; ends when the answer is out or the
+/// WebSocket is up.
+async fn serve(stream: TcpStream, tls: Option<Tls>, router: Router, _permit: OwnedSemaphorePermit) {
     // Signaling is small messages that should not wait for each other.
     let _ = stream.set_nodelay(true);
+    let Some(tls) = tls else { return http(stream, router).await };
+    match tls.accept(stream).await {
+        Ok(Accepted::Tls(stream)) => http(stream, router).await,
+        Ok(Accepted::Plain(stream)) => http(stream, tls::use_tls()).await,
+        Err(error) => tracing::debug!(%error, "a TLS handshake failed"),
+    }
+}
+
+async fn http<S>(stream: S, router: Router)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let served = http1::Builder::new()
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEADER_BYTES)

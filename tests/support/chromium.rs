@@ -96,10 +96,15 @@ impl Browser {
 
     /// Starts one that films and hears these files.
     pub(crate) async fn start_with(media: FakeMedia) -> Self {
+        Self::start_with_flags(media, &[]).await
+    }
+
+    /// Starts one with these flags besides the usual ones.
+    pub(crate) async fn start_with_flags(media: FakeMedia, flags: &[String]) -> Self {
         let profile = tempfile::tempdir().expect("a temporary profile");
         let chromedriver = Chromedriver::start();
         let mut wanted = DesiredCapabilities::chrome();
-        for flag in FLAGS {
+        for flag in FLAGS.iter().copied().chain(flags.iter().map(String::as_str)) {
             wanted.add_arg(flag).expect("a flag is a string");
         }
         let mut flag = |name: &str, path: PathBuf| {
