@@ -11,7 +11,7 @@ test_packages=("chromium chromium" "chromedriver chromium-driver" "ffmpeg ffmpeg
     "dbus-daemon dbus-daemon" "pipewire pipewire" "wireplumber wireplumber"
     "gst-launch-1.0 gstreamer1.0-tools" "- gstreamer1.0-plugins-base" "- gstreamer1.0-pipewire"
     "- libxcursor1" "- libxi6" "- libx11-xcb1")
-lint_packages=("shellcheck shellcheck" "python3 python3" "- python3-pip")
+lint_packages=("shellcheck shellcheck" "systemd-analyze systemd" "python3 python3" "- python3-pip")
 
 main() {
     case "${1:-}" in

@@ -19,6 +19,7 @@ main() {
         "$tools/bin/cargo-deny" check --hide-inclusion-graph licenses bans sources
     advisories
     step "unused dependencies" "$tools/bin/cargo-shear"
+    step "the service for systemd" service
     step "clippy" cargo clippy --release --all-targets -- -D warnings
     step "fuzz targets" cargo check --release --locked --manifest-path fuzz/Cargo.toml \
         --target-dir "${CARGO_TARGET_DIR:-target}"
@@ -44,6 +45,17 @@ advisories() {
     else
         echo "lint: advisories SKIPPED: the RustSec database cannot be reached from here"
     fi
+}
+
+# The program need not be installed for that; 20 stands for an exposure of 2.0 of 10.
+service() {
+    local unit
+    unit=$(mktemp -d)/peer-serve.service
+    sed 's|/usr/local/bin/peer|/bin/true|' dist/peer-serve.service >"$unit"
+    systemd-analyze verify --man=no "$unit"
+    systemd-analyze security --offline=true --threshold=20 --no-pager "$unit" >"$unit.security" ||
+        { cat "$unit.security"; return 1; }
+    rm -r "$(dirname "$unit")"
 }
 
 step() {

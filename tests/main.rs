@@ -23,6 +23,7 @@ mod prompt;
 mod recordings;
 mod relay;
 mod screen;
+mod service;
 mod sound;
 mod sound_latency;
 mod support;

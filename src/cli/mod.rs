@@ -26,6 +26,7 @@ pub mod remembered;
 pub mod report_table;
 pub mod reporter;
 pub mod serve;
+pub mod service;
 pub mod setup;
 pub mod signals;
 pub mod stage;

@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use super::exit::Failure;
 use super::listening::Listening;
 use super::output::Output;
+use super::service;
 use super::signals::Interrupts;
 use super::tls_args::TlsArgs;
 use crate::signaling::server::{self, ServerConfig};
@@ -49,12 +50,17 @@ pub async fn run(command: ServeCommand, output: &Output) -> Result<(), Failure> 
         address: command.listen,
         reason: error.to_string(),
     };
+    service::raise_open_files();
     let shown = command.tls.open(command.listen)?;
     let listener = TcpListener::bind(command.listen).await.map_err(failure)?;
     let address = listener.local_addr().map_err(failure)?;
     Listening::new(address, shown.as_ref(), crate::clock::wall()).say(output);
     let config = ServerConfig { tls: shown.map(|shown| shown.tls), ..ServerConfig::default() };
-    let until = async move { interrupts.first().await };
+    service::tell(service::READY);
+    let until = async move {
+        interrupts.first().await;
+        service::tell(service::STOPPING);
+    };
     server::run(listener, config, until).await.context("the server failed")?;
     output.say("the server has stopped");
     Ok(())

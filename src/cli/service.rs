@@ -1,0 +1,86 @@
+//! What a service that is started by a service manager owes it: a word when it is ready, and
+//! another when it ends; and as many open files as it may have.
+//!
+//! Knows the protocol of sd_notify(3), which is one datagram.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// It serves.
+pub const READY: &str = "READY=1";
+/// It is about to end.
+pub const STOPPING: &str = "STOPPING=1";
+
+/// Tells the service manager, where there is one.
+pub fn tell(state: &str) {
+    let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    if let Err(error) = send(&socket, state) {
+        tracing::warn!(%error, "the service manager could not be told");
+    }
+}
+
+/// A path, or a name without one that begins with `@`.
+fn send(socket: &OsStr, state: &str) -> std::io::Result<()> {
+    let bytes = socket.as_bytes();
+    let address = match bytes.strip_prefix(b"@") {
+        Some(name) => abstract_address(name)?,
+        None => SocketAddr::from_pathname(socket)?,
+    };
+    UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address).map(drop)
+}
+
+#[cfg(target_os = "linux")]
+fn abstract_address(name: &[u8]) -> std::io::Result<SocketAddr> {
+    use std::os::linux::net::SocketAddrExt;
+    SocketAddr::from_abstract_name(name)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn abstract_address(_name: &[u8]) -> std::io::Result<SocketAddr> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}
+
+/// Raises the limit of open files to the most that is allowed: a connection is a file.
+pub fn raise_open_files() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
+        if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) }
+    });
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    #[test]
+    fn a_word_arrives_by_path_and_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        send(path.as_os_str(), READY).unwrap();
+        let mut heard = [0; 64];
+        let length = manager.recv(&mut heard).unwrap();
+        assert_eq!(&heard[..length], b"READY=1");
+
+        let name = format!("peer-test-{}", std::process::id());
+        let address = abstract_address(name.as_bytes()).unwrap();
+        let manager = UnixDatagram::bind_addr(&address).unwrap();
+        send(OsStr::new(&format!("@{name}")), STOPPING).unwrap();
+        let length = manager.recv(&mut heard).unwrap();
+        assert_eq!(&heard[..length], b"STOPPING=1");
+        assert!(send(folder.path().join("nobody").as_os_str(), READY).is_err());
+    }
+
+    #[test]
+    fn the_limit_of_open_files_is_raised_to_the_most() {
+        raise_open_files();
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        assert_eq!(soft, hard);
+    }
+}
