@@ -22,6 +22,7 @@ mod performance;
 mod prompt;
 mod recordings;
 mod relay;
+mod restart;
 mod screen;
 mod service;
 mod sound;

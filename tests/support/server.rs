@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::net::TcpListener;
 
 use super::process::{Peer, PeerBuilder};
@@ -23,10 +24,26 @@ impl Server {
 
     /// Starts one on this address.
     pub(crate) async fn listen(address: &str) -> Self {
+        Self::listen_and_tell(address).await.0
+    }
+
+    /// As `listen`, with the `listening` event.
+    async fn listen_and_tell(address: &str) -> (Self, Value) {
         let mut peer = PeerBuilder::new(["serve", "--json", "--listen", address]).start();
         let listening = peer.await_event("listening", PATIENCE).await;
         let text = |field: &str| listening[field].as_str().expect("a URL").to_owned();
-        Self { peer, url: text("server"), page: text("page") }
+        (Self { peer, url: text("server"), page: text("page") }, listening)
+    }
+
+    /// `kill -9`: no goodbye to anybody.
+    pub(crate) async fn kill9(&mut self) {
+        self.peer.kill9();
+        self.peer.gone(PATIENCE).await;
+    }
+
+    /// Starts another in the place of one that is gone.
+    pub(crate) async fn start_again(self) -> (Self, Value) {
+        Self::listen_and_tell(self.url.trim_start_matches("ws://")).await
     }
 
     /// What `--server` takes.
