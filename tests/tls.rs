@@ -148,6 +148,9 @@ async fn a_stranger_certificate_and_a_wrong_name_are_refused_with_advice() {
     assert!(diagnosis.said.contains("--ca FILE takes"), "{}", diagnosis.said);
     let trusting = PeerBuilder::new(doctor).args(["--ca", server.certificate()]).run().await;
     assert!(trusting.said.contains("took a login"), "{}", trusting.said);
+    // What the system trusts is trusted without a word.
+    let system = PeerBuilder::new(doctor).env("SSL_CERT_FILE", server.certificate()).run().await;
+    assert!(system.said.contains("took a login"), "{}", system.said);
 }
 
 #[tokio::test]

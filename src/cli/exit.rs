@@ -136,6 +136,12 @@ impl Failure {
                 Some("log in under another name; with 'peer call' that is --as NAME")
             }
             Self::Listen { .. } => Some("choose another address with --listen, or port 0 for any"),
+            Self::Tls(TlsError::Unreadable { .. }) => {
+                Some("--tls-cert and --tls-key take PEM files that this user may read")
+            }
+            Self::Tls(TlsError::Unwritable { .. }) => {
+                Some("XDG_STATE_HOME says where else to keep it, a folder that can be written")
+            }
             Self::NoName => Some("say it with --as NAME"),
             Self::Call { reason: EndReason::UnknownUser, .. } => {
                 Some("the name must be logged in at the same server")

@@ -60,7 +60,8 @@ impl Listening {
     /// Tells programs and people.
     pub fn say(&self, output: &Output) {
         output.json(self);
-        output.say(&format!("listening on {}; the page is {}", self.server, self.page));
+        let pages = self.pages.join(" or ");
+        output.say(&format!("listening on {}; the page is {pages}", self.server));
         if let Some(certificate) = &self.certificate {
             output.say(&self.own(certificate));
             self.draw(output);
@@ -71,10 +72,8 @@ impl Listening {
     fn own(&self, certificate: &std::path::Path) -> String {
         let fingerprint = self.fingerprint.as_deref().unwrap_or_default();
         format!(
-            "open {}\nbrowsers warn, for nobody vouches for this certificate; it is the right one if \
-             they show\n  SHA-256 {fingerprint}\nother machines with peer: --ca FILE, with a copy of \
-             {}",
-            self.pages.join(" or "),
+            "browsers warn, for nobody vouches for this certificate; it is the right one if they \
+             show\n  SHA-256 {fingerprint}\nother machines with peer: --ca FILE, with a copy of {}",
             certificate.display()
         )
     }
