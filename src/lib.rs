@@ -14,7 +14,7 @@
 //! | 3 | [`call`] | one call: its life as a pure machine, and the task that carries it out |
 //! | 2 | [`signaling`], [`rtc`] | who is online; the peer connection |
 //! | 1 | [`media`] | pictures and sound |
-//! | ground | [`clock`], [`ice`] | time; candidates and servers as plain data |
+//! | ground | [`clock`], [`ice`], [`secret`] | time; candidates and servers as plain data; what is never shown |
 //!
 //! Own pictures or sound come in through [`VideoSource`] and [`AudioSource`], and go out through
 //! [`VideoSink`] and [`AudioSink`].
@@ -28,6 +28,7 @@ pub mod loopback;
 pub mod media;
 pub mod phone;
 pub mod rtc;
+pub mod secret;
 pub mod signaling;
 
 pub use media::frame::{AudioFrame, Size, VideoFrame};

@@ -5,6 +5,7 @@
 // And what it measured, to whoever asks with --nocapture.
 #![allow(clippy::print_stdout)]
 
+mod abuse;
 mod browser_calls;
 mod browser_harness;
 mod calls;
@@ -25,6 +26,8 @@ mod relay;
 mod restart;
 mod screen;
 mod service;
+mod server_rules;
+mod signaling_load;
 mod sound;
 mod sound_latency;
 mod support;

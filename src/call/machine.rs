@@ -235,7 +235,7 @@ impl Machine {
                     self.end(EndReason::UnknownUser, None);
                 }
             }
-            Message::Login { .. } | Message::LoginReply { .. } | Message::Unknown { .. } => {}
+            Message::Login { .. } | Message::LoginReply(_) | Message::Unknown { .. } => {}
         }
     }
 

@@ -362,6 +362,10 @@ impl Running {
                     media.on_sender_report(ssrc, ntp, rtp);
                 }
             }
+            ConnectionEvent::RelayRefused { url, reason } => {
+                let message = format!("the TURN server {url} refused the credentials ({reason})");
+                self.say(Said::Error("turn-refused", message)).await;
+            }
             ConnectionEvent::FractionLost { kind: MediaKind::Video, .. } => {}
             ConnectionEvent::FractionLost { kind: MediaKind::Audio, fraction } => {
                 if let Some(audio) = self.media.as_ref().and_then(|media| media.outgoing.audio()) {

@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 
+#[cfg(unix)]
 use nix::ifaddrs::getifaddrs;
 
 /// The addresses that lead to a server that listens on `listen`: itself, or where it stands for
@@ -28,6 +29,7 @@ fn linked(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
+#[cfg(unix)]
 fn interfaces() -> Vec<IpAddr> {
     let Ok(interfaces) = getifaddrs() else { return Vec::new() };
     let addresses = interfaces.filter_map(|interface| {
@@ -38,17 +40,33 @@ fn interfaces() -> Vec<IpAddr> {
     addresses.collect()
 }
 
+/// Not asked for on other systems: the address to listen on can be named.
+#[cfg(not(unix))]
+fn interfaces() -> Vec<IpAddr> {
+    Vec::new()
+}
+
 /// The name of this machine, where it can be a name in a certificate.
 #[must_use]
 pub fn host_name() -> Option<String> {
-    let name = nix::unistd::gethostname().ok()?.into_string().ok()?.to_ascii_lowercase();
+    let name = own_name()?.to_ascii_lowercase();
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
     let edge = |c: char| c.is_ascii_alphanumeric();
     let whole = name.starts_with(edge) && name.ends_with(edge) && name.chars().all(fits);
     (whole && name != "localhost").then_some(name)
 }
 
-#[cfg(test)]
+#[cfg(unix)]
+fn own_name() -> Option<String> {
+    nix::unistd::gethostname().ok()?.into_string().ok()
+}
+
+#[cfg(not(unix))]
+fn own_name() -> Option<String> {
+    std::env::var("COMPUTERNAME").ok()
+}
+
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 

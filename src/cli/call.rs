@@ -12,7 +12,7 @@ use super::reporter::{Ending, Reporter};
 use super::setup::{self, Identity};
 use super::signals::Interrupts;
 use super::stage::Stage;
-use super::{remembered, values};
+use super::{remembered, token, values};
 use crate::phone::command::Command;
 use crate::phone::config::AnswerPolicy;
 use crate::phone::event::{EndReason, EventKind};
@@ -67,7 +67,7 @@ pub async fn run(command: CallCommand, mut stage: Stage, output: &Output) -> Res
         command.call.call_options(command.media.max_bitrate, AnswerPolicy::Refuse, Vec::new());
     let config = setup::phone_config(identity, &command.media, &command.network, options, &stage)?;
     let (phone, mut events) = tokio::select! {
-        phone = Phone::login(config) => phone?,
+        phone = token::log_in(config, output) => phone?,
         () = interrupts.first() => return Ok(()),
     };
     if stage.take_keys() {
@@ -79,15 +79,20 @@ pub async fn run(command: CallCommand, mut stage: Stage, output: &Output) -> Res
         interrupts: &mut interrupts,
         reporter: &mut reporter,
         stage: &mut stage,
+        relay_refused: None,
     };
     let ended = desk.until_ended(&command.name, &mut events).await;
+    let relay_refused = desk.relay_refused.take();
     output.clear_status();
     // What still comes is of no interest, and must not keep the phone waiting.
     drop(events);
     phone.close().await;
     match ended {
         Some(reason) if reason_exit(reason) == Exit::Done => Ok(()),
-        Some(reason) => Err(Failure::Call { reason, name: command.name }),
+        Some(reason) => {
+            let because = relay_refused.filter(|_| reason == EndReason::ConnectionFailed);
+            Err(Failure::Call { reason, name: command.name, because })
+        }
         None => Err(anyhow::anyhow!("the phone stopped before the call had ended").into()),
     }
 }
@@ -98,6 +103,8 @@ struct Desk<'a> {
     interrupts: &'a mut Interrupts,
     reporter: &'a mut Reporter,
     stage: &'a mut Stage,
+    /// What a TURN server said; when the connection fails, that is why.
+    relay_refused: Option<String>,
 }
 
 impl Desk<'_> {
@@ -123,6 +130,11 @@ impl Desk<'_> {
                 }
             };
             self.stage.follow(&event);
+            if let EventKind::Error { code, message } = &event.kind
+                && code == "turn-refused"
+            {
+                self.relay_refused = Some(message.clone());
+            }
             let ours = event.peer.as_deref().is_none_or(|peer| peer == name);
             let reason = match event.kind {
                 EventKind::Ended { reason, .. } if ours => reason,

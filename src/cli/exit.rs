@@ -45,12 +45,22 @@ pub enum Failure {
     #[error(transparent)]
     Loopback(#[from] LoopbackError),
     /// The call ended otherwise than asked.
-    #[error("{}", call_sentence(*.reason, .name))]
+    #[error("{}{}", call_sentence(*.reason, .name), why(.because.as_deref()))]
     Call {
         /// Why.
         reason: EndReason,
         /// Whom we called.
         name: String,
+        /// What is known of how it came to that.
+        because: Option<String>,
+    },
+    /// What a flag asks for cannot be had.
+    #[error("{flag}: {reason}")]
+    Setting {
+        /// The flag.
+        flag: &'static str,
+        /// What is wrong.
+        reason: String,
     },
     /// The `--stats` file cannot be opened.
     #[error("cannot write {}: {reason}", .path.display())]
@@ -98,7 +108,7 @@ impl Failure {
             Self::Call { reason, .. } => reason_exit(*reason),
             Self::StatsFile { .. } => Exit::Media,
             Self::Listen { .. } => Exit::Signaling,
-            Self::NoName | Self::Tls(_) => Exit::Usage,
+            Self::NoName | Self::Tls(_) | Self::Setting { .. } => Exit::Usage,
             Self::FellShort(_) | Self::CannotCall(_) | Self::NoReport | Self::Fault(_) => {
                 Exit::Failed
             }
@@ -111,6 +121,9 @@ impl Failure {
         match self {
             Self::Phone(PhoneError::NameTaken { .. }) => "name-taken",
             Self::Phone(PhoneError::Untrusted { .. }) => "untrusted",
+            Self::Phone(PhoneError::TokenNeeded { .. }) => "token-needed",
+            Self::Phone(PhoneError::WrongToken { .. }) => "wrong-token",
+            Self::Phone(PhoneError::TooManyTries { .. }) => "too-many-tries",
             Self::FellShort(_) => "fell-short",
             Self::CannotCall(_) => "cannot-call",
             Self::NoReport => "interrupted",
@@ -135,6 +148,12 @@ impl Failure {
             Self::Phone(PhoneError::NameTaken { .. }) => {
                 Some("log in under another name; with 'peer call' that is --as NAME")
             }
+            Self::Phone(PhoneError::TokenNeeded { .. }) => {
+                Some("put it into the environment variable PEER_TOKEN, or start on a terminal")
+            }
+            Self::Phone(PhoneError::WrongToken { .. }) => {
+                Some("who runs the server gives tokens out; PEER_TOKEN may hold an old one")
+            }
             Self::Listen { .. } => Some("choose another address with --listen, or port 0 for any"),
             Self::Tls(TlsError::Unreadable { .. }) => {
                 Some("--tls-cert and --tls-key take PEM files that this user may read")
@@ -146,6 +165,9 @@ impl Failure {
             Self::Call { reason: EndReason::UnknownUser, .. } => {
                 Some("the name must be logged in at the same server")
             }
+            Self::Call { reason: EndReason::ConnectionFailed, because: Some(_), .. } => Some(
+                "credentials run out and change; log in again, or check --turn-user and PEER_TURN_PASSWORD",
+            ),
             Self::Call { reason: EndReason::ConnectionFailed, .. } => {
                 Some("behind strict firewalls a TURN server helps: --turn turn:HOST:PORT")
             }
@@ -161,7 +183,10 @@ fn phone_exit(error: &PhoneError) -> Exit {
         }
         PhoneError::Unreachable { .. }
         | PhoneError::Untrusted { .. }
-        | PhoneError::NameTaken { .. } => Exit::Signaling,
+        | PhoneError::NameTaken { .. }
+        | PhoneError::TokenNeeded { .. }
+        | PhoneError::WrongToken { .. }
+        | PhoneError::TooManyTries { .. } => Exit::Signaling,
         PhoneError::Source(_) | PhoneError::Sink(_) => Exit::Media,
     }
 }
@@ -212,6 +237,10 @@ pub fn call_sentence(reason: EndReason, name: &str) -> String {
     }
 }
 
+fn why(because: Option<&str>) -> String {
+    because.map_or_else(String::new, |because| format!(": {because}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,7 +263,7 @@ mod tests {
     fn every_end_has_its_code_and_a_sentence_with_the_name() {
         for (reason, code) in REASONS {
             assert_eq!(reason_exit(reason) as u8, code, "{reason:?}");
-            let failure = Failure::Call { reason, name: "bob".into() };
+            let failure = Failure::Call { reason, name: "bob".into(), because: None };
             assert_eq!(failure.exit() as u8, code);
             assert!(failure.to_string().contains("bob"), "{failure}");
         }
@@ -244,9 +273,14 @@ mod tests {
     fn errors_of_the_phone_have_theirs() {
         let unreachable = PhoneError::Unreachable { url: "ws://h".into(), reason: "no".into() };
         let taken = PhoneError::NameTaken { name: "alice".into() };
-        for (error, exit, code) in
-            [(unreachable, Exit::Signaling, "signaling"), (taken, Exit::Signaling, "name-taken")]
-        {
+        let needed = PhoneError::TokenNeeded { name: "alice".into() };
+        let wrong = PhoneError::WrongToken { name: "alice".into() };
+        for (error, exit, code) in [
+            (unreachable, Exit::Signaling, "signaling"),
+            (taken, Exit::Signaling, "name-taken"),
+            (needed, Exit::Signaling, "token-needed"),
+            (wrong, Exit::Signaling, "wrong-token"),
+        ] {
             let failure = Failure::from(error);
             assert_eq!((failure.exit(), failure.code()), (exit, code));
             assert!(failure.hint().is_some());
@@ -261,6 +295,7 @@ mod tests {
             (Failure::Listen { address, reason: "in use".into() }, 3),
             (Failure::NoName, 2),
             (Failure::Tls(TlsError::NotMade { reason: "no".into() }), 2),
+            (Failure::Setting { flag: "--users", reason: "line 3".into() }, 2),
             (Failure::FellShort(vec!["too slow".into()]), 1),
             (Failure::NoReport, 1),
             (Failure::Fault(anyhow::anyhow!("no threads")), 1),

@@ -14,7 +14,7 @@ use super::reporter::{Ending, Reporter};
 use super::setup::{self, Identity};
 use super::signals::Interrupts;
 use super::stage::Stage;
-use super::{error_event, stdin, values};
+use super::{error_event, stdin, token, values};
 use crate::phone::command::Command;
 use crate::phone::config::AnswerPolicy;
 use crate::phone::{Events, Phone};
@@ -68,7 +68,7 @@ pub async fn run(command: LoginCommand, stage: Stage, output: &Output) -> Result
         Reporter::new(output.clone(), command.stats.open()?, prompted, policy == AnswerPolicy::Ask);
     let config = setup::phone_config(identity, &command.media, &command.network, options, &stage)?;
     let (phone, events) = tokio::select! {
-        phone = Phone::login(config) => phone?,
+        phone = token::log_in(config, output) => phone?,
         () = interrupts.first() => return Ok(()),
     };
     setup::remember(&server, &command.name, output);

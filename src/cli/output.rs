@@ -157,6 +157,11 @@ impl Output {
         }
     }
 
+    /// Writes a line to stdout: what the command was asked for, for a file or another program.
+    pub fn result(&self, line: &str) {
+        self.screen().json(format!("{line}\n").as_bytes());
+    }
+
     fn screen(&self) -> MutexGuard<'_, Screen> {
         self.screen.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -9,10 +9,12 @@ use tokio::net::TcpListener;
 use super::exit::Failure;
 use super::listening::Listening;
 use super::output::Output;
-use super::service;
+use super::serve_args::{self, BrowserArgs, IceArgs, LimitArgs, NameArgs};
 use super::signals::Interrupts;
 use super::tls_args::TlsArgs;
-use crate::signaling::server::{self, ServerConfig};
+use super::{open_files, service, stdin, token};
+use crate::secret::Secret;
+use crate::signaling::server::{self, users};
 
 /// Examples of `peer serve --help`.
 pub const EXAMPLES: &str = "\
@@ -22,7 +24,14 @@ Examples:
   peer serve --listen 0.0.0.0:9090 --tls-self-signed
   peer serve --listen 0.0.0.0:443 --tls-cert fullchain.pem --tls-key privkey.pem
 
-Browsers give a page the camera only on localhost or with TLS.";
+  peer serve --hash-token alice
+  peer serve --users users --allow-origin https://pages.example.org
+  peer serve --ice-server turn:turn.example.org --turn-secret-file secret
+
+--hash-token writes a line for --users to stdout: append it with '>> users'.
+Browsers give a page the camera only on localhost or with TLS.
+/healthz says ok, or draining on the way out; /metrics has numbers (OpenMetrics).
+Logs go to stderr as fields; at no level do they hold addresses or what is said.";
 
 /// Flags of `peer serve`.
 #[derive(Debug, Args)]
@@ -32,6 +41,14 @@ pub struct ServeCommand {
     listen: SocketAddr,
     #[command(flatten)]
     tls: TlsArgs,
+    #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
+    names: NameArgs,
+    #[command(flatten)]
+    browsers: BrowserArgs,
+    #[command(flatten)]
+    ice: IceArgs,
 }
 
 fn listen(text: &str) -> Result<SocketAddr, String> {
@@ -45,17 +62,27 @@ fn listen(text: &str) -> Result<SocketAddr, String> {
 /// # Errors
 /// When the address is taken or not ours, or the server fails.
 pub async fn run(command: ServeCommand, output: &Output) -> Result<(), Failure> {
+    if let Some(name) = command.names.hash_token {
+        return hash_token(&name, output).await;
+    }
+    let ServeCommand { limits, names, browsers, ice, .. } = &command;
+    let mut config = serve_args::server_config(limits, names, browsers, ice)?;
+    if let Some(allowed) = open_files::allow(limits.open_files()) {
+        output.warn(&format!(
+            "the system lets this process open {allowed} files, too few for --max-connections; \
+             'ulimit -n' raises it"
+        ));
+    }
     let mut interrupts = Interrupts::listen()?;
     let failure = |error: std::io::Error| Failure::Listen {
         address: command.listen,
         reason: error.to_string(),
     };
-    service::raise_open_files();
     let shown = command.tls.open(command.listen)?;
     let listener = TcpListener::bind(command.listen).await.map_err(failure)?;
     let address = listener.local_addr().map_err(failure)?;
     Listening::new(address, shown.as_ref(), crate::clock::wall()).say(output);
-    let config = ServerConfig { tls: shown.map(|shown| shown.tls), ..ServerConfig::default() };
+    config.tls = shown.map(|shown| shown.tls);
     service::tell(service::READY);
     let until = async move {
         interrupts.first().await;
@@ -64,6 +91,29 @@ pub async fn run(command: ServeCommand, output: &Output) -> Result<(), Failure> 
     server::run(listener, config, until).await.context("the server failed")?;
     output.say("the server has stopped");
     Ok(())
+}
+
+/// Makes a line for the file of users.
+async fn hash_token(name: &str, output: &Output) -> Result<(), Failure> {
+    let typed = token::ask(&format!("token of {name}: "), output).await;
+    let token = match typed {
+        Some(token) => {
+            let again = token::ask("the same again: ", output).await;
+            if again.as_ref() != Some(&token) {
+                return Err(wrong_token("the two are not the same"));
+            }
+            token
+        }
+        None if stdin::kind() == stdin::Kind::Terminal => return Err(wrong_token("there is none")),
+        None => Secret::new(stdin::lines().recv().await.unwrap_or_default()),
+    };
+    let line = users::line(name, &token).map_err(|reason| wrong_token(&reason))?;
+    output.result(&line);
+    Ok(())
+}
+
+fn wrong_token(reason: &str) -> Failure {
+    Failure::Setting { flag: "--hash-token", reason: reason.to_owned() }
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! What a service that is started by a service manager owes it: a word when it is ready, and
-//! another when it ends; and as many open files as it may have.
+//! another when it ends.
 //!
 //! Knows the protocol of sd_notify(3), which is one datagram.
 
 use std::ffi::OsStr;
+#[cfg(unix)]
 use std::os::unix::ffi::OsStrExt;
+#[cfg(unix)]
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// It serves.
 pub const READY: &str = "READY=1";
@@ -22,7 +22,13 @@ pub fn tell(state: &str) {
     }
 }
 
+#[cfg(not(unix))]
+fn send(_: &OsStr, _: &str) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}
+
 /// A path, or a name without one that begins with `@`.
+#[cfg(unix)]
 fn send(socket: &OsStr, state: &str) -> std::io::Result<()> {
     let bytes = socket.as_bytes();
     let address = match bytes.strip_prefix(b"@") {
@@ -38,22 +44,12 @@ fn abstract_address(name: &[u8]) -> std::io::Result<SocketAddr> {
     SocketAddr::from_abstract_name(name)
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(all(unix, not(target_os = "linux")))]
 fn abstract_address(_name: &[u8]) -> std::io::Result<SocketAddr> {
     Err(std::io::ErrorKind::Unsupported.into())
 }
 
-/// Raises the limit of open files to the most that is allowed: a connection is a file.
-pub fn raise_open_files() {
-    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
-        if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) }
-    });
-    if let Err(error) = raised {
-        tracing::warn!(%error, "the limit of open files could not be raised");
-    }
-}
-
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
@@ -75,12 +71,5 @@ mod tests {
         let length = manager.recv(&mut heard).unwrap();
         assert_eq!(&heard[..length], b"STOPPING=1");
         assert!(send(folder.path().join("nobody").as_os_str(), READY).is_err());
-    }
-
-    #[test]
-    fn the_limit_of_open_files_is_raised_to_the_most() {
-        raise_open_files();
-        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-        assert_eq!(soft, hard);
     }
 }

@@ -12,6 +12,7 @@ use super::network_args::NetworkArgs;
 use super::output::Output;
 use super::remembered::{self, DEFAULT_SERVER, Remembered};
 use super::stage::Stage;
+use super::token;
 use crate::media::audio::echo::EchoReference;
 use crate::media::source::VideoSourceSpec;
 use crate::media::{sink, source};
@@ -88,6 +89,7 @@ pub fn phone_config(
     Ok(PhoneConfig {
         server: identity.server,
         name: identity.name,
+        token: token::from_environment(),
         sources: Arc::new(move || source::open(&media_options)),
         sinks: Arc::new(move || {
             let mut sinks = sink::open(&sink_options.for_call(next()))?;

@@ -2,16 +2,19 @@
 //!
 //! Owns what was changed about it, which is the process's as the terminal is.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, Read, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::output::Output;
 use super::tty;
 use crate::media::sink::terminal::{GIVE_BACK, Graphics, Terminal};
 use crate::media::sink::window::WindowKey;
+
+/// More than any token needs.
+const LONGEST_LINE: u64 = 4096;
 
 /// What must be undone.
 static CHANGED: Mutex<Changed> = Mutex::new(Changed { modes: None, screen: false });
@@ -110,6 +113,23 @@ impl Typed {
         // After ESC alone comes a letter that was typed with Alt.
         (before == Self::Letters && byte != ESC).then_some(byte)
     }
+}
+
+/// A line that is not shown while it is typed; `None` where there is no terminal, or no line.
+pub async fn hidden_line() -> Option<String> {
+    let modes = tty::lines_and_no_echo()?;
+    CHANGED.lock().unwrap_or_else(PoisonError::into_inner).modes = Some(modes);
+    let (to, line) = oneshot::channel();
+    // A read cannot be cancelled: the thread ends with the line, or with the process.
+    let reader = std::thread::Builder::new().name("hidden-line".into()).spawn(move || {
+        let mut line = String::new();
+        let read = std::io::stdin().lock().take(LONGEST_LINE).read_line(&mut line);
+        // Nobody waits for it any more after Ctrl-C.
+        let _ = to.send(read.ok().filter(|read| *read > 0).map(|_| line));
+    });
+    let line = if reader.is_ok() { line.await.ok().flatten() } else { None };
+    give_back();
+    line.map(|line| line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 fn meaning(byte: u8) -> Option<WindowKey> {

@@ -5,10 +5,10 @@
 use crate::media::sink::terminal::Grid;
 
 #[cfg(unix)]
-pub use on_unix::{Modes, letters_and_no_echo, restore, size};
+pub use on_unix::{Modes, letters_and_no_echo, lines_and_no_echo, restore, size};
 
 #[cfg(not(unix))]
-pub use elsewhere::{Modes, letters_and_no_echo, restore, size};
+pub use elsewhere::{Modes, letters_and_no_echo, lines_and_no_echo, restore, size};
 
 #[cfg(unix)]
 mod on_unix {
@@ -50,6 +50,19 @@ mod on_unix {
         Some(modes)
     }
 
+    /// Lets stdin show nothing of a line but its end; says how it was before. `None` where stdin is no
+    /// terminal.
+    #[must_use]
+    pub fn lines_and_no_echo() -> Option<Modes> {
+        let stdin = std::io::stdin();
+        let modes = tcgetattr(&stdin).ok()?;
+        let mut hidden = modes.clone();
+        hidden.local_modes.remove(LocalModes::ECHO);
+        hidden.local_modes.insert(LocalModes::ECHONL);
+        tcsetattr(&stdin, OptionalActions::Now, &hidden).ok()?;
+        Some(modes)
+    }
+
     /// Sets stdin as it was.
     pub fn restore(modes: &Modes) {
         // A terminal that is gone needs no modes.
@@ -74,6 +87,12 @@ mod elsewhere {
     /// Not possible.
     #[must_use]
     pub fn letters_and_no_echo() -> Option<Modes> {
+        None
+    }
+
+    /// Not possible.
+    #[must_use]
+    pub fn lines_and_no_echo() -> Option<Modes> {
         None
     }
 

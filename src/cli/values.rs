@@ -169,6 +169,28 @@ pub fn turn_url(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// Reads a STUN or TURN server that is handed out to others: a `stun:`, `stuns:`, `turn:` or `turns:`
+/// URL (RFC 7064, RFC 7065), whatever this build itself can use.
+///
+/// # Errors
+/// When it is none.
+pub fn ice_url(text: &str) -> Result<String, String> {
+    let (scheme, rest) = ice_scheme(text, "stun:HOST:PORT or turn:HOST:PORT")?;
+    let (authority, query) = rest.split_once('?').unwrap_or((rest, ""));
+    match (scheme, query) {
+        ("stun" | "stuns", "") | ("turn" | "turns", "" | "transport=udp" | "transport=tcp") => {}
+        ("stun" | "stuns" | "turn" | "turns", _) => {
+            return Err(format!("'{text}': '?{query}' is unknown"));
+        }
+        _ => {
+            let words = "write stun:HOST:PORT or turn:HOST:PORT";
+            return Err(format!("'{text}' is not a STUN or TURN server; {words}"));
+        }
+    }
+    host_and_port(authority).map_err(|reason| format!("'{text}': {reason}"))?;
+    Ok(text.to_owned())
+}
+
 /// Splits `scheme:rest`; these URLs have no slashes.
 fn ice_scheme<'a>(text: &'a str, form: &str) -> Result<(&'a str, &'a str), String> {
     match text.split_once(':') {

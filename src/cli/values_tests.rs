@@ -122,3 +122,15 @@ proptest! {
         prop_assert_eq!(bitrate(&bits.to_string()), Ok(bits));
     }
 }
+
+#[test]
+fn servers_that_are_handed_out_may_be_of_any_kind() {
+    for text in ["stun:s", "stuns:s:5349", "turn:t?transport=tcp", "turns:[::1]:443"] {
+        assert_eq!(ice_url(text).as_deref(), Ok(text));
+    }
+    for text in
+        ["", "s", "http:s", "stun:s?transport=udp", "turn:t?x", "turn://t", "turn:", "stun:a,b"]
+    {
+        assert!(ice_url(text).is_err(), "{text}");
+    }
+}

@@ -26,7 +26,12 @@ pub(super) async fn server(url: &str, trust: &Trust, until: Instant) -> Check {
             client.close().await;
             Check::pass("server", format!("{url} took a login within {took:.0} ms"))
         }
-        Err(ConnectError::NameTaken { .. }) => Check::pass("server", format!("{url} answers")),
+        // A server that does not want this name is there all the same.
+        Err(
+            ConnectError::NameTaken { .. }
+            | ConnectError::TokenNeeded { .. }
+            | ConnectError::WrongToken { .. },
+        ) => Check::pass("server", format!("{url} answers")),
         Err(error) => Check::fail("server", error.to_string(), advice(&error)),
     }
 }

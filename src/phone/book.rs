@@ -104,7 +104,7 @@ impl CallBook {
             }
             Message::Error { .. }
             | Message::Login { .. }
-            | Message::LoginReply { .. }
+            | Message::LoginReply(_)
             | Message::Unknown { .. } => Route::Login,
         }
     }
@@ -142,6 +142,7 @@ impl CallBook {
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
     use super::*;
+    use crate::signaling::message::LoginReply;
 
     fn offer(name: Option<&str>) -> Message {
         Message::Offer { sdp: "v=0".into(), name: name.map(str::to_owned) }
@@ -212,7 +213,7 @@ mod tests {
     #[test]
     fn the_server_shows_what_it_can() {
         let mut book = CallBook::new(1);
-        let plain = Message::LoginReply { success: true, ice_servers: Vec::new() };
+        let plain = Message::LoginReply(LoginReply { success: true, ..LoginReply::default() });
         assert_eq!(book.route(&plain), Route::Login);
         book.route(&offer(Some("bob")));
         book.route(&answer(None));
@@ -224,7 +225,8 @@ mod tests {
         assert!(book.server_reports_unknown());
         let mut book = CallBook::new(1);
         let ice_servers = vec![crate::ice::IceServer::default()];
-        book.route(&Message::LoginReply { success: true, ice_servers });
+        let reply = LoginReply { success: true, ice_servers, ..LoginReply::default() };
+        book.route(&Message::LoginReply(reply));
         assert!(book.server_reports_unknown());
     }
 }

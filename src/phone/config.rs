@@ -11,6 +11,7 @@ use crate::media::sink::Sinks;
 pub use crate::media::source::OpenSources;
 use crate::media::source::{AudioSourceSpec, MediaOptions, VideoSourceSpec, open};
 use crate::rtc::connection::ConnectionConfig;
+pub use crate::secret::Secret;
 pub use crate::signaling::client::trust::Trust;
 
 /// Everything that a phone needs to know.
@@ -20,6 +21,8 @@ pub struct PhoneConfig {
     pub server: String,
     /// The name to log in with.
     pub name: String,
+    /// What proves that the name is ours, where the server wants to know. Never printed.
+    pub token: Option<Secret>,
     /// Where pictures and sound come from.
     pub sources: OpenSources,
     /// Where pictures and sound go.
@@ -43,6 +46,7 @@ impl PhoneConfig {
         Self {
             server: server.to_owned(),
             name: name.to_owned(),
+            token: None,
             sources: Arc::new(move || open(&media)),
             sinks: Arc::new(|| Ok(Sinks::default())),
             network: NetworkOptions::default(),
@@ -104,6 +108,7 @@ impl std::fmt::Debug for PhoneConfig {
         f.debug_struct("PhoneConfig")
             .field("server", &self.server)
             .field("name", &self.name)
+            .field("token", &self.token)
             .field("network", &self.network)
             .field("call", &self.call)
             .finish_non_exhaustive()
@@ -177,30 +182,6 @@ impl FromStr for IcePolicy {
             "relay" => Ok(Self::Relay),
             _ => Err(format!("'{text}' is not an ICE policy; write all or relay")),
         }
-    }
-}
-
-/// A password or token: kept out of every log and debug print.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps the text.
-    #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself, for the one place that sends it.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("(secret)")
     }
 }
 

@@ -74,6 +74,24 @@ pub enum PhoneError {
         /// The name.
         name: String,
     },
+    /// Names have tokens on this server, and there was none.
+    #[error("the name '{name}' needs its token on this server")]
+    TokenNeeded {
+        /// The name.
+        name: String,
+    },
+    /// The token is not that of the name, or nobody may have the name.
+    #[error("the token is not that of '{name}'")]
+    WrongToken {
+        /// The name.
+        name: String,
+    },
+    /// The server has had too many logins from here, or wrong tokens for this name.
+    #[error("too many tries at {url}; wait a minute")]
+    TooManyTries {
+        /// Its URL.
+        url: String,
+    },
     /// Nobody can have this name.
     #[error("'{name}' cannot be a name: {reason}")]
     BadName {
@@ -107,8 +125,11 @@ impl Phone {
     /// When a source cannot be opened, or the login fails; nothing goes on then.
     pub async fn login(config: PhoneConfig) -> Result<(Self, Events), PhoneError> {
         try_sources(&config).await?;
-        let options =
-            ClientOptions { trust: config.network.trust.clone(), ..ClientOptions::default() };
+        let options = ClientOptions {
+            trust: config.network.trust.clone(),
+            token: config.token.clone(),
+            ..ClientOptions::default()
+        };
         let connected = Client::connect_with(&config.server, &config.name, options).await;
         let (client, from_server) = connected.map_err(PhoneError::from)?;
         let (commands, to_do) = mpsc::channel(COMMANDS);
@@ -155,6 +176,9 @@ impl From<ConnectError> for PhoneError {
             ConnectError::NameTaken { name } => Self::NameTaken { name },
             ConnectError::Untrusted { url, reason } => Self::Untrusted { url, reason },
             ConnectError::BadCa { path, reason } => Self::BadCa { path, reason },
+            ConnectError::TokenNeeded { name } => Self::TokenNeeded { name },
+            ConnectError::WrongToken { name } => Self::WrongToken { name },
+            ConnectError::TooManyTries { url } => Self::TooManyTries { url },
             ConnectError::Unreachable { url, reason } | ConnectError::Refused { url, reason } => {
                 Self::Unreachable { url, reason }
             }

@@ -18,7 +18,7 @@ use crate::call::{Call, CallConfig, Origin, Said, Told};
 use crate::clock;
 use crate::ice::IceServer;
 use crate::signaling::client::{Client, ClientEvent};
-use crate::signaling::message::{LeaveReason, Message, check_name};
+use crate::signaling::message::{LeaveReason, LoginReply, Message, check_name};
 
 /// Calls at a time.
 const CALLS: usize = 1;
@@ -170,16 +170,13 @@ impl Switch {
     fn server_event(&mut self, event: ClientEvent) {
         match event {
             ClientEvent::LoggedIn { ice_servers } => {
-                self.book.route(&Message::LoginReply {
-                    success: true,
-                    ice_servers: ice_servers.clone(),
-                });
-                self.ice_servers = ice_servers;
+                self.handed_out(ice_servers);
                 self.server_gone = false;
                 let (name, server) = (self.config.name.clone(), self.config.server.clone());
                 self.emit(None, EventKind::LoggedIn { name, server });
                 self.to_all(|| Told::Input(Input::ServerBack));
             }
+            ClientEvent::IceServers { ice_servers } => self.handed_out(ice_servers),
             ClientEvent::Reconnecting { retry_in } => {
                 let retry_ms = u64::try_from(retry_in.as_millis()).unwrap_or(u64::MAX);
                 self.emit(None, EventKind::Reconnecting { retry_ms });
@@ -198,6 +195,13 @@ impl Switch {
             }
             ClientEvent::Message(message) => self.message(message),
         }
+    }
+
+    /// Calls that begin from now on use these.
+    fn handed_out(&mut self, ice_servers: Vec<IceServer>) {
+        let reply = LoginReply { success: true, ice_servers, ..LoginReply::default() };
+        self.ice_servers.clone_from(&reply.ice_servers);
+        self.book.route(&Message::LoginReply(reply));
     }
 
     fn message(&mut self, message: Message) {

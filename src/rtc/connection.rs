@@ -30,6 +30,7 @@ use super::bandwidth::{TargetBitrate, WatchedEstimator};
 use super::codecs;
 use super::events::{ConnectionEvent, Events};
 use super::interceptors::{RtcpCounters, RtcpTap, RtxUnpacker, TapState};
+use super::relays::Relays;
 use super::runtime::{Impatient, Progress};
 use super::sdp::{Direction, sections};
 use super::sender::{AudioSender, VideoSender};
@@ -124,7 +125,8 @@ impl Connection {
         mdns: MulticastDnsMode,
     ) -> Result<(Self, mpsc::Receiver<ConnectionEvent>), ConnectionError> {
         let progress = Arc::new(Progress::default());
-        let (events, news, receiver) = Events::new(Arc::clone(&progress));
+        let (events, news, receiver) =
+            Events::new(Arc::clone(&progress), Relays::new(&config.ice_servers, &config.bind));
         let tap = Arc::new(TapState {
             counters: RtcpCounters::default(),
             video_ssrc: rand::random(),

@@ -11,6 +11,7 @@ use webrtc::peer_connection::{
 
 use super::codecs::MediaKind;
 use super::receiver::RemoteTrack;
+use super::relays::Relays;
 use super::runtime::Progress;
 use crate::ice::Candidate;
 
@@ -35,6 +36,13 @@ pub enum ConnectionEvent {
         ntp: u64,
         /// The RTP timestamp at that time.
         rtp: u32,
+    },
+    /// A TURN server refused to relay for us, and no other does.
+    RelayRefused {
+        /// Its URL.
+        url: String,
+        /// In its words.
+        reason: String,
     },
     /// How much of a stream of ours was lost lately.
     FractionLost {
@@ -93,14 +101,16 @@ const EVENT_QUEUE: usize = 256;
 pub(super) struct Events {
     to: mpsc::Sender<ConnectionEvent>,
     progress: Arc<Progress>,
+    relays: Relays,
 }
 
 impl Events {
     pub(super) fn new(
         progress: Arc<Progress>,
+        relays: Relays,
     ) -> (Self, mpsc::Sender<ConnectionEvent>, mpsc::Receiver<ConnectionEvent>) {
         let (to, from) = mpsc::channel(EVENT_QUEUE);
-        (Self { to: to.clone(), progress }, to, from)
+        (Self { to: to.clone(), progress, relays }, to, from)
     }
 
     /// Fails only when nobody listens any more, and then nobody cares.
@@ -114,6 +124,7 @@ impl PeerConnectionEventHandler for Events {
     async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
         match event.candidate.to_json() {
             Ok(candidate) => {
+                self.relays.on_candidate(&candidate.candidate);
                 let candidate = Candidate {
                     candidate: candidate.candidate,
                     sdp_mid: candidate.sdp_mid,
@@ -128,6 +139,7 @@ impl PeerConnectionEventHandler for Events {
 
     async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
         if state == RTCIceGatheringState::Complete {
+            self.relays.on_gathered(&self.to);
             self.tell(ConnectionEvent::LocalCandidate(None)).await;
         }
     }

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::message::{self, MAX_MESSAGE, Message, NameError};
 use crate::ice::IceServer;
+use crate::secret::Secret;
 use dial::Dialer;
 use keeper::Keeper;
 use socket::Socket;
@@ -38,6 +39,11 @@ pub enum ClientEvent {
     /// The server took our name, for the first time or again.
     LoggedIn {
         /// What the server wants us to use; empty on foreign servers.
+        ice_servers: Vec<IceServer>,
+    },
+    /// The server wants us to use others from now on: what it handed out before runs out.
+    IceServers {
+        /// In place of those of the login.
         ice_servers: Vec<IceServer>,
     },
     /// Somebody, or the server, tells us something. Never a login, a reply to one, or an
@@ -104,6 +110,24 @@ pub enum ConnectError {
         /// The name.
         name: String,
     },
+    /// Names have tokens on this server, and we gave none.
+    #[error("the name '{name}' needs its token on this server")]
+    TokenNeeded {
+        /// The name.
+        name: String,
+    },
+    /// Our token is not that of the name, or nobody may have the name.
+    #[error("the token is not that of '{name}'")]
+    WrongToken {
+        /// The name.
+        name: String,
+    },
+    /// The server has had too many logins from here, or wrong tokens for this name.
+    #[error("too many tries at {url}; wait a minute")]
+    TooManyTries {
+        /// The server's URL.
+        url: String,
+    },
     /// The server is there but does not answer the login.
     #[error("{url} did not answer the login within {} s", .after.as_secs())]
     Timeout {
@@ -139,9 +163,11 @@ pub enum SendError {
     },
 }
 
-/// How patient a login is.
+/// What a login has to show, and how patient it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientOptions {
+    /// What proves that the name is ours, where the server wants to know.
+    pub token: Option<Secret>,
     /// For the connection, and again for the reply to the login.
     pub timeout: Duration,
     /// When the server was silent so long, it is pinged; the second ping without any
@@ -154,6 +180,7 @@ pub struct ClientOptions {
 impl Default for ClientOptions {
     fn default() -> Self {
         Self {
+            token: None,
             timeout: Duration::from_secs(10),
             ping_every: Duration::from_secs(15),
             trust: Trust::default(),
@@ -186,12 +213,12 @@ impl Client {
         message::check_name(name)
             .map_err(|reason| ConnectError::BadName { name: name.to_owned(), reason })?;
         let dialer = Dialer::new(url, options.trust.clone()).await?;
-        let (socket, ice_servers) = Socket::login(&dialer, name, options.timeout).await?;
+        let (socket, welcome) = Socket::login(&dialer, name, &options).await?;
         let (queue, queued) = mpsc::channel(QUEUE);
         let (events, received) = mpsc::channel(QUEUE);
         let (close, closed) = oneshot::channel();
         let keeper = Keeper::new(dialer, name, options, queued, events);
-        let task = tokio::spawn(keeper.run(socket, ice_servers, closed));
+        let task = tokio::spawn(keeper.run(socket, welcome, closed));
         Ok((Self { queue, close, task }, received))
     }
 

@@ -10,6 +10,8 @@ use tokio_tungstenite::tungstenite::Message as Frame;
 
 use super::*;
 use crate::ice::Candidate;
+use crate::secret::Secret;
+use crate::signaling::handout::{Handout, Relay};
 use crate::signaling::message::LeaveReason;
 use crate::signaling::server::ServerConfig;
 use crate::signaling::test_support::{RawClient, TestServer, tutorial_server};
@@ -234,4 +236,63 @@ async fn binary_frames_noise_and_a_silent_end_are_survived() {
     let away = events.recv().await.unwrap();
     assert!(matches!(away, ClientEvent::Reconnecting { .. }), "{away:?}");
     client.close().await;
+}
+
+#[tokio::test]
+async fn what_the_server_hands_out_is_asked_for_again_before_it_runs_out() {
+    let relay = Relay {
+        urls: vec!["turn:t".to_owned()],
+        secret: Secret::new("north"),
+        ttl: Duration::from_secs(2),
+    };
+    let handout = Handout { servers: Vec::new(), relay: Some(relay) };
+    let server = TestServer::start(ServerConfig { handout, ..ServerConfig::default() }).await;
+    let (client, mut events) = Client::connect(&server.url(), "alice").await.unwrap();
+    let Some(ClientEvent::LoggedIn { ice_servers: first }) = events.recv().await else {
+        panic!("no login")
+    };
+    for _ in 0..2 {
+        let Some(ClientEvent::IceServers { ice_servers: later }) = events.recv().await else {
+            panic!("nothing new was handed out")
+        };
+        assert_eq!(later[0].urls, first[0].urls);
+        assert_ne!(later[0].credential, first[0].credential);
+    }
+    client.close().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn refusals_with_a_word_are_told_apart() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let name = "alice".to_owned();
+    let refused = |reason: &str| ConnectError::Refused { url: url.clone(), reason: reason.into() };
+    for (code, error) in [
+        ("token-needed", ConnectError::TokenNeeded { name: name.clone() }),
+        ("wrong-token", ConnectError::WrongToken { name: name.clone() }),
+        ("too-many-tries", ConnectError::TooManyTries { url: url.clone() }),
+        ("name-taken", ConnectError::NameTaken { name: name.clone() }),
+        ("bad-name", refused("in words")),
+        ("closed-today", refused("in words")),
+    ] {
+        let token = Some(Secret::new("north"));
+        let options = ClientOptions { token, ..ClientOptions::default() };
+        let connecting = Client::connect_with(&url, &name, options);
+        let serving = async {
+            let mut socket = accept_async(listener.accept().await.unwrap().0).await.unwrap();
+            let login = socket.next().await.unwrap().unwrap();
+            assert_eq!(
+                login.to_text().unwrap(),
+                r#"{"type":"login","name":"alice","token":"north"}"#
+            );
+            let reply = format!(
+                r#"{{"type":"login","success":false,"code":"{code}","message":"in words"}}"#
+            );
+            socket.send(Frame::text(reply)).await.unwrap();
+            socket
+        };
+        let (connected, _socket) = tokio::join!(connecting, serving);
+        assert_eq!(connected.unwrap_err(), error, "{code}");
+    }
 }

@@ -1,15 +1,21 @@
 //! The JSON messages of the signaling protocol. Pure: text in, messages out, and back.
 //!
 //! Owns what is tolerated from foreign servers and pages, and the limits on size and
-//! names. Knows no sockets and not who may say what to whom. SDP, addresses and
+//! names. Knows no sockets and not who may say what to whom. SDP, addresses, tokens and
 //! credentials are kept out of `Debug`, so that a message can be logged.
+
+mod login;
+mod wire;
 
 use std::fmt;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::ice::{Candidate, IceServer};
+pub use self::login::{LoginRefusal, LoginReply, MAX_TOKEN};
+use self::wire::Wire;
+use crate::ice::Candidate;
+use crate::secret::Secret;
 
 /// The most bytes of a message that [`Message::parse`] takes.
 pub const MAX_MESSAGE: usize = 64 * 1024;
@@ -21,9 +27,6 @@ pub const MAX_MESSAGE_FROM_SERVER: usize = 256 * 1024;
 /// The most characters of a name.
 pub const MAX_NAME: usize = 64;
 
-const MAX_ICE_SERVERS: usize = 16;
-const MAX_ICE_URLS: usize = 8;
-
 /// What travels between a client and the server, in either direction.
 ///
 /// `name` is the target in what a client sends and the sender in what the server
@@ -34,14 +37,11 @@ pub enum Message {
     Login {
         /// The wanted name.
         name: String,
+        /// What proves that it is the client's, where the server wants to know.
+        token: Option<Secret>,
     },
     /// The server's reply to a login.
-    LoginReply {
-        /// Whether the name is now ours.
-        success: bool,
-        /// ICE servers in the browser's own RTCIceServer form, where the server hands them out.
-        ice_servers: Vec<IceServer>,
-    },
+    LoginReply(LoginReply),
     /// An SDP offer.
     Offer {
         /// The SDP text.
@@ -189,7 +189,7 @@ impl Message {
     fn from_object(object: &Map<String, Value>) -> Result<Self, ParseError> {
         let kind = text(object, "type").ok_or(ParseError::Field { field: "type" })?;
         Ok(match kind.as_str() {
-            "login" => return login(object),
+            "login" => return login::read(object),
             "offer" => Self::Offer { sdp: sdp(object, "offer")?, name: name(object)? },
             "answer" => Self::Answer { sdp: sdp(object, "answer")?, name: name(object)? },
             "candidate" => Self::Candidate { candidate: candidate(object)?, name: name(object)? },
@@ -218,7 +218,7 @@ impl Message {
     #[must_use]
     pub fn shows_a_reporting_server(&self) -> bool {
         match self {
-            Self::LoginReply { ice_servers, .. } => !ice_servers.is_empty(),
+            Self::LoginReply(reply) => !reply.ice_servers.is_empty(),
             Self::Answer { name, .. } | Self::Candidate { name, .. } | Self::Leave { name, .. } => {
                 name.is_some()
             }
@@ -231,7 +231,7 @@ impl Message {
     #[must_use]
     pub fn kind(&self) -> &str {
         match self {
-            Self::Login { .. } | Self::LoginReply { .. } => "login",
+            Self::Login { .. } | Self::LoginReply(_) => "login",
             Self::Offer { .. } => "offer",
             Self::Answer { .. } => "answer",
             Self::Candidate { .. } => "candidate",
@@ -240,23 +240,6 @@ impl Message {
             Self::Unknown { kind } => kind,
         }
     }
-}
-
-/// The `type` of a text whose other fields are not as they should be.
-#[must_use]
-pub fn kind_of(json: &str) -> Option<String> {
-    object(json, MAX_MESSAGE).ok().and_then(|object| text(&object, "type"))
-}
-
-/// The text that a server forwards: `text` as it was sent, extra fields included, with
-/// `name` saying who sent it.
-///
-/// # Errors
-/// When `text` is too large or is not a JSON object.
-pub fn forwarded(text: &str, sender: &str) -> Result<String, ParseError> {
-    let mut object = object(text, MAX_MESSAGE)?;
-    object.insert("name".to_owned(), Value::from(sender));
-    Ok(Value::Object(object).to_string())
 }
 
 impl LeaveReason {
@@ -302,15 +285,6 @@ fn name(object: &Map<String, Value>) -> Result<Option<String>, ParseError> {
     Ok(Some(name))
 }
 
-fn login(object: &Map<String, Value>) -> Result<Message, ParseError> {
-    if let Some(success) = object.get("success").and_then(Value::as_bool) {
-        return Ok(Message::LoginReply { success, ice_servers: ice_servers(object) });
-    }
-    let name = text(object, "name").ok_or(ParseError::Field { field: "name" })?;
-    check_name(&name)?;
-    Ok(Message::Login { name })
-}
-
 fn sdp(object: &Map<String, Value>, field: &'static str) -> Result<String, ParseError> {
     let sdp = match object.get(field) {
         Some(Value::Object(description)) => text(description, "sdp"),
@@ -343,125 +317,13 @@ fn candidate(object: &Map<String, Value>) -> Result<Option<Candidate>, ParseErro
     }))
 }
 
-/// Entries without a usable URL are left out; `url` is the form before 2015.
-fn ice_servers(object: &Map<String, Value>) -> Vec<IceServer> {
-    let list = object.get("iceServers").and_then(Value::as_array);
-    let servers = list.into_iter().flatten().filter_map(|entry| {
-        let entry = entry.as_object()?;
-        let urls = match entry.get("urls").or_else(|| entry.get("url"))? {
-            Value::String(url) => vec![url.clone()],
-            Value::Array(urls) => {
-                let urls = urls.iter().filter_map(Value::as_str).take(MAX_ICE_URLS);
-                urls.map(str::to_owned).collect()
-            }
-            _ => Vec::new(),
-        };
-        (!urls.is_empty()).then(|| IceServer {
-            urls,
-            username: text(entry, "username"),
-            credential: text(entry, "credential"),
-        })
-    });
-    servers.take(MAX_ICE_SERVERS).collect()
-}
-
-/// The table of the protocol as serde writes it: `type` first.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Wire<'a> {
-    Known(Known<'a>),
-    Unknown {
-        #[serde(rename = "type")]
-        kind: &'a str,
-    },
-}
-
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
-enum Known<'a> {
-    Login {
-        name: &'a str,
-    },
-    #[serde(rename = "login")]
-    LoginReply {
-        success: bool,
-        #[serde(rename = "iceServers", skip_serializing_if = "<[_]>::is_empty")]
-        ice_servers: &'a [IceServer],
-    },
-    Offer {
-        offer: Description<'a>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        name: Option<&'a str>,
-    },
-    Answer {
-        answer: Description<'a>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        name: Option<&'a str>,
-    },
-    Candidate {
-        candidate: Option<&'a Candidate>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        name: Option<&'a str>,
-    },
-    Leave {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        name: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        reason: Option<LeaveReason>,
-    },
-    Error {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        code: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        name: Option<&'a str>,
-        message: &'a str,
-    },
-}
-
-/// RTCSessionDescriptionInit.
-#[derive(Serialize)]
-struct Description<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    sdp: &'a str,
-}
-
-impl<'a> Wire<'a> {
-    fn of(message: &'a Message) -> Self {
-        Self::Known(match message {
-            Message::Login { name } => Known::Login { name },
-            Message::LoginReply { success, ice_servers } => {
-                Known::LoginReply { success: *success, ice_servers }
-            }
-            Message::Offer { sdp, name } => {
-                Known::Offer { offer: Description { kind: "offer", sdp }, name: name.as_deref() }
-            }
-            Message::Answer { sdp, name } => {
-                Known::Answer { answer: Description { kind: "answer", sdp }, name: name.as_deref() }
-            }
-            Message::Candidate { candidate, name } => {
-                Known::Candidate { candidate: candidate.as_ref(), name: name.as_deref() }
-            }
-            Message::Leave { name, reason } => {
-                Known::Leave { name: name.as_deref(), reason: *reason }
-            }
-            Message::Error { code, name, message } => {
-                Known::Error { code: code.as_deref(), name: name.as_deref(), message }
-            }
-            Message::Unknown { kind } => return Self::Unknown { kind },
-        })
-    }
-}
-
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("Message");
         out.field("type", &self.kind());
         match self {
-            Self::Login { name } => out.field("name", name),
-            Self::LoginReply { success, ice_servers } => {
-                out.field("success", success).field("ice_servers", ice_servers)
-            }
+            Self::Login { name, token } => out.field("name", name).field("token", token),
+            Self::LoginReply(reply) => out.field("reply", reply),
             Self::Offer { sdp, name } | Self::Answer { sdp, name } => {
                 out.field("sdp_bytes", &sdp.len()).field("name", name)
             }

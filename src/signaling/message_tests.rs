@@ -3,10 +3,16 @@
 
 use proptest::prelude::*;
 
+use super::login::MAX_ICE_URLS;
 use super::*;
+use crate::ice::IceServer;
 
 fn some(name: &str) -> Option<String> {
     Some(name.to_owned())
+}
+
+fn success(ice_servers: Vec<IceServer>) -> Message {
+    Message::LoginReply(LoginReply { success: true, ice_servers, ..LoginReply::default() })
 }
 
 #[test]
@@ -18,10 +24,24 @@ fn writes_exactly_the_table() {
         username_fragment: some("u"),
     };
     let table = [
-        (Message::Login { name: "alice".to_owned() }, r#"{"type":"login","name":"alice"}"#),
         (
-            Message::LoginReply { success: true, ice_servers: Vec::new() },
-            r#"{"type":"login","success":true}"#,
+            Message::Login { name: "alice".to_owned(), token: None },
+            r#"{"type":"login","name":"alice"}"#,
+        ),
+        (
+            Message::Login { name: "alice".to_owned(), token: Some(Secret::new("t")) },
+            r#"{"type":"login","name":"alice","token":"t"}"#,
+        ),
+        (success(Vec::new()), r#"{"type":"login","success":true}"#),
+        (
+            Message::LoginReply(LoginReply {
+                ice_servers_ttl: Some(60),
+                ..LoginReply::refused(LoginRefusal::WrongToken, "no".to_owned())
+            }),
+            concat!(
+                r#"{"type":"login","success":false,"code":"wrong-token","message":"no","#,
+                r#""iceServersTtl":60}"#
+            ),
         ),
         (
             Message::Offer { sdp: "v=0".to_owned(), name: some("bob") },
@@ -116,14 +136,14 @@ fn ice_servers_come_in_all_their_forms() {
     let json = r#"{"type":"login","success":true,"iceServers":[
         {"urls":"stun:a"},{"urls":["turn:b","turns:b"],"username":"u","credential":"p"},
         {"url":"stun:c"},{"urls":[]},{"urls":7},{},3]}"#;
-    let Message::LoginReply { success: true, ice_servers } = Message::parse(json).unwrap() else {
+    let Message::LoginReply(LoginReply { ice_servers, .. }) = Message::parse(json).unwrap() else {
         panic!("not a reply")
     };
     let urls: Vec<_> = ice_servers.iter().map(|server| server.urls.join(" ")).collect();
     assert_eq!(urls, ["stun:a", "turn:b turns:b", "stun:c"]);
     assert_eq!(ice_servers[1].credential.as_deref(), Some("p"));
     let not_a_list = r#"{"type":"login","success":false,"iceServers":"stun:a"}"#;
-    let refused = Message::LoginReply { success: false, ice_servers: Vec::new() };
+    let refused = Message::LoginReply(LoginReply::default());
     assert_eq!(Message::parse(not_a_list).unwrap(), refused);
 }
 
@@ -138,6 +158,10 @@ fn what_is_no_message_is_refused_with_the_reason() {
         (r#"{"type":"login"}"#, ParseError::Field { field: "name" }),
         (r#"{"type":"login","name":""}"#, ParseError::Name(NameError::Empty)),
         (r#"{"type":"login","name":"a\nb"}"#, ParseError::Name(NameError::Unprintable)),
+        (
+            &format!(r#"{{"type":"login","name":"a","token":"{}"}}"#, "x".repeat(MAX_TOKEN + 1)),
+            ParseError::Field { field: "token" },
+        ),
         (r#"{"type":"offer","name":"b"}"#, ParseError::Field { field: "offer" }),
         (r#"{"type":"answer","answer":{}}"#, ParseError::Field { field: "answer" }),
         (r#"{"type":"candidate","candidate":5}"#, ParseError::Field { field: "candidate" }),
@@ -169,6 +193,9 @@ fn secrets_stay_out_of_debug() {
         "iceServers":[{"urls":"turn:t","username":"userhush","credential":"hush"}]}"#;
     let reply = format!("{:?}", Message::parse(json).unwrap());
     assert!(reply.contains("turn:t") && !reply.contains("hush"), "{reply}");
+    let login = r#"{"type":"login","name":"alice","token":"hush"}"#;
+    let login = format!("{:?}", Message::parse(login).unwrap());
+    assert!(login.contains("alice") && !login.contains("hush"), "{login}");
     let candidate = r#"{"type":"candidate","candidate":{"candidate":"hush"}}"#;
     let candidate = format!("{:?}", Message::parse(candidate).unwrap());
     assert!(!candidate.contains("hush"), "{candidate}");
@@ -177,13 +204,15 @@ fn secrets_stay_out_of_debug() {
 }
 
 #[test]
-fn forwarding_changes_the_name_and_nothing_else() {
-    let sent =
-        r#"{"type":"offer","offer":{"type":"offer","sdp":"v=0"},"name":"bob","extra":[1,null]}"#;
-    let got: Value = serde_json::from_str(&forwarded(sent, "alice").unwrap()).unwrap();
-    let want =
-        r#"{"type":"offer","offer":{"type":"offer","sdp":"v=0"},"name":"alice","extra":[1,null]}"#;
-    assert_eq!(got, serde_json::from_str::<Value>(want).unwrap());
+fn refusals_are_told_by_their_words_and_plain_servers_have_one_reason() {
+    for refusal in ["name-taken", "wrong-token", "token-needed", "too-many-tries", "bad-name"] {
+        let json = format!(r#"{{"type":"login","success":false,"code":"{refusal}"}}"#);
+        let Message::LoginReply(reply) = Message::parse(&json).unwrap() else { panic!("{json}") };
+        assert_eq!(reply.refusal().map(LoginRefusal::code), Some(refusal));
+    }
+    assert_eq!(LoginReply::default().refusal(), Some(LoginRefusal::NameTaken));
+    let unknown = LoginReply { code: some("closed-today"), ..LoginReply::default() };
+    assert_eq!(unknown.refusal(), None);
 }
 
 fn names() -> impl Strategy<Value = Option<String>> {
@@ -216,9 +245,17 @@ fn messages() -> impl Strategy<Value = Message> {
         LeaveReason::Timeout,
     ]));
     prop_oneof![
-        names().prop_map(|name| Message::Login { name: name.unwrap_or("x".to_owned()) }),
-        (any::<bool>(), proptest::collection::vec(ice(), 0..4))
-            .prop_map(|(success, ice_servers)| Message::LoginReply { success, ice_servers }),
+        (names(), proptest::option::of(".{1,20}")).prop_map(|(name, token)| Message::Login {
+            name: name.unwrap_or("x".to_owned()),
+            token: token.map(Secret::new),
+        }),
+        (any::<bool>(), proptest::collection::vec(ice(), 0..4), any::<Option<u32>>()).prop_map(
+            |(success, ice_servers, ice_servers_ttl)| {
+                let reply =
+                    LoginReply { success, ice_servers, ice_servers_ttl, ..LoginReply::default() };
+                Message::LoginReply(reply)
+            }
+        ),
         (any::<String>(), names()).prop_map(|(sdp, name)| Message::Offer { sdp, name }),
         (any::<String>(), names()).prop_map(|(sdp, name)| Message::Answer { sdp, name }),
         (proptest::option::of(candidates()), names())

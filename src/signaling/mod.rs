@@ -4,7 +4,12 @@
 //! knows no media and no RTP: SDP and candidates are text to it.
 
 pub mod client;
+pub mod counts;
+pub mod envelope;
+pub mod handout;
+pub mod limiter;
 pub mod message;
+pub mod origin;
 pub mod reconnect;
 pub mod server;
 pub mod switchboard;

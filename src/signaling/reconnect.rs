@@ -22,6 +22,8 @@ const TAKEN_FOR: Duration = Duration::from_secs(90);
 pub enum Failure {
     /// The server says that the name is taken, maybe by our own dead connection.
     NameTaken,
+    /// The server no longer takes our token, and will not the next time.
+    Unwelcome,
     /// Anything else: the server may come back at any time.
     Other,
 }
@@ -31,7 +33,7 @@ pub enum Failure {
 pub enum Next {
     /// Try again after this pause.
     Retry(Duration),
-    /// Somebody else has the name.
+    /// The name is not ours any more.
     GiveUp,
 }
 
@@ -65,6 +67,9 @@ impl Reconnect {
 
     /// An attempt failed. `random` is in 0..1.
     pub fn failed(&mut self, now: Instant, failure: Failure, random: f64) -> Next {
+        if failure == Failure::Unwelcome {
+            return Next::GiveUp;
+        }
         if failure == Failure::NameTaken {
             let since = *self.taken_since.get_or_insert(now);
             if now.saturating_duration_since(since) >= TAKEN_FOR {
@@ -186,6 +191,7 @@ mod tests {
         assert!(matches!(failed(taken + TAKEN_FOR / 2, Failure::NameTaken), Next::Retry(_)));
         assert!(matches!(failed(taken + TAKEN_FOR, Failure::Other), Next::Retry(_)));
         assert_eq!(failed(taken + TAKEN_FOR, Failure::NameTaken), Next::GiveUp);
+        assert_eq!(Reconnect::default().failed(start, Failure::Unwelcome, 0.0), Next::GiveUp);
         reconnect.logged_in(start + taken + TAKEN_FOR);
         let again = reconnect.failed(start + taken + TAKEN_FOR * 2, Failure::NameTaken, 0.0);
         assert!(matches!(again, Next::Retry(_)));

@@ -5,14 +5,19 @@
 
 mod connection;
 mod exchange;
+mod gate;
+mod handshakes;
 mod page;
+mod status;
 pub mod tls;
+pub mod users;
+mod verifier;
 
+use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -20,18 +25,29 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::Service;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::message::MAX_MESSAGE;
-use super::switchboard::{ConnectionId, Limits, Switchboard};
+use self::exchange::Exchange;
+use self::gate::{Caller, Gate};
+use self::handshakes::Handshakes;
+use self::users::UsersFile;
+use self::verifier::Verifier;
+use super::counts::Refused;
+use super::handout::Handout;
+use super::limiter::Places;
+use super::origin::Origins;
+use super::switchboard::{ConnectionId, Limits, Names, Switchboard};
 use crate::clock;
-use crate::ice::IceServer;
 use tls::{Accepted, Tls};
 
 /// How long the connections have to end on shutdown.
@@ -41,34 +57,46 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const EVENTS: usize = 1024;
 const MAX_HEADERS: usize = 64;
 const MAX_HEADER_BYTES: usize = 16 * 1024;
-const READ_BUFFER: usize = 8 * 1024;
+/// Every connection has one of its own, so that many idle ones cost little.
+const READ_BUFFER: usize = 4 * 1024;
+/// What is written with one system call; allocated where there is something to write.
+const WRITE_BUFFER: usize = 16 * 1024;
 
 /// What the server allows and hands out.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
     /// Connections and messages.
     pub limits: Limits,
-    /// HTTP requests and WebSocket handshakes under way at a time; more are dropped.
+    /// HTTP requests and WebSocket handshakes under way at a time; of more the oldest are dropped.
     pub handshakes: usize,
     /// How long one of them may take.
     pub handshake_timeout: Duration,
     /// A connection that was silent so long is pinged; silent so long again, it is dropped.
     pub ping_every: Duration,
     /// What every login is told to use.
-    pub ice_servers: Vec<IceServer>,
+    pub handout: Handout,
     /// What connections are encrypted with, if they are.
     pub tls: Option<Tls>,
+    /// Who may log in; without, whoever comes first has the name.
+    pub users: Option<Arc<UsersFile>>,
+    /// Which pages may connect. Those of this machine are added when the server listens to it only.
+    pub origins: Origins,
+    /// Whether a proxy in front says in `X-Forwarded-For` from where a request is.
+    pub behind_proxy: bool,
 }
 
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
-            handshakes: 128,
+            handshakes: 1024,
             handshake_timeout: Duration::from_secs(10),
             ping_every: Duration::from_secs(30),
-            ice_servers: Vec::new(),
             tls: None,
+            handout: Handout::default(),
+            users: None,
+            origins: Origins::default(),
+            behind_proxy: false,
         }
     }
 }
@@ -92,24 +120,31 @@ pub async fn run(
 ) -> Result<(), ServerError> {
     let (events, received) = mpsc::channel(EVENTS);
     let (alive, mut all_gone) = mpsc::channel(1);
+    let draining = Arc::new(AtomicBool::new(false));
     let shared = Shared {
+        gate: gate(&listener, &config, events.clone()),
         events,
         alive,
-        connections: Arc::new(Semaphore::new(config.limits.connections)),
         next_id: Arc::default(),
+        draining: Arc::clone(&draining),
         ping_every: config.ping_every,
+        message_bytes: config.limits.message_bytes,
     };
-    let switchboard = Switchboard::new(config.limits, config.ice_servers.clone());
+    let names = if config.users.is_some() { Names::WithTokens } else { Names::Free };
+    let switchboard = Switchboard::new(config.limits, names);
+    let verifier = Verifier::new(config.users.clone());
+    let handout = config.handout.clone();
     // In a set, so that it ends when this future is dropped; then every connection ends too.
     let mut exchange = JoinSet::new();
-    exchange.spawn(exchange::run(switchboard, received));
+    exchange.spawn(Exchange { switchboard, verifier, handout }.run(received));
 
     let ended = tokio::select! {
-        () = accept(&listener, &config, router(shared)) => Ok(()),
+        () = accept(&listener, &config, shared) => Ok(()),
         () = shutdown => Ok(()),
         never = tls::keep_fresh(config.tls.as_ref()) => match never {},
         _ = exchange.join_next() => Err(ServerError::Broken),
     };
+    draining.store(true, Ordering::Relaxed);
     drop(listener);
     exchange.shutdown().await;
     // Nobody sends on this channel: it ends when the last connection has dropped its end.
@@ -120,30 +155,46 @@ pub async fn run(
 /// Everything that a request needs.
 #[derive(Clone)]
 struct Shared {
+    gate: Gate,
     events: mpsc::Sender<exchange::Event>,
-    alive: mpsc::Sender<std::convert::Infallible>,
-    connections: Arc<Semaphore>,
+    alive: mpsc::Sender<Infallible>,
     next_id: Arc<AtomicU64>,
+    /// No new logins, please: we are about to go.
+    draining: Arc<AtomicBool>,
     ping_every: Duration,
+    message_bytes: usize,
+}
+
+fn gate(
+    listener: &TcpListener,
+    config: &ServerConfig,
+    events: mpsc::Sender<exchange::Event>,
+) -> Gate {
+    let mut origins = config.origins.clone();
+    origins.this_machine |= listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
+    let Limits { connections, connections_per_address, .. } = config.limits;
+    let places = Places::new(connections, connections_per_address);
+    Gate::new(origins, places, config.behind_proxy, events)
 }
 
 /// Accepts for ever. Handshakes that are under way end when this is dropped.
-async fn accept(listener: &TcpListener, config: &ServerConfig, router: Router) {
-    let permits = Arc::new(Semaphore::new(config.handshakes));
-    let mut handshakes = JoinSet::new();
+async fn accept(listener: &TcpListener, config: &ServerConfig, shared: Shared) {
+    let events = shared.events.clone();
+    let router = router(shared);
+    let mut handshakes = Handshakes::new(config.handshakes);
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            Some(_) = handshakes.join_next() => continue,
-        };
-        match accepted {
-            Ok((stream, _)) => match Arc::clone(&permits).try_acquire_owned() {
-                Ok(permit) => {
-                    let serve = serve(stream, config.tls.clone(), router.clone(), permit);
-                    handshakes.spawn(clock::timeout(config.handshake_timeout, serve));
+        match listener.accept().await {
+            Ok((stream, address)) => {
+                let (caller, tls) = (Caller(address.ip()), config.tls.clone());
+                let serve = serve(stream, tls, caller, router.clone());
+                let serve = clock::timeout(config.handshake_timeout, serve);
+                if !handshakes.start(async {
+                    let _ = serve.await;
+                }) {
+                    tracing::debug!("too many handshakes at a time; the oldest was dropped");
+                    let _ = events.try_send(exchange::Event::Refused { why: Refused::Handshake });
                 }
-                Err(_) => tracing::warn!("too many handshakes at a time; one was dropped"),
-            },
+            }
             Err(error) => {
                 tracing::warn!(%error, "could not accept a connection");
                 // Nothing says when a file is free again.
@@ -155,25 +206,26 @@ async fn accept(listener: &TcpListener, config: &ServerConfig, router: Router) {
 
 /// One request on one connection, TLS first where there is TLS; ends when the answer is out or the
 /// WebSocket is up.
-async fn serve(stream: TcpStream, tls: Option<Tls>, router: Router, _permit: OwnedSemaphorePermit) {
+async fn serve(stream: TcpStream, tls: Option<Tls>, caller: Caller, router: Router) {
     // Signaling is small messages that should not wait for each other.
     let _ = stream.set_nodelay(true);
-    let Some(tls) = tls else { return http(stream, router).await };
+    let Some(tls) = tls else { return http(stream, caller, router).await };
     match tls.accept(stream).await {
-        Ok(Accepted::Tls(stream)) => http(stream, router).await,
-        Ok(Accepted::Plain(stream)) => http(stream, tls::use_tls()).await,
+        Ok(Accepted::Tls(stream)) => http(stream, caller, router).await,
+        Ok(Accepted::Plain(stream)) => http(stream, caller, tls::use_tls()).await,
         Err(error) => tracing::debug!(%error, "a TLS handshake failed"),
     }
 }
 
-async fn http<S>(stream: S, router: Router)
+async fn http<S>(stream: S, caller: Caller, router: Router)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let service = FromCaller { router: TowerToHyperService::new(router), caller };
     let served = http1::Builder::new()
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEADER_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(stream), service)
         .with_upgrades()
         .await;
     if let Err(error) = served {
@@ -181,10 +233,29 @@ where
     }
 }
 
+/// The router, told from where a request is.
+struct FromCaller {
+    router: TowerToHyperService<Router>,
+    caller: Caller,
+}
+
+impl Service<Request<Incoming>> for FromCaller {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Future;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.caller);
+        self.router.call(request)
+    }
+}
+
 fn router(shared: Shared) -> Router {
     page::routes()
         .route("/", get(page_or_socket))
         .route("/ws", get(socket))
+        .route("/healthz", get(status::health))
+        .route("/metrics", get(status::metrics))
         .layer(map_response(one_request))
         .with_state(shared)
 }
@@ -205,33 +276,39 @@ type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 /// The tutorial's page connects to the root, where browsers fetch the page.
 async fn page_or_socket(
     State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     upgrade: Upgrade,
 ) -> Response {
     if headers.contains_key(header::UPGRADE) {
-        return socket(State(shared), upgrade).await;
+        return socket(State(shared), Extension(caller), headers, upgrade).await;
     }
     page::index()
 }
 
-async fn socket(State(shared): State<Shared>, upgrade: Upgrade) -> Response {
+async fn socket(
+    State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    upgrade: Upgrade,
+) -> Response {
     let upgrade = match upgrade {
         Ok(upgrade) => upgrade,
         Err(rejection) => return rejection.into_response(),
     };
-    let Ok(permit) = shared.connections.try_acquire_owned() else {
-        tracing::warn!("the server is full; a connection was refused");
-        return (StatusCode::SERVICE_UNAVAILABLE, "the server is full").into_response();
+    let place = match shared.gate.admit(caller, &headers) {
+        Ok(place) => place,
+        Err(refusal) => return refusal.into_response(),
     };
     let id = ConnectionId(shared.next_id.fetch_add(1, Ordering::Relaxed));
     upgrade
-        .max_message_size(MAX_MESSAGE)
-        .max_frame_size(MAX_MESSAGE)
+        .max_message_size(shared.message_bytes)
+        .max_frame_size(shared.message_bytes)
         .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(0)
+        .write_buffer_size(WRITE_BUFFER)
         .on_upgrade(move |socket| async move {
-            connection::run(socket, id, shared.events, shared.ping_every).await;
-            drop((permit, shared.alive));
+            connection::run(socket, (id, place.source), shared.events, shared.ping_every).await;
+            drop((place, shared.alive));
         })
 }
 

@@ -6,6 +6,7 @@ use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Error;
 
 use super::*;
+use crate::signaling::message::MAX_MESSAGE;
 use crate::signaling::test_support::{RawClient, TestServer};
 
 const OFFER_BOB: &str = r#"{"type":"offer","offer":{"type":"offer","sdp":"v=0"},"name":"bob"}"#;
@@ -44,7 +45,8 @@ async fn names_that_are_taken_or_unknown_are_said() {
     let mut alice = RawClient::login(&server.url(), "alice").await;
     let mut other = RawClient::connect(&server.url()).await;
     other.send(r#"{"type":"login","name":"alice"}"#).await;
-    assert_eq!(other.receive().await, r#"{"type":"login","success":false}"#);
+    let refused = r#"{"type":"login","success":false,"code":"name-taken","message":"#;
+    assert!(other.receive().await.starts_with(refused));
     alice.send(OFFER_BOB).await;
     assert!(alice.receive().await.starts_with(r#"{"type":"error","code":"unknown-user""#));
     server.stop().await;
@@ -156,6 +158,35 @@ async fn a_reader_too_slow_is_closed_and_holds_up_nobody() {
         }
     }
     panic!("a reader that never reads was kept");
+}
+
+#[tokio::test]
+async fn json_may_come_in_binary_frames() {
+    let server = TestServer::start(ServerConfig::default()).await;
+    let mut client = RawClient::connect(&server.url()).await;
+    client.send_binary("nonsense").await;
+    assert!(client.receive().await.contains("invalid-message"), "binary frames are taken");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_draining_server_says_so_to_whoever_watches() {
+    let (events, _received) = mpsc::channel(1);
+    let (alive, _gone) = mpsc::channel(1);
+    let gate = Gate::new(Origins::default(), Places::new(1, 1), false, events.clone());
+    let draining = Arc::new(AtomicBool::new(false));
+    let shared = Shared {
+        gate,
+        events,
+        alive,
+        next_id: Arc::default(),
+        draining: Arc::clone(&draining),
+        ping_every: Duration::from_secs(1),
+        message_bytes: 1,
+    };
+    assert_eq!(status::health(State(shared.clone())).await.status(), 200);
+    draining.store(true, Ordering::Relaxed);
+    assert_eq!(status::health(State(shared)).await.status(), 503);
 }
 
 #[tokio::test]

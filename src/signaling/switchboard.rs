@@ -4,12 +4,22 @@
 //! Knows connections by number only: no sockets, no queues, no clock of its own. What
 //! it says to close is forgotten at once; a later `Closed` for it changes nothing.
 
+mod logins;
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Instant;
 
+use self::logins::Logins;
+use super::counts::{Counts, Now, Refused};
+use super::envelope::{Envelope, Kind};
+use super::limiter::Source;
 use super::message::{self, Message, ParseError};
 use super::token_bucket::TokenBucket;
-use crate::ice::IceServer;
+use crate::secret::Secret;
+
+/// Whom one connection may be in calls with, as far as the server keeps count; with more, the
+/// first are forgotten, and will not hear that it is gone.
+const MAX_PARTNERS: usize = 64;
 
 /// A connection to the server; numbers are not used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,6 +30,8 @@ pub struct ConnectionId(pub u64);
 pub struct Limits {
     /// Connections at a time.
     pub connections: usize,
+    /// Connections at a time from one address (IPv6: one /64); the sockets see to it.
+    pub connections_per_address: usize,
     /// Messages a second of one connection, in the long run.
     pub messages_per_second: f64,
     /// Messages that may come at once after a pause: a browser sends its candidates in bursts.
@@ -29,40 +41,82 @@ pub struct Limits {
     /// Bytes that may come at once after a pause. Less than waits for a slow reader, so that nobody
     /// can fill another's queue before he reads.
     pub byte_burst: f64,
+    /// Bytes of one message.
+    pub message_bytes: usize,
+    /// Characters of a name; [`message::MAX_NAME`] at most.
+    pub name_chars: usize,
+    /// Logins a minute from one address.
+    pub logins_per_minute: f64,
+    /// Wrong tokens a minute, for one name and from one address.
+    pub tries_per_minute: f64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 1000,
+            connections: 10_000,
+            connections_per_address: 200,
             messages_per_second: 50.0,
             message_burst: 200.0,
             bytes_per_second: 32_768.0,
             byte_burst: 262_144.0,
+            message_bytes: message::MAX_MESSAGE,
+            name_chars: message::MAX_NAME,
+            logins_per_minute: 300.0,
+            tries_per_minute: 10.0,
         }
     }
 }
 
+/// Who may have a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    /// Whoever comes first.
+    Free,
+    /// Whoever has its token.
+    WithTokens,
+}
+
 /// What happens at the sockets.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Input {
+pub enum Input<'a> {
     /// Somebody is there.
     Connected {
         /// Their number.
         id: ConnectionId,
+        /// From where.
+        source: Source,
     },
     /// A text came.
     Message {
         /// From whom.
         id: ConnectionId,
         /// As it came.
-        text: String,
+        text: &'a str,
+    },
+    /// A token was looked at.
+    Verified {
+        /// Whose login it is.
+        id: ConnectionId,
+        /// What came of it.
+        verdict: Verdict,
     },
     /// Somebody is gone.
     Closed {
         /// Their number.
         id: ConnectionId,
     },
+}
+
+/// What came of looking at a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is the name's.
+    Right,
+    /// It is not, or nobody has the name.
+    Wrong,
+    /// There were too many to look at.
+    Busy,
 }
 
 /// What is to be done at the sockets.
@@ -74,6 +128,24 @@ pub enum Output {
         to: ConnectionId,
         /// JSON.
         text: String,
+    },
+    /// Tell them that the name is theirs, and what they should use. Also after a login that is
+    /// repeated: what was handed out may have run out.
+    Welcome {
+        /// Whom.
+        to: ConnectionId,
+        /// Their name.
+        name: String,
+    },
+    /// Find out whether this is the token of the name, then `Verified`. At most one at a time for
+    /// each connection.
+    Verify {
+        /// Whose login it is.
+        id: ConnectionId,
+        /// The name.
+        name: String,
+        /// The token.
+        token: Secret,
     },
     /// Close the socket.
     Close {
@@ -99,39 +171,52 @@ pub enum CloseReason {
 #[derive(Debug)]
 pub struct Switchboard {
     limits: Limits,
-    ice_servers: Vec<IceServer>,
+    logins: Logins,
     connections: HashMap<ConnectionId, Connection>,
     names: HashMap<String, ConnectionId>,
     outputs: VecDeque<Output>,
+    counts: Counts,
 }
 
 #[derive(Debug)]
 struct Connection {
-    name: Option<String>,
+    source: Source,
+    login: Option<Login>,
+    /// The name whose token is being looked at.
+    verifying: Option<String>,
     /// Whom an offer went to or came from, until one of the two leaves.
     partners: BTreeSet<ConnectionId>,
     messages: TokenBucket,
     bytes: TokenBucket,
 }
 
+#[derive(Debug)]
+struct Login {
+    name: String,
+    /// As it goes into what is passed on.
+    quoted: String,
+}
+
 impl Switchboard {
-    /// An empty one. `ice_servers` go out with each login.
+    /// An empty one.
     #[must_use]
-    pub fn new(limits: Limits, ice_servers: Vec<IceServer>) -> Self {
+    pub fn new(limits: Limits, names: Names) -> Self {
         Self {
             limits,
-            ice_servers,
+            logins: Logins::new(limits, names),
             connections: HashMap::new(),
             names: HashMap::new(),
             outputs: VecDeque::new(),
+            counts: Counts::default(),
         }
     }
 
     /// Takes what happened; drain [`Switchboard::poll`] after it.
-    pub fn handle(&mut self, now: Instant, input: Input) {
+    pub fn handle(&mut self, now: Instant, input: Input<'_>) {
         match input {
-            Input::Connected { id } => self.connected(now, id),
-            Input::Message { id, text } => self.message(now, id, &text),
+            Input::Connected { id, source } => self.connected(now, id, source),
+            Input::Message { id, text } => self.message(now, id, text),
+            Input::Verified { id, verdict } => self.verified(id, verdict),
             Input::Closed { id } => self.forget(id),
         }
     }
@@ -141,15 +226,29 @@ impl Switchboard {
         self.outputs.pop_front()
     }
 
-    fn connected(&mut self, now: Instant, id: ConnectionId) {
+    /// What was counted; the sockets add what they know.
+    pub fn counts(&mut self) -> &mut Counts {
+        &mut self.counts
+    }
+
+    /// How many there are at the moment.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        Now { connections: self.connections.len(), logged_in: self.names.len() }
+    }
+
+    fn connected(&mut self, now: Instant, id: ConnectionId, source: Source) {
         if self.connections.len() >= self.limits.connections {
+            self.counts.refuse(Refused::Full);
             self.outputs.push_back(Output::Close { id, reason: CloseReason::Full });
             return;
         }
         let Limits { messages_per_second, message_burst, bytes_per_second, byte_burst, .. } =
             self.limits;
         let connection = Connection {
-            name: None,
+            source,
+            login: None,
+            verifying: None,
             partners: BTreeSet::new(),
             messages: TokenBucket::new(now, messages_per_second, message_burst),
             bytes: TokenBucket::new(now, bytes_per_second, byte_burst),
@@ -163,92 +262,73 @@ impl Switchboard {
         if !connection.messages.take(now) || !connection.bytes.take_many(now, bytes) {
             return self.close(id, CloseReason::TooFast);
         }
-        let message = match Message::parse(text) {
-            Ok(message) => message,
-            Err(ParseError::TooLarge { .. }) => return self.close(id, CloseReason::TooLarge),
-            Err(error) => return self.refuse(id, text, &error),
+        match Envelope::read(text, self.limits.message_bytes) {
+            Ok(envelope) => match envelope.kind {
+                Kind::Login => self.login_message(now, id, text),
+                Kind::Other(kind) => self.not_found(id, &kind),
+                _ => self.forward(id, &envelope),
+            },
+            Err(ParseError::TooLarge { .. }) => self.close(id, CloseReason::TooLarge),
+            Err(error) => self.complain(id, Refused::InvalidMessage, &error.to_string()),
+        }
+    }
+
+    fn forward(&mut self, id: ConnectionId, envelope: &Envelope<'_>) {
+        let login = self.connections.get(&id).and_then(|from| from.login.as_ref());
+        let Some(login) = login else {
+            return self.complain(id, Refused::NotLoggedIn, "log in first");
         };
-        match message {
-            Message::Login { name } => self.login(id, name),
-            Message::LoginReply { .. } => {
-                self.complain(id, "invalid-message", "a login needs a name");
-            }
-            Message::Offer { name, .. } => self.forward(id, Kind::Offer, name, text),
-            Message::Answer { name, .. } | Message::Candidate { name, .. } => {
-                self.forward(id, Kind::Other, name, text);
-            }
-            Message::Leave { name, .. } => self.forward(id, Kind::Leave, name, text),
-            Message::Error { .. } => self.not_found(id, "error"),
-            Message::Unknown { kind } => self.not_found(id, &kind),
-        }
-    }
-
-    /// A login with an impossible name gets its `success: false`, which every page understands.
-    fn refuse(&mut self, id: ConnectionId, text: &str, error: &ParseError) {
-        self.complain(id, "invalid-message", &error.to_string());
-        let named = matches!(error, ParseError::Name(_));
-        if named && message::kind_of(text).as_deref() == Some("login") {
-            self.reply(id, false);
-        }
-    }
-
-    fn login(&mut self, id: ConnectionId, name: String) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
-        if let Some(held) = &connection.name {
-            if *held == name {
-                return self.reply(id, true);
-            }
-            let text = format!("already logged in as {held}; connect again to change the name");
-            return self.complain(id, "already-logged-in", &text);
-        }
-        if self.names.contains_key(&name) {
-            return self.reply(id, false);
-        }
-        connection.name = Some(name.clone());
-        self.names.insert(name, id);
-        self.reply(id, true);
-    }
-
-    fn forward(&mut self, id: ConnectionId, kind: Kind, target: Option<String>, text: &str) {
-        let Some(sender) = self.connections.get(&id).and_then(|from| from.name.clone()) else {
-            return self.complain(id, "not-logged-in", "log in first");
+        let Some(target) = envelope.target.as_deref() else {
+            return self.forward_unnamed(id, envelope);
         };
-        // The text was parsed before, so that this cannot fail.
-        let Ok(text) = message::forwarded(text, &sender) else { return };
-        let Some(target) = target else { return self.forward_unnamed(id, kind, &text) };
-        match self.names.get(&target).copied().filter(|to| *to != id) {
-            Some(to) => {
-                match kind {
-                    Kind::Offer => self.pair(id, to),
-                    Kind::Leave => self.part(id, to),
-                    Kind::Other => {}
-                }
-                self.outputs.push_back(Output::Send { to, text });
+        let Some(to) = self.names.get(target).copied().filter(|to| *to != id) else {
+            if envelope.kind == Kind::Offer {
+                self.unknown_user(id, target);
             }
-            None if kind == Kind::Offer => self.unknown_user(id, target),
-            None => {}
+            return;
+        };
+        let text = envelope.signed(&login.quoted);
+        match envelope.kind {
+            Kind::Offer => self.pair(id, to),
+            Kind::Leave => self.part(id, to),
+            _ => {}
         }
+        self.pass_on(to, text);
     }
 
     /// Without a target a `leave` ends every call of the sender; an offer is a mistake.
-    fn forward_unnamed(&mut self, id: ConnectionId, kind: Kind, text: &str) {
-        match kind {
-            Kind::Offer => self.complain(id, "invalid-message", "an offer needs a name"),
+    fn forward_unnamed(&mut self, id: ConnectionId, envelope: &Envelope<'_>) {
+        match envelope.kind {
+            Kind::Offer => self.complain(id, Refused::InvalidMessage, "an offer needs a name"),
             Kind::Leave => {
-                let partners = self.connections.get(&id).map(|from| from.partners.clone());
-                for to in partners.unwrap_or_default() {
+                let Some(from) = self.connections.get(&id) else { return };
+                let Some(login) = &from.login else { return };
+                let text = envelope.signed(&login.quoted);
+                for to in from.partners.clone() {
                     self.part(id, to);
-                    self.outputs.push_back(Output::Send { to, text: text.to_owned() });
+                    self.pass_on(to, text.clone());
                 }
             }
-            Kind::Other => {}
+            _ => {}
         }
+    }
+
+    fn pass_on(&mut self, to: ConnectionId, text: String) {
+        self.counts.forwards += 1;
+        self.outputs.push_back(Output::Send { to, text });
     }
 
     fn pair(&mut self, a: ConnectionId, b: ConnectionId) {
         for (one, other) in [(a, b), (b, a)] {
-            if let Some(connection) = self.connections.get_mut(&one) {
-                connection.partners.insert(other);
+            let Some(connection) = self.connections.get_mut(&one) else { continue };
+            let is_new = connection.partners.insert(other);
+            let first = connection.partners.iter().copied().find(|first| *first != other);
+            let one_too_many = connection.partners.len() > MAX_PARTNERS;
+            if one == a && is_new {
+                self.counts.calls += 1;
+            }
+            if let Some(first) = first.filter(|_| one_too_many) {
+                self.part(one, first);
             }
         }
     }
@@ -262,6 +342,11 @@ impl Switchboard {
     }
 
     fn close(&mut self, id: ConnectionId, reason: CloseReason) {
+        self.counts.refuse(match reason {
+            CloseReason::Full => Refused::Full,
+            CloseReason::TooFast => Refused::TooFast,
+            CloseReason::TooLarge => Refused::TooLarge,
+        });
         self.outputs.push_back(Output::Close { id, reason });
         self.forget(id);
     }
@@ -269,7 +354,7 @@ impl Switchboard {
     /// Logs out, and tells everybody it was talking with.
     fn forget(&mut self, id: ConnectionId) {
         let Some(gone) = self.connections.remove(&id) else { return };
-        let Some(name) = gone.name else { return };
+        let Some(Login { name, .. }) = gone.login else { return };
         self.names.remove(&name);
         let text = Message::Leave { name: Some(name), reason: None }.to_json();
         for to in gone.partners {
@@ -278,41 +363,33 @@ impl Switchboard {
         }
     }
 
-    fn reply(&mut self, to: ConnectionId, success: bool) {
-        let ice_servers = if success { self.ice_servers.clone() } else { Vec::new() };
-        self.send(to, &Message::LoginReply { success, ice_servers });
-    }
-
-    fn unknown_user(&mut self, to: ConnectionId, name: String) {
+    fn unknown_user(&mut self, to: ConnectionId, name: &str) {
+        self.counts.refuse(Refused::UnknownUser);
         let message = format!("there is nobody to call under the name {name}");
-        self.send(
-            to,
-            &Message::Error { code: Some("unknown-user".to_owned()), name: Some(name), message },
-        );
+        let (code, name) = (Some("unknown-user".to_owned()), Some(name.to_owned()));
+        self.send(to, &Message::Error { code, name, message });
     }
 
     fn not_found(&mut self, to: ConnectionId, kind: &str) {
+        self.counts.refuse(Refused::UnknownType);
         let kind: String = kind.chars().take(message::MAX_NAME).collect();
         let message = format!("Command not found: {kind}");
         self.send(to, &Message::Error { code: None, name: None, message });
     }
 
-    fn complain(&mut self, to: ConnectionId, code: &str, text: &str) {
-        let code = Some(code.to_owned());
-        self.send(to, &Message::Error { code, name: None, message: text.to_owned() });
+    fn complain(&mut self, to: ConnectionId, why: Refused, text: &str) {
+        self.counts.refuse(why);
+        let code = if why == Refused::NotLoggedIn { "not-logged-in" } else { "invalid-message" };
+        self.error(to, code, text.to_owned());
+    }
+
+    fn error(&mut self, to: ConnectionId, code: &str, message: String) {
+        self.send(to, &Message::Error { code: Some(code.to_owned()), name: None, message });
     }
 
     fn send(&mut self, to: ConnectionId, message: &Message) {
         self.outputs.push_back(Output::Send { to, text: message.to_json() });
     }
-}
-
-/// What a forwarded message does to the pairs.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Offer,
-    Leave,
-    Other,
 }
 
 #[cfg(test)]

@@ -7,6 +7,14 @@ use proptest::prelude::*;
 
 use super::*;
 
+fn source(id: u64) -> Source {
+    Source::of(std::net::Ipv4Addr::from(0x0a00_0000 + u32::try_from(id).unwrap()).into())
+}
+
+fn refused(id: u64, code: &str) -> String {
+    format!(r#"{id} {{"type":"login","success":false,"code":"{code}""#)
+}
+
 /// A switchboard that is fed lines such as `1 {"type":…}` and answers in lines.
 struct Transcript {
     board: Switchboard,
@@ -15,37 +23,42 @@ struct Transcript {
 
 impl Transcript {
     fn new(connections: u64) -> Self {
-        Self::with(Limits::default(), Vec::new(), connections)
+        Self::with(Limits::default(), Names::Free, connections)
     }
 
-    fn with(limits: Limits, ice_servers: Vec<IceServer>, connections: u64) -> Self {
-        let mut board = Switchboard::new(limits, ice_servers);
+    /// Each connection from an address of its own.
+    fn with(limits: Limits, names: Names, connections: u64) -> Self {
+        let mut board = Switchboard::new(limits, names);
         let now = crate::clock::now();
         for id in 1..=connections {
-            board.handle(now, Input::Connected { id: ConnectionId(id) });
+            board.handle(now, Input::Connected { id: ConnectionId(id), source: source(id) });
         }
         assert_eq!(board.poll(), None);
         Self { board, now }
     }
 
     fn say(&mut self, id: u64, text: &str) -> Vec<String> {
-        self.input(Input::Message { id: ConnectionId(id), text: text.to_owned() })
+        self.input(Input::Message { id: ConnectionId(id), text })
     }
 
     fn login(&mut self, id: u64, name: &str) {
         let got = self.say(id, &format!(r#"{{"type":"login","name":"{name}"}}"#));
-        assert_eq!(got, [format!(r#"{id} {{"type":"login","success":true}}"#)]);
+        assert_eq!(got, [format!("{id} welcome: {name}")]);
     }
 
     fn close(&mut self, id: u64) -> Vec<String> {
         self.input(Input::Closed { id: ConnectionId(id) })
     }
 
-    fn input(&mut self, input: Input) -> Vec<String> {
+    fn input(&mut self, input: Input<'_>) -> Vec<String> {
         self.board.handle(self.now, input);
         std::iter::from_fn(|| self.board.poll())
             .map(|output| match output {
                 Output::Send { to, text } => format!("{} {text}", to.0),
+                Output::Welcome { to, name } => format!("{} welcome: {name}", to.0),
+                Output::Verify { id, name, token } => {
+                    format!("{} verify: {name} {}", id.0, token.expose())
+                }
                 Output::Close { id, reason } => format!("{} closed: {reason:?}", id.0),
             })
             .collect()
@@ -93,7 +106,8 @@ fn a_name_is_held_by_one_and_free_again_after_it() {
     let mut at = Transcript::new(2);
     at.login(1, "__proto__");
     let again = r#"{"type":"login","name":"__proto__"}"#;
-    assert_eq!(at.say(2, again), [r#"2 {"type":"login","success":false}"#]);
+    let got = at.say(2, again);
+    assert!(got.len() == 1 && got[0].starts_with(&refused(2, "name-taken")), "{got:?}");
     assert!(at.close(1).is_empty());
     at.login(2, "__proto__");
 }
@@ -113,8 +127,8 @@ fn a_second_login_keeps_the_first_name() {
 fn impossible_names_are_refused_in_words_and_as_pages_know_it() {
     let mut at = Transcript::new(1);
     let got = at.say(1, r#"{"type":"login","name":""}"#);
+    assert!(got.len() == 1 && got[0].starts_with(&refused(1, "bad-name")), "{got:?}");
     assert!(got[0].contains("the name is empty"), "{got:?}");
-    assert_eq!(got[1], r#"1 {"type":"login","success":false}"#);
     let got = at.say(1, &format!(r#"{{"type":"leave","name":"{}"}}"#, "x".repeat(65)));
     assert_eq!(got.len(), 1);
     assert_eq!(at.board.names.len(), 0);
@@ -193,19 +207,122 @@ fn a_leave_without_a_name_leaves_every_call() {
 }
 
 #[test]
-fn ice_servers_go_out_with_a_login_that_succeeds() {
-    let stun = IceServer { urls: vec!["stun:s".to_owned()], ..IceServer::default() };
-    let mut at = Transcript::with(Limits::default(), vec![stun], 2);
-    let login = r#"{"type":"login","name":"a"}"#;
-    let reply = r#"1 {"type":"login","success":true,"iceServers":[{"urls":["stun:s"]}]}"#;
-    assert_eq!(at.say(1, login), [reply]);
-    assert_eq!(at.say(2, login), [r#"2 {"type":"login","success":false}"#]);
+fn names_can_be_made_shorter() {
+    let limits = Limits { name_chars: 3, ..Limits::default() };
+    let mut at = Transcript::with(limits, Names::Free, 1);
+    let got = at.say(1, r#"{"type":"login","name":"anna"}"#);
+    assert!(got[0].starts_with(&refused(1, "bad-name")) && got[0].contains("at most 3"), "{got:?}");
+    at.login(1, "ann");
+}
+
+fn login(name: &str, token: &str) -> String {
+    format!(r#"{{"type":"login","name":"{name}","token":"{token}"}}"#)
+}
+
+fn verdict(id: u64, verdict: Verdict) -> Input<'static> {
+    Input::Verified { id: ConnectionId(id), verdict }
+}
+
+#[test]
+fn a_token_is_asked_for_and_looked_at_before_a_name_is_given() {
+    let mut at = Transcript::with(Limits::default(), Names::WithTokens, 2);
+    let got = at.say(1, r#"{"type":"login","name":"alice"}"#);
+    assert!(got[0].starts_with(&refused(1, "token-needed")), "{got:?}");
+    assert_eq!(at.say(1, &login("alice", "a")), ["1 verify: alice a"]);
+    let meanwhile = at.say(1, &login("alice", "b"));
+    assert!(meanwhile[0].starts_with(&refused(1, "too-many-tries")), "{meanwhile:?}");
+    assert!(at.say(1, r#"{"type":"leave"}"#)[0].contains("not-logged-in"));
+    let got = at.input(verdict(1, Verdict::Wrong));
+    assert!(got[0].starts_with(&refused(1, "wrong-token")), "{got:?}");
+
+    at.say(1, &login("alice", "right"));
+    at.say(2, &login("alice", "right"));
+    assert_eq!(at.input(verdict(1, Verdict::Right)), ["1 welcome: alice"]);
+    let got = at.input(verdict(2, Verdict::Right));
+    assert!(got[0].starts_with(&refused(2, "name-taken")), "the first has it: {got:?}");
+    assert!(at.input(verdict(2, Verdict::Right)).is_empty(), "nothing is looked at");
+    // What is handed out is asked for again so, and costs nothing.
+    assert_eq!(at.say(1, &login("alice", "whatever")), ["1 welcome: alice"]);
+    at.say(2, &login("bob", "b"));
+    at.close(2);
+    assert!(at.input(verdict(2, Verdict::Right)).is_empty(), "gone meanwhile");
+    assert_eq!(at.board.counts().refused(Refused::WrongToken), 1);
+    assert_eq!(at.board.counts().logins, 1);
+}
+
+#[test]
+fn guesses_are_limited_by_name_and_by_address_and_right_tokens_are_no_guesses() {
+    let limits = Limits { tries_per_minute: 3.0, ..Limits::default() };
+    let mut at = Transcript::with(limits, Names::WithTokens, 9);
+    let guess = |at: &mut Transcript, id, name: &str, answer| {
+        let got = at.say(id, &login(name, "t"));
+        if got[0].contains("verify") { at.input(verdict(id, answer)) } else { got }
+    };
+    for id in [1, 2, 3] {
+        assert!(guess(&mut at, id, "alice", Verdict::Wrong)[0].contains("wrong-token"));
+    }
+    let got = guess(&mut at, 4, "alice", Verdict::Right);
+    assert!(got[0].starts_with(&refused(4, "too-many-tries")), "of the name: {got:?}");
+    for name in ["bob", "carol"] {
+        guess(&mut at, 1, name, Verdict::Wrong);
+    }
+    let got = guess(&mut at, 1, "dave", Verdict::Right);
+    assert!(got[0].starts_with(&refused(1, "too-many-tries")), "of the address: {got:?}");
+    assert_eq!(guess(&mut at, 5, "dave", Verdict::Right), ["5 welcome: dave"]);
+    at.now += Duration::from_secs(20);
+    assert_eq!(guess(&mut at, 4, "alice", Verdict::Right), ["4 welcome: alice"]);
+    for round in 0..6 {
+        assert_eq!(guess(&mut at, 6, "erin", Verdict::Right), ["6 welcome: erin"], "{round}");
+        at.close(6);
+        let input = Input::Connected { id: ConnectionId(6), source: source(6) };
+        assert!(at.input(input).is_empty());
+    }
+    assert!(guess(&mut at, 7, "fay", Verdict::Busy)[0].contains("too-many-tries"));
+}
+
+#[test]
+fn logins_are_limited_by_address() {
+    let limits = Limits { logins_per_minute: 2.0, ..Limits::default() };
+    let mut at = Transcript::with(limits, Names::Free, 2);
+    at.login(1, "alice");
+    for _ in 0..5 {
+        at.login(1, "alice");
+    }
+    at.close(1);
+    for id in [3, 4] {
+        at.input(Input::Connected { id: ConnectionId(id), source: source(1) });
+    }
+    at.login(3, "bob");
+    let got = at.say(4, r#"{"type":"login","name":"carol"}"#);
+    assert!(got[0].starts_with(&refused(4, "too-many-tries")), "{got:?}");
+    at.login(2, "carol");
+}
+
+#[test]
+fn whoever_calls_everybody_is_remembered_with_the_last_of_them() {
+    let others = MAX_PARTNERS as u64 + 10;
+    let mut at = Transcript::new(others + 1);
+    at.login(1, "caller");
+    for id in 2..=others + 1 {
+        at.login(id, &format!("n{id}"));
+    }
+    let limits = Limits { message_burst: 1e6, ..Limits::default() };
+    at.board.limits = limits;
+    at.board.connections.get_mut(&ConnectionId(1)).unwrap().messages =
+        TokenBucket::new(at.now, 1e6, 1e6);
+    for id in 2..=others + 1 {
+        at.say(1, &format!(r#"{{"type":"offer","offer":{{"sdp":""}},"name":"n{id}"}}"#));
+    }
+    assert_eq!(at.board.connections[&ConnectionId(1)].partners.len(), MAX_PARTNERS);
+    at.board.assert_consistent();
+    assert_eq!(at.board.counts().calls, others);
+    assert_eq!(at.close(1).len(), MAX_PARTNERS);
 }
 
 #[test]
 fn who_sends_too_much_is_closed_and_its_partners_hear_it() {
     let limits = Limits { messages_per_second: 1.0, message_burst: 3.0, ..Limits::default() };
-    let mut at = Transcript::with(limits, Vec::new(), 2);
+    let mut at = Transcript::with(limits, Names::Free, 2);
     at.login(1, "alice");
     at.login(2, "bob");
     at.say(1, r#"{"type":"offer","offer":{"sdp":""},"name":"bob"}"#);
@@ -222,41 +339,57 @@ fn who_sends_too_much_is_closed_and_its_partners_hear_it() {
 #[test]
 fn one_too_many_is_closed() {
     let limits = Limits { connections: 2, ..Limits::default() };
-    let mut at = Transcript::with(limits, Vec::new(), 2);
-    let three = Input::Connected { id: ConnectionId(3) };
+    let mut at = Transcript::with(limits, Names::Free, 2);
+    let three = Input::Connected { id: ConnectionId(3), source: source(3) };
     assert_eq!(at.input(three.clone()), ["3 closed: Full"]);
     at.close(1);
     assert!(at.input(three).is_empty());
 }
 
-fn inputs() -> impl Strategy<Value = Input> {
+/// What may happen, by connection number.
+#[derive(Debug, Clone)]
+enum Happens {
+    Connected,
+    Says(String),
+    Verified(Verdict),
+    Closed,
+}
+
+fn happenings() -> impl Strategy<Value = (u64, Happens)> {
     let name = proptest::sample::select(vec!["a", "b", "c", "constructor", ""]);
-    let text = (0..9u8, name).prop_map(|(kind, name)| match kind {
-        0..=2 => format!(r#"{{"type":"login","name":"{name}"}}"#),
-        3 | 4 => format!(r#"{{"type":"offer","offer":{{"sdp":"{name}"}},"name":"{name}"}}"#),
-        5 => format!(r#"{{"type":"answer","answer":{{"sdp":"s"}},"name":"{name}"}}"#),
-        6 => format!(r#"{{"type":"candidate","candidate":null,"name":"{name}"}}"#),
-        7 => format!(r#"{{"type":"leave","name":"{name}"}}"#),
+    let text = (0..10u8, name).prop_map(|(kind, name)| match kind {
+        0 | 1 => format!(r#"{{"type":"login","name":"{name}"}}"#),
+        2 | 3 => format!(r#"{{"type":"login","name":"{name}","token":"t"}}"#),
+        4 | 5 => format!(r#"{{"type":"offer","offer":{{"sdp":"{name}"}},"name":"{name}"}}"#),
+        6 => format!(r#"{{"type":"answer","answer":{{"sdp":"s"}},"name":"{name}"}}"#),
+        7 => format!(r#"{{"type":"candidate","candidate":null,"name":"{name}"}}"#),
+        8 => format!(r#"{{"type":"leave","name":"{name}"}}"#),
         _ => "nonsense".to_owned(),
     });
-    (0..6u8, 0..5u64, text).prop_map(|(kind, id, text)| match kind {
-        0 => Input::Connected { id: ConnectionId(id) },
-        1 => Input::Closed { id: ConnectionId(id) },
-        _ => Input::Message { id: ConnectionId(id), text },
+    (0..8u8, 0..5u64, text).prop_map(|(kind, id, text)| {
+        let happens = match kind {
+            0 => Happens::Connected,
+            1 => Happens::Closed,
+            2 => Happens::Verified(Verdict::Right),
+            3 => Happens::Verified(Verdict::Wrong),
+            _ => Happens::Says(text),
+        };
+        (id, happens)
     })
 }
 
 impl Switchboard {
     fn assert_consistent(&self) {
         for (name, id) in &self.names {
-            assert_eq!(self.connections[id].name.as_ref(), Some(name));
+            let login = self.connections[id].login.as_ref().unwrap();
+            assert_eq!((&login.name, &login.quoted), (name, &format!("\"{name}\"")));
         }
-        let named = self.connections.values().filter(|connection| connection.name.is_some());
+        let named = self.connections.values().filter(|connection| connection.login.is_some());
         assert_eq!(named.count(), self.names.len(), "no name is held twice");
         for (id, connection) in &self.connections {
             for partner in &connection.partners {
                 assert!(self.connections[partner].partners.contains(id), "pairs are mutual");
-                assert!(connection.name.is_some() && partner != id);
+                assert!(connection.login.is_some() && partner != id);
             }
         }
     }
@@ -265,25 +398,31 @@ impl Switchboard {
 proptest! {
     #[test]
     fn whatever_comes_the_state_holds_and_ends_empty(
-        inputs in proptest::collection::vec(inputs(), 0..80),
+        happenings in proptest::collection::vec(happenings(), 0..80),
+        names in proptest::sample::select(vec![Names::Free, Names::WithTokens]),
     ) {
         let now = crate::clock::now();
         let limits = Limits { connections: 4, ..Limits::default() };
-        let mut board = Switchboard::new(limits, Vec::new());
-        for input in inputs {
-            // The sockets give each number once; a number in use never connects again.
-            if matches!(&input, Input::Connected { id } if board.connections.contains_key(id)) {
-                continue;
-            }
-            board.handle(now, input.clone());
+        let mut board = Switchboard::new(limits, names);
+        for (number, happens) in happenings {
+            let id = ConnectionId(number);
+            let input = match &happens {
+                // The sockets give each number once; a number in use never connects again.
+                Happens::Connected if board.connections.contains_key(&id) => continue,
+                Happens::Connected => Input::Connected { id, source: source(number) },
+                Happens::Says(text) => Input::Message { id, text },
+                Happens::Verified(verdict) => Input::Verified { id, verdict: *verdict },
+                Happens::Closed => Input::Closed { id },
+            };
+            board.handle(now, input);
             board.assert_consistent();
             while let Some(output) = board.poll() {
                 let Output::Send { to, text } = output else { continue };
-                let Input::Message { id, text: sent } = &input else {
-                    prop_assert!(text.contains("leave"));
+                let Happens::Says(sent) = &happens else {
+                    prop_assert!(text.contains("leave") || to == id);
                     continue;
                 };
-                if to != *id {
+                if to != id {
                     let target = match Message::parse(sent).unwrap() {
                         Message::Offer { name, .. }
                         | Message::Answer { name, .. }
@@ -294,7 +433,8 @@ proptest! {
                     if let Some(target) = target {
                         prop_assert_eq!(board.names.get(&target), Some(&to));
                     }
-                    prop_assert_eq!(message::kind_of(&text), message::kind_of(sent));
+                    let (got, sent) = (Message::parse(&text).unwrap(), Message::parse(sent).unwrap());
+                    prop_assert_eq!(got.kind(), sent.kind());
                 }
             }
         }
@@ -308,12 +448,12 @@ proptest! {
 #[test]
 fn large_messages_are_bounded_by_their_bytes() {
     let now = crate::clock::now();
-    let mut board = Switchboard::new(Limits::default(), Vec::new());
+    let mut board = Switchboard::new(Limits::default(), Names::Free);
     let id = ConnectionId(1);
-    board.handle(now, Input::Connected { id });
+    board.handle(now, Input::Connected { id, source: source(1) });
     let text = format!(r#"{{"type":"candidate","candidate":null,"x":"{}"}}"#, "x".repeat(60_000));
     let closed = (0..10).any(|_| {
-        board.handle(now, Input::Message { id, text: text.clone() });
+        board.handle(now, Input::Message { id, text: &text });
         let outputs = std::iter::from_fn(|| board.poll());
         let mut outputs = outputs.collect::<Vec<_>>().into_iter();
         outputs.any(|output| output == Output::Close { id, reason: CloseReason::TooFast })

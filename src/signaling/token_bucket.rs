@@ -35,6 +35,18 @@ impl TokenBucket {
         self.tokens -= count;
         true
     }
+
+    /// Gives one back that was not needed after all.
+    pub fn give_back(&mut self) {
+        self.tokens = (self.tokens + 1.0).min(self.burst);
+    }
+
+    /// Whether it is as good as new.
+    #[must_use]
+    pub fn is_full(&self, now: Instant) -> bool {
+        let gained = now.saturating_duration_since(self.filled).as_secs_f64() * self.rate;
+        self.tokens + gained >= self.burst
+    }
 }
 
 #[cfg(test)]
@@ -53,6 +65,18 @@ mod tests {
         assert_eq!((0..10).filter(|_| bucket.take(later)).count(), 2);
         let much_later = start + Duration::from_secs(1000);
         assert_eq!((0..10).filter(|_| bucket.take(much_later)).count(), 3);
+    }
+
+    #[test]
+    fn what_is_given_back_counts_again_but_never_above_the_burst() {
+        let start = crate::clock::now();
+        let mut bucket = TokenBucket::new(start, 1.0, 2.0);
+        bucket.give_back();
+        assert!(bucket.is_full(start) && bucket.take(start) && bucket.take(start));
+        assert!(!bucket.take(start));
+        bucket.give_back();
+        assert!(bucket.take(start) && !bucket.take(start) && !bucket.is_full(start));
+        assert!(bucket.is_full(start + Duration::from_secs(2)));
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub(crate) mod hearing;
 pub(crate) mod process;
 pub(crate) mod relay;
 pub(crate) mod server;
+pub(crate) mod sockets;
 pub(crate) mod sound_server;
 pub(crate) mod terminal;
 pub(crate) mod tutorial_server;
@@ -23,6 +24,21 @@ use serde_json::Value;
 /// How long a test waits for what should come at once: it ends only what hangs, so that
 /// no test fails because a machine is slow.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a future gives, within the usual patience.
+pub(crate) async fn within_patience<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.expect("it takes too long")
+}
+
+/// Waits until it is so; looks again and again.
+pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let looks = async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, looks).await.is_ok(), "{what}: not seen");
+}
 
 /// Held by every test that makes a call or starts a browser: two at a time on a small machine
 /// would disturb each other's pictures.

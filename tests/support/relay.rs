@@ -9,16 +9,26 @@ use tokio::net::TcpStream;
 
 use super::PATIENCE;
 
-/// A running server that knows the user `alice` with the password `secret`.
+/// A running server.
 pub(crate) struct Relay {
-    _folder: TempDir,
+    folder: TempDir,
     server: Child,
     port: u16,
 }
 
 impl Relay {
-    /// Starts one and waits until it listens.
+    /// Starts one that knows the user `alice` with the password `secret`.
     pub(crate) async fn start() -> Self {
+        Self::start_with(&["--lt-cred-mech", "--user", "alice:secret"]).await
+    }
+
+    /// Starts one that takes passwords made with this secret (draft-uberti-behave-turn-rest).
+    pub(crate) async fn start_with_secret(secret: &str) -> Self {
+        Self::start_with(&["--use-auth-secret", "--static-auth-secret", secret]).await
+    }
+
+    /// Waits until it listens.
+    async fn start_with(words: &[&str]) -> Self {
         let free = UdpSocket::bind("127.0.0.1:0").expect("a free port");
         let port = free.local_addr().expect("a bound port").port();
         drop(free);
@@ -31,12 +41,14 @@ impl Relay {
                 "--no-dtls",
                 "--no-cli",
                 "--no-rfc5780",
+                "--simple-log",
                 "--log-file",
-                "stdout",
+                &file("log"),
             ])
             .args(["--listening-ip", "127.0.0.1", "--relay-ip", "127.0.0.1"])
-            .args(["--allow-loopback-peers", "--lt-cred-mech", "--realm", "test"])
-            .args(["--user", "alice:secret", "--listening-port", &port.to_string()])
+            .args(["--allow-loopback-peers", "--realm", "test"])
+            .args(words)
+            .args(["--listening-port", &port.to_string()])
             .args(["--pidfile", &file("pid"), "--userdb", &file("db")])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -50,7 +62,13 @@ impl Relay {
             }
         };
         tokio::time::timeout(PATIENCE, listens).await.expect("the relay listens");
-        Self { _folder: folder, server, port }
+        Self { folder, server, port }
+    }
+
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        let log = std::fs::read(self.folder.path().join("log")).unwrap_or_default();
+        String::from_utf8_lossy(&log).into_owned()
     }
 
     /// What `--stun` takes.

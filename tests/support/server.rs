@@ -29,7 +29,21 @@ impl Server {
 
     /// As `listen`, with the `listening` event.
     async fn listen_and_tell(address: &str) -> (Self, Value) {
-        let mut peer = PeerBuilder::new(["serve", "--json", "--listen", address]).start();
+        Self::of_and_tell(PeerBuilder::new(["serve", "--json", "--listen", address])).await
+    }
+
+    /// Starts one with these flags, `--listen` among them.
+    pub(crate) async fn start_with(words: &[&str]) -> Self {
+        Self::of(PeerBuilder::new(["serve", "--json"]).args(words)).await
+    }
+
+    /// Starts this one.
+    pub(crate) async fn of(builder: PeerBuilder) -> Self {
+        Self::of_and_tell(builder).await.0
+    }
+
+    async fn of_and_tell(builder: PeerBuilder) -> (Self, Value) {
+        let mut peer = builder.start();
         let listening = peer.await_event("listening", PATIENCE).await;
         let text = |field: &str| listening[field].as_str().expect("a URL").to_owned();
         (Self { peer, url: text("server"), page: text("page") }, listening)
@@ -49,6 +63,21 @@ impl Server {
     /// What `--server` takes.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Host and port.
+    pub(crate) fn address(&self) -> &str {
+        self.url.trim_start_matches("ws://")
+    }
+
+    /// All that it has said so far.
+    pub(crate) fn said(&self) -> String {
+        self.peer.said()
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> i32 {
+        self.peer.pid()
     }
 
     /// The address of the browser page.

@@ -1,15 +1,14 @@
 //! The task that keeps a login: passes messages both ways, notices a dead server, and
 //! gets back. When to try again and when to give up is decided in `reconnect.rs`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::dial::Dialer;
-use super::socket::{Received, Socket};
+use super::socket::{Received, Socket, Welcome};
 use super::{ClientEvent, ClientOptions, ConnectError};
 use crate::clock;
-use crate::ice::IceServer;
 use crate::signaling::message::Message;
 use crate::signaling::reconnect::{Failure, Next, Reconnect};
 
@@ -27,6 +26,8 @@ pub(super) struct Keeper {
     /// Was about to go out when the connection broke.
     unsent: Option<String>,
     reconnect: Reconnect,
+    /// When what the server handed out is to be renewed.
+    ask_again_at: Option<Instant>,
 }
 
 /// Nobody listens to our events any more.
@@ -48,6 +49,7 @@ impl Keeper {
             events,
             unsent: None,
             reconnect: Reconnect::default(),
+            ask_again_at: None,
         }
     }
 
@@ -55,13 +57,13 @@ impl Keeper {
     pub(super) async fn run(
         mut self,
         socket: Socket,
-        ice_servers: Vec<IceServer>,
+        welcome: Welcome,
         close: oneshot::Receiver<()>,
     ) {
         let mut socket = Some(socket);
         tokio::select! {
             _ = close => {}
-            _ = self.keep(&mut socket, ice_servers) => {}
+            _ = self.keep(&mut socket, welcome) => {}
         }
         if let Some(socket) = socket {
             self.goodbye(socket).await;
@@ -72,10 +74,12 @@ impl Keeper {
     async fn keep(
         &mut self,
         socket: &mut Option<Socket>,
-        mut ice_servers: Vec<IceServer>,
+        mut welcome: Welcome,
     ) -> Result<(), Abandoned> {
         loop {
             self.reconnect.logged_in(clock::now());
+            self.ask_again_at = welcome.ask_again_in.map(|pause| clock::now() + pause);
+            let ice_servers = welcome.ice_servers;
             self.tell(ClientEvent::LoggedIn { ice_servers }).await?;
             if let Some(socket) = socket {
                 let reason = self.pass(socket).await?;
@@ -83,7 +87,7 @@ impl Keeper {
             }
             *socket = None;
             match self.come_back().await? {
-                Ok((back, servers)) => (*socket, ice_servers) = (Some(back), servers),
+                Ok((back, again)) => (*socket, welcome) = (Some(back), again),
                 Err(error) => return self.tell(ClientEvent::Lost { error }).await,
             }
         }
@@ -107,7 +111,8 @@ impl Keeper {
                     queued = self.queue.recv() => { self.unsent = queued; None }
                 }
             };
-            match clock::timeout(due.saturating_duration_since(clock::now()), next).await {
+            let wake = self.ask_again_at.map_or(due, |at| at.min(due));
+            match clock::timeout(wake.saturating_duration_since(clock::now()), next).await {
                 Some(None) => {}
                 Some(Some(Received::Gone(reason))) => return Ok(reason),
                 Some(Some(received)) => {
@@ -115,6 +120,7 @@ impl Keeper {
                     due = clock::now() + self.options.ping_every;
                     self.hear(received).await?;
                 }
+                None if clock::now() < due => self.ask_again(),
                 None if missed >= MISSED => return Ok("the server is silent".to_owned()),
                 None => {
                     missed += 1;
@@ -129,9 +135,22 @@ impl Keeper {
         }
     }
 
-    async fn hear(&self, received: Received) -> Result<(), Abandoned> {
+    /// A login that is repeated gets what is handed out anew; the answer says when to ask again.
+    fn ask_again(&mut self) {
+        let (name, token) = (self.name.clone(), self.options.token.clone());
+        // The queue is looked at after what is unsent, and nothing is: the loop has just waited.
+        self.unsent = Some(Message::Login { name, token }.to_json());
+        self.ask_again_at = None;
+    }
+
+    async fn hear(&mut self, received: Received) -> Result<(), Abandoned> {
         match received {
-            Received::Message(Message::Login { .. } | Message::LoginReply { .. })
+            Received::Message(Message::LoginReply(reply)) if reply.success => {
+                let Welcome { ice_servers, ask_again_in } = Welcome::of(reply);
+                self.ask_again_at = ask_again_in.map(|pause| clock::now() + pause);
+                self.tell(ClientEvent::IceServers { ice_servers }).await
+            }
+            Received::Message(Message::Login { .. } | Message::LoginReply(_))
             | Received::Noise
             | Received::Gone(_) => Ok(()),
             Received::Message(message) => self.tell(ClientEvent::Message(message)).await,
@@ -139,14 +158,12 @@ impl Keeper {
     }
 
     /// Tries until it is logged in again, or until that is hopeless.
-    async fn come_back(
-        &mut self,
-    ) -> Result<Result<(Socket, Vec<IceServer>), ConnectError>, Abandoned> {
+    async fn come_back(&mut self) -> Result<Result<(Socket, Welcome), ConnectError>, Abandoned> {
         let mut retry_in = self.reconnect.lost(clock::now(), rand::random());
         loop {
             self.tell(ClientEvent::Reconnecting { retry_in }).await?;
             clock::until(Some(clock::now() + retry_in)).await;
-            let attempt = Socket::login(&self.dialer, &self.name, self.options.timeout).await;
+            let attempt = Socket::login(&self.dialer, &self.name, &self.options).await;
             let error = match attempt {
                 Ok(back) => return Ok(Ok(back)),
                 Err(error) => error,
@@ -154,6 +171,9 @@ impl Keeper {
             tracing::debug!(%error, "could not get back to the signaling server");
             let failure = match error {
                 ConnectError::NameTaken { .. } => Failure::NameTaken,
+                ConnectError::TokenNeeded { .. } | ConnectError::WrongToken { .. } => {
+                    Failure::Unwelcome
+                }
                 _ => Failure::Other,
             };
             match self.reconnect.failed(clock::now(), failure, rand::random()) {

@@ -8,11 +8,14 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 
-use super::ConnectError;
 use super::dial::{Dialer, Stream};
+use super::{ClientOptions, ConnectError};
 use crate::clock;
 use crate::ice::IceServer;
-use crate::signaling::message::{MAX_MESSAGE_FROM_SERVER, Message};
+use crate::signaling::message::{LoginRefusal, LoginReply, MAX_MESSAGE_FROM_SERVER, Message};
+
+/// However soon a server says that what it handed out runs out.
+const ASK_AGAIN_AT_LEAST: Duration = Duration::from_secs(1);
 
 pub(super) struct Socket {
     frames: WebSocketStream<Stream>,
@@ -32,32 +35,33 @@ impl Socket {
     pub(super) async fn login(
         dialer: &Dialer,
         name: &str,
-        limit: Duration,
-    ) -> Result<(Self, Vec<IceServer>), ConnectError> {
-        let url = dialer.url();
+        options: &ClientOptions,
+    ) -> Result<(Self, Welcome), ConnectError> {
+        let (url, limit) = (dialer.url(), options.timeout);
         let frames = clock::timeout(limit, dialer.dial()).await.unwrap_or_else(|| {
             Err(dialer.unreachable(&format!("no answer within {} s", limit.as_secs())))
         })?;
         let mut socket = Self { frames };
-        let login = Message::Login { name: name.to_owned() }.to_json();
+        let token = options.token.clone();
+        let login = Message::Login { name: name.to_owned(), token }.to_json();
         let reply = clock::timeout(limit, async {
             socket.send(login).await.map_err(|error| dialer.unreachable(&error))?;
             socket.login_reply(url, name).await
         });
-        let ice_servers = reply
+        let welcome = reply
             .await
             .unwrap_or_else(|| Err(ConnectError::Timeout { url: url.to_owned(), after: limit }))?;
-        Ok((socket, ice_servers))
+        Ok((socket, welcome))
     }
 
-    async fn login_reply(&mut self, url: &str, name: &str) -> Result<Vec<IceServer>, ConnectError> {
+    async fn login_reply(&mut self, url: &str, name: &str) -> Result<Welcome, ConnectError> {
         loop {
             let reason = match self.receive().await {
-                Received::Message(Message::LoginReply { success: true, ice_servers }) => {
-                    return Ok(ice_servers);
+                Received::Message(Message::LoginReply(reply)) if reply.success => {
+                    return Ok(Welcome::of(reply));
                 }
-                Received::Message(Message::LoginReply { success: false, .. }) => {
-                    return Err(ConnectError::NameTaken { name: name.to_owned() });
+                Received::Message(Message::LoginReply(reply)) => {
+                    return Err(refused(reply, url, name));
                 }
                 Received::Message(Message::Error { message, .. }) => message,
                 Received::Gone(reason) => reason,
@@ -91,6 +95,37 @@ impl Socket {
     pub(super) async fn close(mut self) {
         if self.frames.close(None).await.is_ok() {
             while let Some(Ok(_)) = self.frames.next().await {}
+        }
+    }
+}
+
+/// What the server says when the name is ours.
+pub(super) struct Welcome {
+    pub(super) ice_servers: Vec<IceServer>,
+    /// After how long we should ask again.
+    pub(super) ask_again_in: Option<Duration>,
+}
+
+impl Welcome {
+    pub(super) fn of(reply: LoginReply) -> Self {
+        // At half-time, so that a call that begins then has some time left. From a server, so that
+        // it may be anything.
+        let half = |seconds: u32| (Duration::from_secs(seconds.into()) / 2).max(ASK_AGAIN_AT_LEAST);
+        let ask_again_in = reply.ice_servers_ttl.map(half);
+        Self { ice_servers: reply.ice_servers, ask_again_in }
+    }
+}
+
+fn refused(reply: LoginReply, url: &str, name: &str) -> ConnectError {
+    let (url, name) = (url.to_owned(), name.to_owned());
+    match reply.refusal() {
+        Some(LoginRefusal::NameTaken) => ConnectError::NameTaken { name },
+        Some(LoginRefusal::TokenNeeded) => ConnectError::TokenNeeded { name },
+        Some(LoginRefusal::WrongToken) => ConnectError::WrongToken { name },
+        Some(LoginRefusal::TooManyTries) => ConnectError::TooManyTries { url },
+        Some(LoginRefusal::BadName) | None => {
+            let reason = reply.message.or(reply.code).unwrap_or_default();
+            ConnectError::Refused { url, reason }
         }
     }
 }

@@ -2,14 +2,16 @@
 //!
 //! Knows no message: text goes to the exchange as it came.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use futures_util::{FutureExt, SinkExt};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite;
 
 use super::exchange::{self, CloseFor, Event, Queue};
 use crate::clock;
+use crate::signaling::limiter::Source;
 use crate::signaling::switchboard::ConnectionId;
 use crate::signaling::token_bucket::TokenBucket;
 
@@ -18,17 +20,19 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// Pings and pongs a second; nobody needs more, and each costs us an answer.
 const CONTROL_PER_SECOND: f64 = 5.0;
 const CONTROL_BURST: f64 = 50.0;
+/// Messages that are read, or written, before the other direction has its turn.
+const BATCH: usize = 64;
 
 /// Serves one connection to its end.
 pub(super) async fn run(
     mut socket: WebSocket,
-    id: ConnectionId,
+    (id, source): (ConnectionId, Source),
     events: mpsc::Sender<Event>,
     ping_every: Duration,
 ) {
     let (link, mut inbox) = exchange::link();
     let mut pipe = Pipe { socket: &mut socket, id, events: &events, ping_every };
-    let close = if events.send(Event::Connected { id, link }).await.is_err() {
+    let close = if events.send(Event::Connected { id, source, link }).await.is_err() {
         Some(CloseFor::GOING_AWAY)
     } else {
         // The reason is there before the queue ends; looked at first, it is never lost.
@@ -82,27 +86,62 @@ impl Pipe<'_> {
                     self.send(Message::Ping(axum::body::Bytes::new())).await?;
                 }
                 Some(Next::Queued(None)) => return Some(CloseFor::GOING_AWAY),
-                Some(Next::Queued(Some(text))) => self.send(Message::Text(text.into())).await?,
+                Some(Next::Queued(Some(text))) => self.send_all(text, queue).await?,
                 Some(Next::Received(received)) => {
                     pinged = false;
-                    due = clock::now() + self.ping_every;
-                    let text = match received? {
-                        Ok(Message::Text(text)) => text.as_str().to_owned(),
-                        Ok(Message::Binary(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
-                        Ok(Message::Close(_)) => return None,
-                        Ok(Message::Ping(_) | Message::Pong(_)) if control.take(clock::now()) => {
-                            continue;
-                        }
-                        Ok(_) => return Some(CloseFor::TOO_FAST),
-                        Err(error) => return too_large(error),
-                    };
-                    let event = Event::Message { id: self.id, text };
-                    if self.events.send(event).await.is_err() {
-                        return Some(CloseFor::GOING_AWAY);
+                    let now = clock::now();
+                    due = now + self.ping_every;
+                    if let Err(close) = self.receive_all(received, &mut control, now).await {
+                        return close;
                     }
                 }
             }
         }
+    }
+
+    /// Passes on what came, and what came with it.
+    async fn receive_all(
+        &mut self,
+        first: Option<Result<Message, axum::Error>>,
+        control: &mut TokenBucket,
+        came_at: Instant,
+    ) -> Result<(), Option<CloseFor>> {
+        let mut received = first;
+        for taken in 1.. {
+            let text = match received.ok_or(None)? {
+                Ok(Message::Text(text)) => Some(text),
+                Ok(Message::Binary(bytes)) => Some(text_of(&bytes)),
+                Ok(Message::Close(_)) => return Err(None),
+                Ok(Message::Ping(_) | Message::Pong(_)) if control.take(came_at) => None,
+                Ok(_) => return Err(Some(CloseFor::TOO_FAST)),
+                Err(error) => return Err(unreadable(error)),
+            };
+            if let Some(text) = text {
+                let event = Event::Message { id: self.id, text, came_at };
+                self.events.send(event).await.map_err(|_| Some(CloseFor::GOING_AWAY))?;
+            }
+            if taken == BATCH {
+                break;
+            }
+            match self.socket.recv().now_or_never() {
+                Some(next) => received = next,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what waits with as few system calls as possible. `None` when it does not get through.
+    async fn send_all(&mut self, first: String, queue: &mut Queue) -> Option<()> {
+        let sent = async {
+            self.socket.feed(Message::Text(first.into())).await?;
+            for _ in 1..BATCH {
+                let Some(text) = queue.next_at_once() else { break };
+                self.socket.feed(Message::Text(text.into())).await?;
+            }
+            self.socket.flush().await
+        };
+        clock::timeout(self.ping_every, sent).await?.ok()
     }
 
     /// `None` when it does not get through.
@@ -116,9 +155,17 @@ enum Next {
     Queued(Option<String>),
 }
 
-/// Of all errors only this one leaves somebody there to be told.
-fn too_large(error: axum::Error) -> Option<CloseFor> {
+/// Some clients send their JSON in binary frames.
+fn text_of(bytes: &[u8]) -> Utf8Bytes {
+    String::from_utf8_lossy(bytes).into_owned().into()
+}
+
+/// Of all errors only these leave somebody there to be told.
+fn unreadable(error: axum::Error) -> Option<CloseFor> {
     let error = error.into_inner();
-    let error = error.downcast_ref::<tungstenite::Error>()?;
-    matches!(error, tungstenite::Error::Capacity(_)).then_some(CloseFor::TOO_LARGE)
+    match error.downcast_ref::<tungstenite::Error>()? {
+        tungstenite::Error::Capacity(_) => Some(CloseFor::TOO_LARGE),
+        tungstenite::Error::Utf8(_) => Some(CloseFor::NOT_TEXT),
+        _ => None,
+    }
 }

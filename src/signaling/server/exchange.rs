@@ -6,21 +6,48 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
-use axum::extract::ws::{CloseCode, close_code};
+use axum::extract::ws::{CloseCode, Utf8Bytes, close_code};
 use tokio::sync::{mpsc, oneshot};
 
+use super::verifier::Verifier;
 use crate::clock;
+use crate::signaling::counts::{Counts, Now, Refused};
+use crate::signaling::handout::Handout;
+use crate::signaling::limiter::Source;
+use crate::signaling::message::Message;
 use crate::signaling::switchboard::{CloseReason, ConnectionId, Input, Output, Switchboard};
 
-const QUEUE_MESSAGES: usize = 256;
+/// More than a round of the exchange can bring: whoever reads gets his turn after each.
+const QUEUE_MESSAGES: usize = 1024;
 const QUEUE_BYTES: usize = 512 * 1024;
+/// Events that are taken in one round.
+const ROUND: usize = 256;
 
-/// What a connection tells the exchange.
+/// What a connection, or a request, tells the exchange.
 pub(super) enum Event {
-    Connected { id: ConnectionId, link: Link },
-    Message { id: ConnectionId, text: String },
-    Closed { id: ConnectionId },
+    Connected {
+        id: ConnectionId,
+        source: Source,
+        link: Link,
+    },
+    Message {
+        id: ConnectionId,
+        text: Utf8Bytes,
+        came_at: Instant,
+    },
+    Closed {
+        id: ConnectionId,
+    },
+    /// Somebody was refused before the exchange heard of him.
+    Refused {
+        why: Refused,
+    },
+    /// Somebody wants to know the numbers.
+    Count {
+        reply: oneshot::Sender<(Counts, Now)>,
+    },
 }
 
 /// The exchange's end of a connection. Dropped, the connection closes: the server goes away.
@@ -54,6 +81,8 @@ impl CloseFor {
         Self { code: close_code::AWAY, reason: "the server is shutting down" };
     pub(super) const TOO_LARGE: Self =
         Self { code: close_code::SIZE, reason: "the message is too large" };
+    pub(super) const NOT_TEXT: Self =
+        Self { code: close_code::INVALID, reason: "the message is not UTF-8" };
     pub(super) const TOO_FAST: Self =
         Self { code: close_code::POLICY, reason: "too many messages" };
     const TOO_SLOW: Self = Self { code: close_code::POLICY, reason: "messages are not read" };
@@ -96,39 +125,97 @@ impl Queue {
         self.queued.fetch_sub(text.len(), Ordering::Relaxed);
         Some(text)
     }
-}
 
-/// Routes until every connection and the server have let go.
-pub(super) async fn run(mut switchboard: Switchboard, mut events: mpsc::Receiver<Event>) {
-    let mut links: HashMap<ConnectionId, Link> = HashMap::new();
-    while let Some(event) = events.recv().await {
-        let input = match event {
-            Event::Connected { id, link } => {
-                links.insert(id, link);
-                Input::Connected { id }
-            }
-            Event::Message { id, text } => Input::Message { id, text },
-            Event::Closed { id } => {
-                links.remove(&id);
-                Input::Closed { id }
-            }
-        };
-        switchboard.handle(clock::now(), input);
-        deliver(&mut switchboard, &mut links);
+    /// The next text, if there is one already.
+    pub(super) fn next_at_once(&mut self) -> Option<String> {
+        let text = self.messages.try_recv().ok()?;
+        self.queued.fetch_sub(text.len(), Ordering::Relaxed);
+        Some(text)
     }
 }
 
-fn deliver(switchboard: &mut Switchboard, links: &mut HashMap<ConnectionId, Link>) {
-    while let Some(output) = switchboard.poll() {
-        match output {
-            Output::Send { to, text } => {
-                let full = links.get(&to).is_some_and(|link| !link.push(text));
-                if full {
-                    close(links, to, CloseFor::TOO_SLOW);
-                    switchboard.handle(clock::now(), Input::Closed { id: to });
+/// The switchboard and what carries out what it says.
+pub(super) struct Exchange {
+    pub(super) switchboard: Switchboard,
+    pub(super) verifier: Verifier,
+    pub(super) handout: Handout,
+}
+
+impl Exchange {
+    /// Routes until every connection and the server have let go.
+    pub(super) async fn run(mut self, mut events: mpsc::Receiver<Event>) {
+        let mut links: HashMap<ConnectionId, Link> = HashMap::new();
+        let mut round = Vec::with_capacity(ROUND);
+        loop {
+            tokio::select! {
+                taken = events.recv_many(&mut round, ROUND) => {
+                    if taken == 0 {
+                        return;
+                    }
+                    for event in round.drain(..) {
+                        self.take(event, &mut links);
+                    }
+                    // Whoever reads what was queued now is on the same thread.
+                    tokio::task::yield_now().await;
+                }
+                (id, verdict) = self.verifier.next() => {
+                    self.switchboard.handle(clock::now(), Input::Verified { id, verdict });
+                    self.deliver(&mut links);
                 }
             }
-            Output::Close { id, reason } => close(links, id, reason.into()),
+        }
+    }
+
+    fn take(&mut self, event: Event, links: &mut HashMap<ConnectionId, Link>) {
+        let now = clock::now();
+        match event {
+            Event::Connected { id, source, link } => {
+                links.insert(id, link);
+                self.switchboard.handle(now, Input::Connected { id, source });
+            }
+            Event::Message { id, text, came_at } => {
+                let before = self.switchboard.counts().forwards;
+                self.switchboard.handle(now, Input::Message { id, text: &text });
+                self.deliver(links);
+                let counts = self.switchboard.counts();
+                if counts.forwards > before {
+                    counts.forwarded(clock::now().saturating_duration_since(came_at));
+                }
+            }
+            Event::Closed { id } => {
+                links.remove(&id);
+                self.switchboard.handle(now, Input::Closed { id });
+            }
+            Event::Refused { why } => self.switchboard.counts().refuse(why),
+            Event::Count { reply } => {
+                let now = self.switchboard.now();
+                // Whoever asked may be gone.
+                let _ = reply.send((self.switchboard.counts().clone(), now));
+            }
+        }
+        self.deliver(links);
+    }
+
+    fn deliver(&mut self, links: &mut HashMap<ConnectionId, Link>) {
+        while let Some(output) = self.switchboard.poll() {
+            match output {
+                Output::Send { to, text } => self.send(links, to, text),
+                Output::Welcome { to, name } => {
+                    let reply = self.handout.reply(clock::wall(), &name);
+                    self.send(links, to, Message::LoginReply(reply).to_json());
+                }
+                Output::Verify { id, name, token } => self.verifier.start(id, name, token),
+                Output::Close { id, reason } => close(links, id, reason.into()),
+            }
+        }
+    }
+
+    fn send(&mut self, links: &mut HashMap<ConnectionId, Link>, to: ConnectionId, text: String) {
+        let full = links.get(&to).is_some_and(|link| !link.push(text));
+        if full {
+            close(links, to, CloseFor::TOO_SLOW);
+            self.switchboard.counts().refuse(Refused::TooSlow);
+            self.switchboard.handle(clock::now(), Input::Closed { id: to });
         }
     }
 }

@@ -1,0 +1,254 @@
+//! Who may log in: a file of names with the Argon2 hashes of their tokens.
+//!
+//! Owns the file's form, its reloading, and the checking of a token, which takes as long for a name
+//! that nobody has. Knows nothing of connections.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use argon2::password_hash::{PasswordHash, PasswordHashString, SaltString};
+use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier};
+
+use crate::secret::Secret;
+use crate::signaling::message::{MAX_TOKEN, check_name};
+
+const MAX_FILE: u64 = 16 * 1024 * 1024;
+/// More than any sane hash takes: in KiB, in rounds, in lanes.
+const MAX_COST: (u32, u32, u32) = (256 * 1024, 16, 16);
+
+/// What is wrong with a file of users.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UsersError {
+    /// It cannot be read.
+    #[error("cannot read {}: {reason}", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        reason: String,
+    },
+    /// A line is not as it should be.
+    #[error("line {line} of the users: {reason}")]
+    Line {
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// The users of one reading of the file.
+#[derive(Default)]
+pub struct Users(HashMap<String, PasswordHashString>);
+
+impl Users {
+    /// Reads lines of the form `name:$argon2id$…`; empty ones and those that begin with `#` are
+    /// passed over.
+    ///
+    /// # Errors
+    /// Which line is wrong, and how.
+    pub fn parse(text: &str) -> Result<Self, UsersError> {
+        let mut users = HashMap::new();
+        for (number, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let wrong = |reason: String| UsersError::Line { line: number + 1, reason };
+            // A name may hold colons, a hash holds none.
+            let (name, hash) = line.rsplit_once(':').ok_or_else(|| {
+                wrong("write NAME:HASH; 'peer serve --hash-token NAME' does".into())
+            })?;
+            check_name(name).map_err(|error| wrong(error.to_string()))?;
+            let hash = PasswordHashString::new(hash)
+                .map_err(|error| wrong(format!("not a hash in PHC form: {error}")))?;
+            check_hash(&hash.password_hash()).map_err(wrong)?;
+            if users.insert(name.to_owned(), hash).is_some() {
+                return Err(wrong("the name stands there twice".into()));
+            }
+        }
+        Ok(Self(users))
+    }
+
+    /// Whether this is the token of that name. Takes its time, the same for names that nobody has.
+    #[must_use]
+    pub fn check(&self, name: &str, token: &Secret) -> bool {
+        let (hash, known) = match (self.0.get(name), self.0.values().next()) {
+            (Some(hash), _) => (hash, true),
+            // Somebody else's, for the time that it takes.
+            (None, Some(other)) => (other, false),
+            (None, None) => return false,
+        };
+        let argon2 = Argon2::default();
+        let right = argon2.verify_password(token.expose().as_bytes(), &hash.password_hash());
+        right.is_ok() && known
+    }
+}
+
+impl fmt::Debug for Users {
+    /// Without the hashes, at which one could guess.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Users").field("count", &self.0.len()).finish()
+    }
+}
+
+fn check_hash(hash: &PasswordHash<'_>) -> Result<(), String> {
+    if hash.algorithm != Algorithm::Argon2id.ident() {
+        return Err(format!("{} is not argon2id", hash.algorithm));
+    }
+    if hash.salt.is_none() || hash.hash.is_none() {
+        return Err("the hash has no salt or no end".to_owned());
+    }
+    let params = Params::try_from(hash).map_err(|error| error.to_string())?;
+    let (memory, rounds, lanes) = MAX_COST;
+    if params.m_cost() > memory || params.t_cost() > rounds || params.p_cost() > lanes {
+        return Err(format!("the hash costs too much; at most m={memory},t={rounds},p={lanes}"));
+    }
+    Ok(())
+}
+
+/// A line for the file of users.
+///
+/// # Errors
+/// When nobody can have the name, or the token is empty or too long.
+pub fn line(name: &str, token: &Secret) -> Result<String, String> {
+    check_name(name).map_err(|error| error.to_string())?;
+    let token = token.expose().as_bytes();
+    if token.is_empty() || token.len() > MAX_TOKEN {
+        return Err(format!("a token has 1 to {MAX_TOKEN} bytes"));
+    }
+    let salt = SaltString::encode_b64(&rand::random::<[u8; 16]>()).map_err(|e| e.to_string())?;
+    let hash = Argon2::default().hash_password(token, &salt).map_err(|e| e.to_string())?;
+    Ok(format!("{name}:{hash}"))
+}
+
+/// The file, which may change while the server runs.
+#[derive(Debug)]
+pub struct UsersFile {
+    path: PathBuf,
+    read: Mutex<(Version, Arc<Users>)>,
+}
+
+/// By what a changed file is known: when, how long, and which.
+type Version = Option<(SystemTime, u64, u64)>;
+
+impl UsersFile {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When it cannot be read, or a line is wrong.
+    pub fn open(path: &Path) -> Result<Self, UsersError> {
+        let version = version(path);
+        let users = read(path)?;
+        Ok(Self { path: path.to_owned(), read: Mutex::new((version, Arc::new(users))) })
+    }
+
+    /// As [`Users::check`], with the file as it is now. It blocks.
+    #[must_use]
+    pub fn check(&self, name: &str, token: &Secret) -> bool {
+        self.current().check(name, token)
+    }
+
+    /// A file that has become unreadable or wrong changes nothing, but for a warning.
+    fn current(&self) -> Arc<Users> {
+        let mut read_before = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = version(&self.path);
+        if version != read_before.0 {
+            // Wrong or right, it is read once.
+            read_before.0 = version;
+            match read(&self.path) {
+                Ok(users) => {
+                    tracing::info!(users = users.0.len(), "the users were read again");
+                    read_before.1 = Arc::new(users);
+                }
+                Err(error) => tracing::warn!(%error, "the users stay as they were"),
+            }
+        }
+        Arc::clone(&read_before.1)
+    }
+}
+
+fn version(path: &Path) -> Version {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
+}
+
+fn read(path: &Path) -> Result<Users, UsersError> {
+    let unreadable = |reason: String| UsersError::Unreadable { path: path.to_owned(), reason };
+    let file = std::fs::File::open(path).map_err(|error| unreadable(error.to_string()))?;
+    let mut text = String::new();
+    let read = file.take(MAX_FILE + 1).read_to_string(&mut text);
+    read.map_err(|error| unreadable(error.to_string()))?;
+    if text.len() as u64 > MAX_FILE {
+        return Err(unreadable(format!("it has more than {MAX_FILE} bytes")));
+    }
+    Users::parse(&text)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn cheap(name: &str, token: &str) -> String {
+        let params = Params::new(8, 1, 1, None).unwrap();
+        let argon2 = Argon2::new(Algorithm::Argon2id, argon2::Version::V0x13, params);
+        let salt = SaltString::encode_b64(b"0123456789abcdef").unwrap();
+        format!("{name}:{}", argon2.hash_password(token.as_bytes(), &salt).unwrap())
+    }
+
+    #[test]
+    fn a_line_that_was_made_lets_its_token_in_and_no_other() {
+        let made = line("al:ice", &Secret::new("north")).unwrap();
+        let users = Users::parse(&format!("# ours\n\n{made}\n")).unwrap();
+        assert!(users.check("al:ice", &Secret::new("north")));
+        assert!(!users.check("al:ice", &Secret::new("south")));
+        assert!(!users.check("bob", &Secret::new("north")), "that is somebody else's");
+        assert!(!Users::default().check("bob", &Secret::new("")));
+        assert!(line("", &Secret::new("x")).is_err() && line("a", &Secret::new("")).is_err());
+    }
+
+    #[test]
+    fn wrong_lines_are_told_by_their_number() {
+        let good = cheap("alice", "t");
+        for (text, words) in [
+            ("alice".to_owned(), "NAME:HASH"),
+            (format!("{good}\n{good}"), "line 2"),
+            ("alice:plain".to_owned(), "PHC"),
+            (good.replace("argon2id", "argon2i"), "argon2id"),
+            (good.replace("m=8", "m=99999999"), "too much"),
+            (good.replace("alice", " \u{202e}x"), "cannot be seen"),
+            ("alice:$argon2id$v=19$m=8,t=1,p=1".to_owned(), "salt"),
+        ] {
+            let error = Users::parse(&text).unwrap_err().to_string();
+            assert!(error.contains(words), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_changed_file_is_read_again_and_a_broken_one_is_not_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users");
+        // A new file each time, as editors do it: the time alone may be too coarse.
+        let write = |text: &str| {
+            let new = folder.path().join("new");
+            std::fs::write(&new, text).unwrap();
+            std::fs::rename(&new, &path).unwrap();
+        };
+        assert!(UsersFile::open(&path).is_err());
+        write(&cheap("alice", "one"));
+        let users = UsersFile::open(&path).unwrap();
+        assert!(users.check("alice", &Secret::new("one")));
+        write(&[cheap("alice", "two"), cheap("bob", "b")].join("\n"));
+        assert!(users.check("alice", &Secret::new("two")) && users.check("bob", &Secret::new("b")));
+        write("nonsense and more of it");
+        assert!(users.check("alice", &Secret::new("two")), "as before");
+        std::fs::remove_file(&path).unwrap();
+        assert!(users.check("alice", &Secret::new("two")), "as before");
+    }
+}

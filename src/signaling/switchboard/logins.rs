@@ -1,0 +1,142 @@
+//! Who gets a name: the rules of logging in. Pure, as the switchboard is.
+//!
+//! Owns the allowances for logins and for wrong tokens. Whether a token is right is found out
+//! elsewhere, and comes back as a verdict.
+
+use std::time::Instant;
+
+use super::{ConnectionId, Limits, Login, Names, Output, Switchboard, Verdict};
+use crate::secret::Secret;
+use crate::signaling::counts::Refused;
+use crate::signaling::envelope::quoted;
+use crate::signaling::limiter::{Allowances, Source};
+use crate::signaling::message::{LoginRefusal, LoginReply, Message, ParseError};
+
+/// Addresses and names that are remembered at a time, each about 100 bytes.
+const REMEMBERED: usize = 16 * 1024;
+
+/// Who may try, and how often.
+#[derive(Debug)]
+pub(super) struct Logins {
+    names: Names,
+    name_chars: usize,
+    by_source: Allowances<Source>,
+    wrong_by_source: Allowances<Source>,
+    wrong_by_name: Allowances<String>,
+}
+
+impl Logins {
+    pub(super) fn new(limits: Limits, names: Names) -> Self {
+        Self {
+            names,
+            name_chars: limits.name_chars,
+            by_source: Allowances::new(limits.logins_per_minute, REMEMBERED),
+            wrong_by_source: Allowances::new(limits.tries_per_minute, REMEMBERED),
+            wrong_by_name: Allowances::new(limits.tries_per_minute, REMEMBERED),
+        }
+    }
+
+    /// Whether this name may be tried once more from there. Taken before the token is looked at, so
+    /// that many at once are not more than one after the other.
+    fn may_try(&mut self, now: Instant, source: Source, name: &str) -> bool {
+        if !self.wrong_by_source.take(now, source) {
+            return false;
+        }
+        let may = self.wrong_by_name.take(now, name.to_owned());
+        if !may {
+            self.wrong_by_source.give_back(&source);
+        }
+        may
+    }
+
+    fn was_not_wrong(&mut self, source: Source, name: &str) {
+        self.wrong_by_source.give_back(&source);
+        self.wrong_by_name.give_back(name);
+    }
+}
+
+impl Switchboard {
+    pub(super) fn login_message(&mut self, now: Instant, id: ConnectionId, text: &str) {
+        match Message::parse_within(text, self.limits.message_bytes) {
+            Ok(Message::Login { name, token }) => self.login(now, id, name, token),
+            Ok(_) => self.complain(id, Refused::InvalidMessage, "a login needs a name"),
+            // Every page understands the reply to a login.
+            Err(error @ ParseError::Name(_)) => {
+                self.refuse(id, LoginRefusal::BadName, error.to_string());
+            }
+            Err(error) => self.complain(id, Refused::InvalidMessage, &error.to_string()),
+        }
+    }
+
+    fn login(&mut self, now: Instant, id: ConnectionId, name: String, token: Option<Secret>) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let source = connection.source;
+        if let Some(Login { name: held, .. }) = &connection.login {
+            if *held == name {
+                return self.outputs.push_back(Output::Welcome { to: id, name });
+            }
+            let text = format!("already logged in as {held}; connect again to change the name");
+            return self.error(id, "already-logged-in", text);
+        }
+        if name.chars().nth(self.logins.name_chars).is_some() {
+            let most = self.logins.name_chars;
+            let text = format!("names have at most {most} characters on this server");
+            return self.refuse(id, LoginRefusal::BadName, text);
+        }
+        if connection.verifying.is_some() || !self.logins.by_source.take(now, source) {
+            return self.refuse_plainly(id, LoginRefusal::TooManyTries);
+        }
+        if self.logins.names == Names::Free {
+            return self.grant(id, name);
+        }
+        let Some(token) = token else {
+            return self.refuse_plainly(id, LoginRefusal::TokenNeeded);
+        };
+        if !self.logins.may_try(now, source, &name) {
+            return self.refuse_plainly(id, LoginRefusal::TooManyTries);
+        }
+        connection.verifying = Some(name.clone());
+        self.outputs.push_back(Output::Verify { id, name, token });
+    }
+
+    pub(super) fn verified(&mut self, id: ConnectionId, verdict: Verdict) {
+        // Who is gone meanwhile has used up a try, right or wrong.
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(name) = connection.verifying.take() else { return };
+        let source = connection.source;
+        if verdict != Verdict::Wrong {
+            self.logins.was_not_wrong(source, &name);
+        }
+        match verdict {
+            Verdict::Right => self.grant(id, name),
+            Verdict::Wrong => self.refuse_plainly(id, LoginRefusal::WrongToken),
+            Verdict::Busy => self.refuse_plainly(id, LoginRefusal::TooManyTries),
+        }
+    }
+
+    fn grant(&mut self, id: ConnectionId, name: String) {
+        if self.names.contains_key(&name) {
+            return self.refuse_plainly(id, LoginRefusal::NameTaken);
+        }
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.login = Some(Login { quoted: quoted(&name), name: name.clone() });
+        self.names.insert(name.clone(), id);
+        self.counts.logins += 1;
+        self.outputs.push_back(Output::Welcome { to: id, name });
+    }
+
+    fn refuse_plainly(&mut self, to: ConnectionId, why: LoginRefusal) {
+        self.refuse(to, why, why.to_string());
+    }
+
+    fn refuse(&mut self, to: ConnectionId, why: LoginRefusal, message: String) {
+        self.counts.refuse(match why {
+            LoginRefusal::NameTaken => Refused::NameTaken,
+            LoginRefusal::WrongToken => Refused::WrongToken,
+            LoginRefusal::TokenNeeded => Refused::TokenNeeded,
+            LoginRefusal::TooManyTries => Refused::TooManyTries,
+            LoginRefusal::BadName => Refused::BadName,
+        });
+        self.send(to, &Message::LoginReply(LoginReply::refused(why, message)));
+    }
+}

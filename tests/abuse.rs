@@ -1,0 +1,211 @@
+//! What a server on the internet has to live with: nothing of it slows the others down or stays in
+//! memory.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::support::server::Server;
+use crate::support::sockets::{Client, TEXT, frame, get};
+use crate::support::{until, within_patience};
+
+/// However much comes in, it does not stay: what a few connections of honest size take, and no more.
+const GROWTH: u64 = 48 * 1024 * 1024;
+
+const MIB: usize = 1024 * 1024;
+
+/// Two who talk with each other all the time, and how often they did.
+struct Honest {
+    turns: Arc<AtomicU64>,
+    talk: JoinHandle<()>,
+}
+
+impl Honest {
+    async fn start(server: &Server) -> Self {
+        let mut alice = Client::login(server.address(), "alice").await;
+        let mut bob = Client::login(server.address(), "bob").await;
+        let turns = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&turns);
+        let talk = tokio::spawn(async move {
+            for number in 0.. {
+                let text = |to| {
+                    format!(r#"{{"type":"candidate","candidate":null,"n":{number},"name":"{to}"}}"#)
+                };
+                alice.say(&text("bob")).await;
+                assert_eq!(bob.hear().await, Some(text("alice")));
+                bob.say(&text("alice")).await;
+                assert_eq!(alice.hear().await, Some(text("bob")));
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        Self { turns, talk }
+    }
+
+    /// They get on with it, whatever else there is.
+    async fn go_on(&self, meanwhile: &str) {
+        let before = self.turns.load(Ordering::Relaxed);
+        until(meanwhile, || {
+            assert!(!self.talk.is_finished(), "{meanwhile}: the two were cut off");
+            self.turns.load(Ordering::Relaxed) > before + 20
+        })
+        .await;
+    }
+}
+
+/// Memory in use, in bytes (proc(5)).
+fn memory(pid: i32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+}
+
+async fn server() -> Server {
+    let words = [
+        "--listen=127.0.0.1:0",
+        "--max-connections-per-address=5000",
+        "--logins-per-minute=100000",
+        "--messages-per-second=2000",
+    ];
+    Server::start_with(&words).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn floods_and_slow_readers_are_closed_and_nobody_else_is() {
+    let server = server().await;
+    let honest = Honest::start(&server).await;
+    let before = memory(server.pid());
+
+    let mut floods = JoinSet::new();
+    for number in 0..20 {
+        let address = server.address().to_owned();
+        floods.spawn(async move {
+            let mut flood = Client::login(&address, &format!("flood{number}")).await;
+            let message = frame(TEXT, br#"{"type":"candidate","candidate":null,"name":"bobby"}"#);
+            let messages = message.repeat(100);
+            // Until it is closed.
+            for _ in 0..1000 {
+                if flood.stream.write_all(&messages).await.is_err() {
+                    break;
+                }
+            }
+            // The reason may be lost where its reset overtakes it.
+            let code = flood.closed().await;
+            assert!(matches!(code, Some(1008) | None), "{code:?}");
+        });
+    }
+    honest.go_on("a flood").await;
+    while let Some(ended) = within_patience(floods.join_next()).await {
+        ended.expect("the flood is closed");
+    }
+
+    let _slow = Client::login(server.address(), "slow").await;
+    let filler = "x".repeat(60_000);
+    let large = format!(r#"{{"type":"candidate","candidate":null,"x":"{filler}","name":"slow"}}"#);
+    let probe = r#"{"type":"offer","offer":{"sdp":"v=0"},"name":"slow"}"#;
+    // Each may send some; together they fill his sockets, then his queue, then he is gone.
+    let mut gone = false;
+    for number in 0..1000 {
+        let mut sender = Client::login(server.address(), &format!("sender{number}")).await;
+        for _ in 0..4 {
+            sender.say(&large).await;
+        }
+        sender.say(probe).await;
+        sender.say(r#"{"type":"ping"}"#).await;
+        if sender.hear().await.expect("an answer").contains("unknown-user") {
+            gone = true;
+            break;
+        }
+    }
+    assert!(gone, "a reader that never reads was kept");
+    honest.go_on("a slow reader").await;
+    let after = memory(server.pid());
+    assert!(after < before + GROWTH, "{before} bytes grew to {after}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_large_or_no_text_is_refused() {
+    let server = server().await;
+    let honest = Honest::start(&server).await;
+    let before = memory(server.pid());
+
+    let mut header = TcpStream::connect(server.address()).await.expect("the server listens");
+    let _ = header.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nX-Large: ").await;
+    let sent = header.write_all(&vec![b'x'; 20 * MIB]).await;
+    assert!(sent.is_err(), "20 MB of header were read");
+    honest.go_on("a header of 20 MB").await;
+
+    let mut large = Client::connect(server.address(), "").await.expect("a place");
+    // It may be closed before all of it is sent.
+    let _ = large.stream.write_all(&frame(TEXT, &vec![b'x'; 20 * MIB])).await;
+    let code = large.closed().await;
+    assert!(matches!(code, Some(1009) | None), "{code:?}");
+    let mut told = Client::connect(server.address(), "").await.expect("a place");
+    told.stream.write_all(&frame(TEXT, &vec![b'x'; 20 * MIB])[..14]).await.expect("a few bytes");
+    assert_eq!(told.closed().await, Some(1009), "the length alone is enough");
+    honest.go_on("a message of 20 MB").await;
+
+    let mut not_text = Client::connect(server.address(), "").await.expect("a place");
+    not_text.stream.write_all(&frame(TEXT, b"{\"type\":\"\xff\xfe\"}")).await.expect("a frame");
+    assert_eq!(not_text.closed().await, Some(1007));
+    honest.go_on("a text that is none").await;
+
+    let mut deep = Client::login(server.address(), "deep").await;
+    for open in [r#"{"a":"#, "["] {
+        deep.say(&open.repeat(60_000 / open.len())).await;
+        let complaint = deep.hear().await.expect("an answer");
+        assert!(complaint.contains("invalid-message"), "{complaint}");
+    }
+    let inside = format!(
+        r#"{{"type":"candidate","candidate":null,"name":"bob","x":{}{}}}"#,
+        "[".repeat(20_000),
+        "]".repeat(20_000)
+    );
+    deep.say(&inside).await;
+    assert!(deep.hear().await.expect("an answer").contains("invalid-message"));
+    honest.go_on("deep JSON").await;
+
+    for name in ["__proto__", "constructor", "toString"] {
+        let offer = |to| format!(r#"{{"type":"offer","offer":{{"sdp":"v=0"}},"name":"{to}"}}"#);
+        deep.say(&offer(name)).await;
+        assert!(deep.hear().await.expect("an answer").contains("unknown-user"), "{name}");
+        let mut odd = Client::login(server.address(), name).await;
+        deep.say(&offer(name)).await;
+        assert_eq!(odd.hear().await, Some(offer("deep")));
+        odd.say(&offer("deep")).await;
+        assert_eq!(deep.hear().await, Some(offer(name)));
+        drop(odd);
+        assert!(deep.hear().await.expect("an answer").contains("leave"));
+    }
+    honest.go_on("odd names").await;
+    let after = memory(server.pid());
+    assert!(after < before + GROWTH, "{before} bytes grew to {after}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_open_sockets_stand_in_nobodys_way() {
+    let server = server().await;
+    let honest = Honest::start(&server).await;
+    let before = memory(server.pid());
+    let mut half_open = Vec::new();
+    // More than are kept at a time.
+    for number in 0..1500 {
+        let mut stream = TcpStream::connect(server.address()).await.expect("the server listens");
+        if number % 2 == 0 {
+            let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: lo").await;
+        }
+        half_open.push(stream);
+    }
+    honest.go_on("half-open sockets").await;
+    for number in 0..20 {
+        let mut late = Client::login(server.address(), &format!("late{number}")).await;
+        late.say(r#"{"type":"offer","offer":{"sdp":"v=0"},"name":"nobody"}"#).await;
+        assert!(late.hear().await.expect("an answer").contains("unknown-user"));
+    }
+    assert!(get(server.address(), "/").await.starts_with("HTTP/1.1 200"));
+    let after = memory(server.pid());
+    assert!(after < before + GROWTH, "{before} bytes grew to {after}");
+    drop(half_open);
+}
