@@ -19,6 +19,8 @@ mod foreign_server;
 mod help;
 mod loopback;
 mod page;
+mod page_access;
+mod page_trouble;
 mod performance;
 mod prompt;
 mod recordings;

@@ -1,65 +1,131 @@
-//! The page that `peer serve` serves, in headless Chromium: two pages with each other, and a page
-//! with `peer`.
+//! The page that `peer serve` serves, in headless Chromium, calls and is called: by name, by a link,
+//! again and again, with other devices, and while the server is away.
 
 use crate::support::chromium::Browser;
+use crate::support::page::Page;
 use crate::support::server::{Server, login};
 use crate::support::{PATIENCE, one_at_a_time};
-
-async fn log_in(server: &Server, name: &str) -> Browser {
-    let browser = Browser::start().await;
-    browser.open(server.page()).await;
-    browser.fill("#name", name).await;
-    browser.click("#login").await;
-    wait_for_status(&browser, &format!("online as {name}")).await;
-    browser
-}
-
-async fn wait_for_status(browser: &Browser, words: &str) {
-    let script =
-        format!("return document.getElementById('status').textContent.includes('{words}')");
-    browser.wait_until(&format!("status '{words}'"), &script).await;
-}
-
-async fn call(browser: &Browser, name: &str) {
-    browser.fill("#callee", name).await;
-    browser.click("#call").await;
-}
-
-async fn wait_for_pictures(browser: &Browser) {
-    browser
-        .wait_for_call("pictures and sound", |call| {
-            call.inbound_video.frames_decoded > 20 && call.inbound_audio.total_audio_energy > 0.0
-        })
-        .await;
-    let shown = "const video = document.getElementById('remote');
-                 return video.videoWidth > 0 && !video.paused";
-    browser.wait_until("the remote picture is shown", shown).await;
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_calls_peer_and_is_called_and_each_hangs_up() {
     let _alone = one_at_a_time().await;
     let server = Server::start().await;
     let mut bob = login(server.url(), "bob", &["--auto-answer"]).await;
-    let page = log_in(&server, "page").await;
-    call(&page, "bob").await;
-    wait_for_pictures(&page).await;
-    page.click("#hangup").await;
+    let page = Page::log_in(server.page(), "page").await;
+    page.call("bob").await;
+    page.wait_for_pictures().await;
+    page.browser.click("#hangup").await;
     assert_eq!(bob.await_event("ended", PATIENCE).await["reason"], "remote-hangup");
 
     bob.type_line("call page");
-    wait_for_status(&page, "ringing").await;
-    page.click("#answer").await;
-    wait_for_pictures(&page).await;
+    page.wait_for_status("bob is calling").await;
+    let title = "return document.title.includes('bob is calling')";
+    page.browser.wait_until("the tab says it, too", title).await;
+    page.browser.click("#answer").await;
+    page.wait_for_pictures().await;
     bob.await_event("first-video-frame", PATIENCE).await;
     bob.type_line("hangup");
-    wait_for_status(&page, "bob hung up").await;
+    page.wait_for_status("bob hung up").await;
     assert_eq!(bob.await_event("ended", PATIENCE).await["reason"], "hangup");
 
     bob.type_line("call page");
-    wait_for_status(&page, "ringing").await;
-    page.click("#reject").await;
+    page.wait_for_status("bob is calling").await;
+    page.browser.click("#reject").await;
     assert_eq!(bob.await_event("ended", PATIENCE).await["reason"], "rejected");
+
+    bob.type_line("call page");
+    page.wait_for_status("bob is calling").await;
+    bob.type_line("hangup");
+    page.wait_for_status("You missed a call from bob").await;
+
+    let history = page.history().await;
+    let starts = ["bobMissed", "bobRejected", "bobCalled you", "bobYou called"];
+    assert_eq!(history.len(), starts.len(), "{history:?}");
+    for (entry, start) in history.iter().zip(starts) {
+        assert!(entry.starts_with(start) && entry.contains(':'), "{entry}: {start}, with a time");
+    }
+    let given_back = "return document.getElementById('local').srcObject === null";
+    page.browser.wait_until("camera and microphone are given back", given_back).await;
+    assert_eq!(page.browser.violations().await, serde_json::json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_says_whom_to_call_and_one_press_calls() {
+    let _alone = one_at_a_time().await;
+    let server = Server::start().await;
+    let mut bob = login(server.url(), "bob", &["--auto-answer"]).await;
+    let link = format!("{}#call=bob&as=page", server.page());
+    let page = Page::open(Browser::start().await, &link).await;
+    page.wait_for_focus("login").await;
+    assert_eq!(page.browser.text("#login").await, "Call bob");
+    page.browser.press(thirtyfour::Key::Enter).await;
+    page.wait_for_pictures().await;
+    bob.await_event("first-video-frame", PATIENCE).await;
+    page.browser.click("#hangup").await;
+
+    // The name is known from now on, and the page says by which link others reach it.
+    page.wait_for_status("You hung up").await;
+    let link = page.browser.evaluate("return document.getElementById('link').value").await;
+    assert_eq!(link, format!("{}#call=page", server.page()));
+    page.browser.open("about:blank").await;
+    page.browser.open(server.page()).await;
+    let name = page.browser.evaluate("return document.getElementById('name').value").await;
+    assert_eq!(name, "page");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_pages_that_call_each_other_at_once_have_one_call() {
+    let _alone = one_at_a_time().await;
+    let server = Server::start().await;
+    let alice = Page::log_in(server.page(), "alice").await;
+    let bob = Page::log_in(server.page(), "bob").await;
+    tokio::join!(alice.call("bob"), bob.call("alice"));
+    // If one was too slow for that, it rings there.
+    let answers =
+        "const [answer, stage] = ['answer', 'status'].map((id) => document.getElementById(id));
+                   if (answer.checkVisibility() && !answer.disabled) answer.click();
+                   return stage.textContent.startsWith('In a call')";
+    for page in [&alice, &bob] {
+        page.browser.wait_until("in the call", answers).await;
+    }
+    for page in [&alice, &bob] {
+        page.wait_for_pictures().await;
+    }
+    alice.browser.click("#hangup").await;
+    bob.wait_for_status("alice hung up").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_camera_is_used_in_a_running_call() {
+    let _alone = one_at_a_time().await;
+    let server = Server::start().await;
+    let _bob = login(server.url(), "bob", &["--auto-answer"]).await;
+    let browser = Browser::start_with_four_cameras().await;
+    let page = Page::log_in_with(browser, server.page(), "page").await;
+    page.call("bob").await;
+    page.wait_for_pictures().await;
+    let camera = "const [track] = document.getElementById('local').srcObject.getVideoTracks();
+                  return track.getSettings().deviceId";
+    let before = page.browser.evaluate(camera).await;
+    page.browser.click("#settings").await;
+    let listed = "return document.querySelectorAll('#camera-choice option').length === 4
+                      && document.querySelectorAll('#microphone-choice option').length > 0";
+    page.browser.wait_until("the cameras are listed", listed).await;
+    let choose = "const choice = document.getElementById('camera-choice');
+                  choice.selectedIndex = choice.selectedIndex === 3 ? 0 : 3;
+                  choice.dispatchEvent(new Event('change'));
+                  return choice.value";
+    let chosen = page.browser.evaluate(choose).await;
+    assert_ne!(chosen, before);
+    let in_use = format!(
+        "const tracks = document.getElementById('local').srcObject.getVideoTracks();
+         return tracks.length === 1 && tracks[0].getSettings().deviceId === {chosen}"
+    );
+    page.browser.wait_until("the other camera is in use", &in_use).await;
+    let sent = page.browser.call().await.outbound_video.frames_encoded;
+    page.browser
+        .wait_for_call("the call goes on", |call| call.outbound_video.frames_encoded > sent + 30)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,25 +133,29 @@ async fn the_page_says_what_went_wrong_and_the_call_outlives_the_server() {
     let _alone = one_at_a_time().await;
     let server = Server::start().await;
     let mut bob = login(server.url(), "bob", &["--auto-answer"]).await;
-    let page = log_in(&server, "page").await;
-    call(&page, "nobody").await;
-    wait_for_status(&page, "nobody is not online").await;
-    call(&page, "bob").await;
-    wait_for_pictures(&page).await;
+    let page = Page::log_in(server.page(), "page").await;
+    page.call("nobody").await;
+    page.wait_for_status("nobody is not online").await;
+    page.call("bob").await;
+    page.wait_for_pictures().await;
 
-    page.evaluate("document.getElementById('status').textContent = 'before the restart'").await;
-    let server = server.restart().await;
+    let address = server.url().trim_start_matches("ws://").to_owned();
+    server.stop().await;
+    page.wait_for_status("The server is away; the call goes on").await;
+    let server = Server::listen(&address).await;
     bob.await_event("logged-in", PATIENCE).await;
-    wait_for_status(&page, "in a call with bob").await;
-    let before = page.call().await.inbound_video.frames_decoded;
-    page.wait_for_call("pictures go on", |call| call.inbound_video.frames_decoded > before + 30)
+    let back = "const status = document.getElementById('status').textContent;
+                return status === 'In a call with bob'";
+    page.browser.wait_until("logged in again, in the call", back).await;
+    let before = page.browser.call().await.inbound_video.frames_decoded;
+    page.browser
+        .wait_for_call("pictures go on", |call| call.inbound_video.frames_decoded > before + 30)
         .await;
     bob.type_line("hangup");
-    wait_for_status(&page, "bob hung up").await;
+    page.wait_for_status("bob hung up").await;
 
-    let taken = Browser::start().await;
-    taken.open(server.page()).await;
-    taken.fill("#name", "bob").await;
-    taken.click("#login").await;
-    wait_for_status(&taken, "is taken").await;
+    page.browser.click("#logout").await;
+    page.ask_for("bob").await;
+    page.wait_for_status("The name bob is taken").await;
+    drop(server);
 }

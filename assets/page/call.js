@@ -1,4 +1,11 @@
-// One call: the peer connection and the order of its messages. Knows no page and no socket.
+// One peer connection and the order of its messages. Knows no page, no socket and no names.
+
+const MOST_CANDIDATES = 256;
+/** A path that was lost may come back by itself; then the caller restarts ICE, then it is over. */
+const RESTART_AFTER = 3000;
+const GIVE_UP_AFTER = 20_000;
+/** An offer in a running call that nobody answers is taken back. */
+const ANSWERED_WITHIN = 15_000;
 
 /** Of two names whose offers crossed, the one whose UTF-8 bytes come first keeps its offer. */
 export function comesFirst(one, other) {
@@ -9,68 +16,100 @@ export function comesFirst(one, other) {
   return a.length < b.length;
 }
 
+const fingerprint = (sdp) => /^a=fingerprint:(.*)$/im.exec(sdp ?? "")?.[1].trim().toLowerCase();
+
+/** A server that hands out what the browser does not understand shall not prevent a call. */
+function connectionWith(iceServers) {
+  try {
+    return new RTCPeerConnection({ iceServers });
+  } catch (error) {
+    console.warn(error.message);
+    return new RTCPeerConnection();
+  }
+}
+
 export class Call {
   #connection;
-  #send;
-  #ended;
+  #on;
+  #yields;
+  #tracks;
+  #stream;
   #candidates = [];
   #work = Promise.resolve();
   #over = false;
+  #offered = false;
+  #established = false;
+  #wasUp = false;
+  #restart = 0;
+  #giveUp = 0;
+  #unanswered = 0;
 
   /**
-   * `on` has: send(message), picture(stream), connected(), ended(reason). Messages go out
-   * without a name; whoever sends them fills it in.
+   * `tracks` are what we send: `{ audio, video }`, each a track or null. `yields`: whether our offer
+   * gives way when two cross in the running call. `on` has: send(message) without a name,
+   * picture(stream), up(), trouble(), failed(wasUp).
    */
-  constructor(iceServers, stream, on) {
-    this.#send = on.send;
-    this.#ended = on.ended;
-    this.#connection = new RTCPeerConnection({ iceServers });
-    for (const track of stream?.getTracks() ?? []) this.#connection.addTrack(track, stream);
-    for (const kind of ["audio", "video"]) {
-      const sends = stream?.getTracks().some((track) => track.kind === kind);
-      if (!sends) this.#connection.addTransceiver(kind, { direction: "recvonly" });
-    }
+  constructor({ iceServers, tracks, yields }, on) {
+    this.#on = on;
+    this.#yields = yields;
+    this.#tracks = { ...tracks };
+    this.#stream = new MediaStream(Object.values(tracks).filter(Boolean));
+    this.#connection = connectionWith(iceServers);
     this.#connection.ontrack = ({ streams, track }) =>
       on.picture(streams[0] ?? new MediaStream([track]));
     this.#connection.onicecandidate = ({ candidate }) => {
-      if (candidate?.candidate) this.#send({ type: "candidate", candidate });
+      if (candidate?.candidate) on.send({ type: "candidate", candidate });
     };
-    this.#connection.onconnectionstatechange = () => {
-      if (this.#connection.connectionState === "connected") on.connected();
-      if (this.#connection.connectionState === "failed") this.end("the connection was lost", "hangup");
+    this.#connection.onconnectionstatechange = () => this.#stateChanged();
+    this.#connection.onnegotiationneeded = () => {
+      if (this.#established) this.#negotiate();
     };
   }
 
   /** Offers; the answer comes by `take`. */
   offer() {
-    return this.#next(async () => {
-      await this.#connection.setLocalDescription();
-      this.#send({ type: "offer", offer: this.#connection.localDescription });
-    });
+    this.#offered = true;
+    for (const kind of ["audio", "video"]) this.#send(kind);
+    return this.#negotiate();
   }
 
   /** Takes an offer (the first, or one in the running call), an answer or a candidate. */
   take(message) {
     return this.#next(async () => {
-      if (message.type === "candidate") return this.#takeCandidate(message.candidate);
-      await this.#connection.setRemoteDescription(message[message.type]);
-      if (message.type === "offer") {
-        await this.#connection.setLocalDescription();
-        this.#send({ type: "answer", answer: this.#connection.localDescription });
-      }
-      for (const candidate of this.#candidates.splice(0)) await this.#takeCandidate(candidate);
+      if (message.type === "candidate") await this.#takeCandidate(message.candidate);
+      if (message.type === "offer") await this.#takeOffer(message.offer);
+      if (message.type === "answer") await this.#takeAnswer(message.answer);
     });
   }
 
-  /** Ends the call; a reason for the other side makes it leave, too. */
-  end(reason, leaveReason) {
-    if (this.#over) return;
+  /** Whether this offer is about this call, and not a new one from somebody who lost it. */
+  knows(offer) {
+    const theirs = fingerprint(this.#connection.remoteDescription?.sdp);
+    return !theirs || theirs === fingerprint(offer?.sdp);
+  }
+
+  /** Sends this track from now on, or nothing of this kind. */
+  setTrack(kind, track) {
+    this.#tracks[kind] = track;
+    return this.#next(() => this.#send(kind));
+  }
+
+  setIceServers(iceServers) {
+    try {
+      this.#connection.setConfiguration({ iceServers });
+    } catch (error) {
+      console.warn(error.message); // Over, or no servers that this browser understands.
+    }
+  }
+
+  close() {
     this.#over = true;
-    if (leaveReason) this.#send({ type: "leave", reason: leaveReason });
+    for (const timer of [this.#restart, this.#giveUp, this.#unanswered]) clearTimeout(timer);
     this.#connection.onicecandidate = null;
     this.#connection.ontrack = null;
+    this.#connection.onnegotiationneeded = null;
+    this.#connection.onconnectionstatechange = null;
     this.#connection.close();
-    this.#ended(reason);
   }
 
   /** RTCStatsReport. */
@@ -78,14 +117,100 @@ export class Call {
     return this.#connection.getStats();
   }
 
+  /** Gives our track of this kind to its transceiver, which is made where there is none. */
+  async #send(kind) {
+    const track = this.#tracks[kind] ?? null;
+    const transceiver = this.#connection
+      .getTransceivers()
+      .find((one) => one.receiver.track.kind === kind && one.currentDirection !== "stopped");
+    if (!transceiver) {
+      const direction = track ? "sendrecv" : "recvonly";
+      if (track || this.#offered) {
+        this.#connection.addTransceiver(track ?? kind, { direction, streams: [this.#stream] });
+      }
+      return;
+    }
+    if (track && !transceiver.direction.startsWith("send")) {
+      transceiver.direction = transceiver.direction === "recvonly" ? "sendrecv" : "sendonly";
+      transceiver.sender.setStreams?.(this.#stream);
+    }
+    await transceiver.sender.replaceTrack(track);
+  }
+
+  #negotiate() {
+    return this.#next(async () => {
+      // Where one is under way, the browser asks again after it.
+      if (this.#connection.signalingState !== "stable") return;
+      await this.#connection.setLocalDescription();
+      this.#on.send({ type: "offer", offer: this.#connection.localDescription });
+      if (this.#established) {
+        clearTimeout(this.#unanswered);
+        this.#unanswered = setTimeout(() => this.#next(() => this.#rollback()), ANSWERED_WITHIN);
+      }
+    });
+  }
+
+  async #takeOffer(offer) {
+    const crossed = this.#connection.signalingState !== "stable";
+    if (crossed && !this.#yields) return;
+    await this.#connection.setRemoteDescription(offer);
+    if (!this.#established) {
+      for (const kind of ["audio", "video"]) await this.#send(kind);
+    }
+    await this.#connection.setLocalDescription();
+    this.#established = true;
+    this.#on.send({ type: "answer", answer: this.#connection.localDescription });
+    await this.#takeCandidates();
+  }
+
+  async #takeAnswer(answer) {
+    if (this.#connection.signalingState !== "have-local-offer") return;
+    clearTimeout(this.#unanswered);
+    await this.#connection.setRemoteDescription(answer);
+    this.#established = true;
+    await this.#takeCandidates();
+  }
+
+  async #takeCandidates() {
+    for (const candidate of this.#candidates.splice(0)) await this.#takeCandidate(candidate);
+  }
+
   async #takeCandidate(candidate) {
-    if (!candidate?.candidate) return;
+    if (!candidate?.candidate) return; // The end of candidates, by null or by an empty one.
     if (!this.#connection.remoteDescription) {
-      this.#candidates.push(candidate);
+      if (this.#candidates.length < MOST_CANDIDATES) this.#candidates.push(candidate);
       return;
     }
     // One that is of no use (a transport that this browser lacks) is no reason to end.
-    await this.#connection.addIceCandidate(candidate).catch((error) => console.info(String(error)));
+    await this.#connection.addIceCandidate(candidate).catch((error) => console.info(error.name));
+  }
+
+  async #rollback() {
+    if (this.#connection.signalingState !== "have-local-offer") return;
+    await this.#connection.setLocalDescription({ type: "rollback" });
+  }
+
+  #stateChanged() {
+    const state = this.#connection.connectionState;
+    if (state === "connected") {
+      clearTimeout(this.#restart);
+      clearTimeout(this.#giveUp);
+      [this.#restart, this.#giveUp] = [0, 0];
+      this.#wasUp = true;
+      this.#on.up();
+    } else if (state === "failed" && !this.#wasUp) {
+      this.#fail();
+    } else if (state === "disconnected" || state === "failed") {
+      this.#giveUp ||= setTimeout(() => this.#fail(), GIVE_UP_AFTER);
+      clearTimeout(this.#restart);
+      const pause = state === "failed" ? 0 : RESTART_AFTER;
+      if (this.#offered) this.#restart = setTimeout(() => this.#connection.restartIce(), pause);
+      this.#on.trouble();
+    }
+  }
+
+  #fail() {
+    if (!this.#over) this.#on.failed(this.#wasUp);
   }
 
   /** One after the other: descriptions and candidates must not overtake each other. */
@@ -95,7 +220,11 @@ export class Call {
       try {
         await step();
       } catch (error) {
-        if (!this.#over) this.end(String(error), "hangup");
+        if (this.#over) return;
+        console.warn(error.name, error.message);
+        // A running call goes on as it was.
+        if (this.#established) await this.#rollback().catch(() => {});
+        else this.#fail();
       }
     });
     return this.#work;

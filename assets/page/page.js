@@ -1,238 +1,271 @@
-// The page: buttons and words around one login and at most one call.
+// The page: ties the phone, the devices and the ring to buttons and words. Starts everything.
 
-import { Call, comesFirst } from "./call.js";
-import { Signaling } from "./signaling.js";
+import { keepAwake, sleepAgain } from "./awake.js";
+import { Devices } from "./devices.js";
+import { find, memory, show, write } from "./dom.js";
+import { History } from "./history.js";
+import { listen } from "./keys.js";
+import { linkTo, readLink } from "./link.js";
+import { Notice } from "./notice.js";
+import { forgetReadings, showReadings } from "./numbers.js";
+import { Panel } from "./panel.js";
+import { Phone } from "./phone.js";
+import { Picture } from "./picture.js";
+import { Ring } from "./ring.js";
+import { showDuration, showHistory, showOwn, showPicture, showState } from "./screen.js";
+import { read } from "./stats.js";
+import { deviceProblem, deviceProblems, withoutDevices } from "./words.js";
 
-const RING_TIMEOUT = 60_000;
-const VIDEO = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 } };
+const OUR_SERVER = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`;
+const TALKING = ["connecting", "connected", "reconnecting"];
 
-const find = (id) => document.getElementById(id);
-const say = (text) => { find("status").textContent = text; };
-const show = (id, shown) => { find(id).hidden = !shown; };
+const ring = new Ring();
+const history = new History(globalThis.sessionStorage);
+const notice = new Notice();
+const picture = new Picture(() => showPicture(phone.call, picture.isThere));
+const devices = new Devices(memory, {
+  changed: showDevices,
+  track: (kind, track) => phone.setTrack(kind, track),
+  lost: deviceLost,
+});
+const panel = new Panel(devices, ring, () => {
+  if (!phone.call) devices.release();
+});
+const phone = new Phone(devices, {
+  changed: update,
+  said: say,
+  refused,
+  picture: (stream) => picture.show(stream),
+  ended: callEnded,
+  devicesMissing,
+  nothingToSend: askWhetherToWatch,
+});
 
-let signaling = null;
-let me = "";
-let iceServers = [];
-let media = null;
-/** Our side of the only call: its other name, and where it stands. */
-let other = null;
-let call = null;
-let state = "idle"; // idle, calling, ringing, in-call
-let connected = false;
-/** What came for a call that still rings. */
-let waiting = [];
-let timer = 0;
+let said = { text: "", tone: "plain" };
+/** Whom a link calls once we are logged in. */
+let toCall = null;
+let view = "welcome";
+let rungFor = "";
+let readings = null;
 
-find("server").value = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`;
-find("login-form").onsubmit = (event) => {
-  event.preventDefault();
-  logIn(find("server").value, find("name").value.trim());
-};
-find("call-form").onsubmit = (event) => {
-  event.preventDefault();
-  callSomebody(find("callee").value.trim());
-};
-find("answer").onclick = () => answer();
-find("reject").onclick = () => stopRinging("rejected", "you rejected the call");
-find("hangup").onclick = () => call?.end("you hung up", "hangup");
-find("mute").onclick = () => mute();
-addEventListener("pagehide", () => call?.end("the page was closed", "hangup"));
-setInterval(showQuality, 1000);
-
-async function logIn(url, name) {
-  if (!name) return;
-  say("asking for camera and microphone");
-  media ??= await openMedia();
-  find("local").srcObject = media;
-  me = name;
-  say("logging in");
-  signaling?.close();
-  signaling = new Signaling(url, name, {
-    loggedIn(servers) {
-      iceServers = servers;
-      show("login-form", false);
-      update();
-    },
-    refused(reason) {
-      signaling = null;
-      show("login-form", true);
-      show("call-form", false);
-      say(reason);
-    },
-    offline() {
-      say("the server is away; trying again");
-    },
-    message: receive,
-  });
-}
-
-/** Camera and microphone, or what there is of them; without any, we only watch. */
-async function openMedia() {
-  for (const wanted of [{ audio: true, video: VIDEO }, { video: VIDEO }, { audio: true }]) {
-    try {
-      return await navigator.mediaDevices.getUserMedia(wanted);
-    } catch (error) {
-      console.info(String(error));
-    }
-  }
-  return null;
-}
-
-function callSomebody(name) {
-  if (state !== "idle" || !name || name === me) return;
-  other = name;
-  state = "calling";
-  call = newCall();
-  call.offer();
-  update();
-}
-
-function newCall() {
-  const mine = new Call(iceServers, media, {
-    send(message) {
-      signaling?.send(other ? { ...message, name: other } : message);
-    },
-    picture(stream) {
-      find("remote").srcObject = stream;
-    },
-    connected() {
-      connected = true;
-      update();
-    },
-    ended(reason) {
-      // One that lost a glare ends while its successor runs.
-      if (call !== mine) return;
-      over(reason);
-    },
-  });
-  return mine;
-}
-
-function receive(message) {
-  const { type, name = null } = message;
-  const ours = state !== "idle" && (name === null || name === other);
-  if (type === "offer") return onOffer(message, name);
-  if (type === "error") {
-    if (state === "calling" && ours && message.code === "unknown-user") {
-      call.end(`${other} is not online`);
-    }
-    return undefined;
-  }
-  if (!ours) return undefined;
-  if (type === "leave") return onLeave(message.reason);
-  if (state === "ringing") {
-    if (waiting.length < 256) waiting.push(message);
-    return undefined;
-  }
-  if (type === "answer") {
-    state = "in-call";
-    update();
-  }
-  if (type === "answer" || type === "candidate") return call.take(message);
-  return undefined;
-}
-
-function onOffer(message, name) {
-  if (state === "in-call" && (name === null || name === other)) return call.take(message);
-  if (state === "calling" && name === other) {
-    if (comesFirst(me, other)) return undefined; // Theirs gives way.
-    const lost = call;
-    call = newCall();
-    lost.end("both called at once");
-    return join(message);
-  }
-  if (state !== "idle") {
-    if (name && name !== other) signaling.send({ type: "leave", name, reason: "busy" });
-    return undefined;
-  }
-  other = name;
-  state = "ringing";
-  waiting = [message];
-  timer = setTimeout(() => stopRinging("timeout", `${name ?? "somebody"} called`), RING_TIMEOUT);
-  return update();
-}
-
-function answer() {
-  if (state !== "ringing") return;
-  clearTimeout(timer);
-  call = newCall();
-  const [offer, ...rest] = waiting.splice(0);
-  join(offer);
-  for (const message of rest) call.take(message);
-}
-
-function join(offer) {
-  state = "in-call";
-  call.take(offer);
-  update();
-}
-
-function stopRinging(leaveReason, text) {
-  if (state !== "ringing") return;
-  clearTimeout(timer);
-  if (leaveReason && other) signaling?.send({ type: "leave", name: other, reason: leaveReason });
-  over(text);
-}
-
-function onLeave(reason) {
-  const who = other ?? "the other side";
-  const words = { rejected: `${who} rejected the call`, busy: `${who} is busy`, timeout: `${who} did not answer` };
-  const text = words[reason] ?? `${who} hung up`;
-  if (state === "ringing") return stopRinging(null, text);
-  return call.end(text);
-}
-
-function over(text) {
-  call = null;
-  other = null;
-  state = "idle";
-  connected = false;
-  waiting = [];
-  find("remote").srcObject = null;
-  find("quality").textContent = "";
-  update();
-  say(text);
+function say(text, tone = "plain") {
+  said = { text, tone };
 }
 
 function update() {
-  show("call-form", state === "idle");
-  show("ringing", state === "ringing");
-  show("running", state === "calling" || state === "in-call");
-  find("caller").textContent = other ?? "Somebody";
-  const words = {
-    idle: `online as ${me}`,
-    calling: `calling ${other}`,
-    ringing: "ringing",
-    "in-call": `${connected ? "in a call" : "connecting"} with ${other ?? "somebody"}`,
-  };
-  say(words[state]);
+  if (phone.call && phone.call.stage !== "ringing") say("");
+  const before = view;
+  view = showState(phone, said);
+  showOwn(devices, phone.call?.stage === "asking");
+  ringAsItIs();
+  showPicture(phone.call, picture.isThere);
+  if (phone.server === "online" && before === "welcome") arrived();
+  if (view !== before) focusFirst();
+  if (view === "call") keepAwake();
 }
 
-function mute() {
-  const tracks = media?.getAudioTracks() ?? [];
-  const muted = tracks.some((track) => track.enabled);
-  for (const track of tracks) track.enabled = !muted;
-  find("mute").setAttribute("aria-pressed", String(muted));
-  find("mute").textContent = muted ? "Unmute" : "Mute";
+function ringAsItIs() {
+  const { stage = "", who = "" } = phone.call ?? {};
+  const now = `${stage} ${who}`;
+  if (now === rungFor) return;
+  rungFor = now;
+  ring.title = stage && stage !== "ringing" ? `${who} – peer` : "peer";
+  if (stage === "ringing") ring.incoming(who);
+  else if (stage === "calling") ring.outgoing();
+  else ring.stop();
+  if (stage !== "ringing") return;
+  panel.close();
+  // Who types a name goes on typing.
+  const at = document.activeElement;
+  if (at === document.body || (at === find("callee") && !at.value)) find("answer").focus();
 }
 
-let before = { bytes: 0, at: 0 };
+/** Nobody who uses the keyboard shall have to look for where to go on. */
+function focusFirst() {
+  if (phone.call?.stage === "asking") notice.close();
+  const at = document.activeElement;
+  if (at && at !== document.body && at.checkVisibility()) return;
+  const first = { welcome: "name", home: "callee", call: "mute" }[view];
+  // On a phone the keyboard would cover half of the page.
+  if (view !== "home" || !matchMedia("(pointer: coarse)").matches) find(first).focus();
+  if (view === "call" && document.activeElement !== find(first)) find("hangup").focus();
+}
 
-async function showQuality() {
-  if (state !== "in-call" || !call) return;
-  const entries = [...(await call.stats()).values()];
-  const video = entries.find((entry) => entry.type === "inbound-rtp" && entry.kind === "video");
-  const pair = entries.find((entry) => entry.type === "candidate-pair" && entry.nominated);
-  if (!video?.frameWidth) return;
-  const kilobits = ((video.bytesReceived - before.bytes) * 8) / Math.max(video.timestamp - before.at, 1);
-  before = { bytes: video.bytesReceived, at: video.timestamp };
-  const parts = [
-    `${video.frameWidth}x${video.frameHeight}`,
-    `${Math.round(video.framesPerSecond ?? 0)} fps`,
-    `${Math.max(0, Math.round(kilobits))} kbit/s`,
-  ];
-  if (pair?.currentRoundTripTime !== undefined) {
-    parts.push(`${Math.round(pair.currentRoundTripTime * 1000)} ms`);
+// Logging in
+
+find("server").value = OUR_SERVER;
+find("login-form").onsubmit = (event) => {
+  event.preventDefault();
+  const name = find("name").value.trim();
+  if (!name || phone.server === "arriving") return;
+  ring.unlock();
+  say("");
+  phone.logIn(find("server").value.trim() || OUR_SERVER, name, find("token").value);
+};
+find("logout").onclick = () => {
+  phone.logOut();
+  history.clear();
+  find("token").value = "";
+  say("");
+  update();
+  followLink();
+};
+
+function refused(code, text) {
+  say(text, "error");
+  const needsToken = code === "token-needed" || code === "wrong-token";
+  if (needsToken) show("token-row", true);
+  update();
+  find("name").setAttribute("aria-invalid", String(!needsToken && code !== "unreachable"));
+  const field = find(needsToken ? "token" : "name");
+  field.focus();
+  field.select();
+}
+
+function arrived() {
+  memory.set("name", phone.me);
+  const isOurs = find("server").value === OUR_SERVER;
+  show("share", isOurs);
+  find("link").value = linkTo(phone.me, location);
+  showHistory(history.calls, call);
+  const name = toCall;
+  toCall = null;
+  if (name) call(name);
+}
+
+/** A link says whom to call; that a camera goes on stays the user's own decision. */
+function followLink() {
+  const link = readLink(location.hash);
+  if (link.as && phone.server === "out") find("name").value = link.as;
+  if (!link.call) return;
+  find("callee").value = link.call;
+  if (phone.server === "online") return find("call").focus();
+  toCall = link.call;
+  write("invitation", `Call ${link.call}`);
+  write("explanation", `Say who you are: ${link.call} sees this name.`);
+  write("login", `Call ${link.call}`);
+  if (find("name").value) find("login").focus();
+  return undefined;
+}
+
+find("name").value = memory.get("name") ?? "";
+find("name").focus();
+addEventListener("hashchange", followLink);
+followLink();
+
+// Calling
+
+async function call(name) {
+  ring.unlock();
+  if (name === phone.me) {
+    say("That is you. Enter somebody else's name", "error");
+    return update();
   }
-  find("quality").textContent = parts.join("  ");
+  if (phone.server === "online" && !phone.call) say("");
+  return phone.callSomebody(name);
 }
+
+find("call-form").onsubmit = (event) => {
+  event.preventDefault();
+  if (phone.call) return;
+  call(find("callee").value.trim());
+};
+find("answer").onclick = () => {
+  ring.unlock();
+  phone.answer();
+};
+find("reject").onclick = () => phone.reject();
+find("hangup").onclick = () => phone.hangUp();
+find("mute").onclick = () => devices.setMuted(!devices.muted);
+find("camera").onclick = async () => {
+  const problem = await devices.setCameraOff(!devices.cameraOff);
+  if (problem) notice.tell(deviceProblem("video", problem));
+};
+for (const id of ["settings", "setup"]) {
+  find(id).onclick = () => {
+    ring.unlock();
+    panel.open();
+  };
+}
+find("copy").onclick = async () => {
+  find("link").select();
+  await navigator.clipboard?.writeText(find("link").value).catch(() => {});
+  write("copy", navigator.clipboard ? "Copied" : "Press Ctrl+C");
+  setTimeout(() => write("copy", "Copy"), 2000);
+};
+find("link").onfocus = () => find("link").select();
+addEventListener("pagehide", () => phone.hangUp());
+
+listen((key) => {
+  if (phone.call?.stage === "ringing") {
+    if (key === "Enter") find("answer").click();
+    else if (key === "Escape") phone.reject();
+    else return false;
+    return true;
+  }
+  const button = { m: "mute", v: "camera", h: "hangup" }[key];
+  if (view !== "call" || !button || !find("shortcuts").checked) return false;
+  find(button).click();
+  return true;
+});
+
+function callEnded(ended) {
+  const { who, incoming, at, connectedAt, stage, link } = ended;
+  if (incoming || link) {
+    const seconds = connectedAt ? (Date.now() - connectedAt) / 1000 : 0;
+    const answered = TALKING.includes(stage);
+    if (answered) find("callee").value = "";
+    history.add({ who, incoming, at, seconds, answered, rejected: Boolean(ended.rejected) });
+    showHistory(history.calls, call);
+  }
+  if (phone.call) return; // Somebody else called meanwhile, and was told that we are busy.
+  notice.close();
+  readings = null;
+  forgetReadings();
+  sleepAgain();
+  if (!panel.isOpen) devices.release();
+}
+
+// Devices and numbers
+
+function showDevices() {
+  showOwn(devices, phone.call?.stage === "asking");
+  panel.update();
+}
+
+function deviceLost(kind, problem) {
+  const device = kind === "video" ? "camera" : "microphone";
+  if (!problem) return notice.tell(`The ${device} was unplugged. Another one is in use now.`);
+  const missing = { [kind]: problem };
+  const effect = phone.call ? ` ${withoutDevices(missing, phone.call.who)}` : "";
+  return notice.tell(`The ${device} is gone.${effect}`);
+}
+
+setInterval(async () => {
+  showDuration(phone.call);
+  const talk = phone.call;
+  if (!TALKING.includes(talk?.stage)) return;
+  const report = await phone.stats();
+  if (!report || phone.call !== talk) return;
+  const now = read(report, readings);
+  readings = now;
+  showReadings(now);
+  picture.count(now.received.video?.frames ?? 0);
+}, 1000);
+
+function devicesMissing(problems, who) {
+  if (!problems.audio && !problems.video) return;
+  const { audio, video } = devices.tracks;
+  const missing = { audio: !audio && problems.audio, video: !video && problems.video };
+  notice.tell(`${deviceProblems(problems)} ${withoutDevices(missing, who)}`);
+}
+
+/** Better a call in which we only see and hear than none; but that is for the user to say. */
+function askWhetherToWatch(problems, who) {
+  const text = `${deviceProblems(problems)} ${withoutDevices({ audio: true, video: true }, who)}`;
+  return notice.ask(text, phone.call?.incoming ? "Answer without" : "Call without");
+}
+
+if (!isSecureContext) notice.tell(deviceProblem("both", "insecure"));
+update();
+showDevices();

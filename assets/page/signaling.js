@@ -3,54 +3,72 @@
 
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 5000;
+/** So long the server may hold a dead connection of ours, and call our name taken. */
 const TAKEN_FOR = 90_000;
+const ANSWERS_WITHIN = 10_000;
+const MOST_QUEUED = 256;
 
 export class Signaling {
   #url;
-  #name;
+  #login;
   #on;
   #socket = null;
   #queue = [];
   #online = false;
   #pause = FIRST_PAUSE;
   #closed = false;
-  /** Since when the name is taken, after we had it: the server may still hold our dead connection. */
+  #timer = 0;
+  #refresh = 0;
   #takenSince = null;
   #wasIn = false;
 
-  /** `on` has: loggedIn(iceServers), refused(), message(object), offline(). */
-  constructor(url, name, on) {
+  /**
+   * `login` has a name, and a token where the server asks for one. `on` has: loggedIn(reply) at
+   * every login, refreshed(reply) for new ICE servers in between, refused(code), offline(),
+   * message(object).
+   */
+  constructor(url, login, on) {
     this.#url = url;
-    this.#name = name;
+    this.#login = { type: "login", ...login };
     this.#on = on;
+    addEventListener("online", this.#hurry);
     this.#connect();
   }
 
   /** Sends at once, or after the next login when the server is away. */
   send(message) {
-    const text = JSON.stringify(message);
-    if (this.#online) this.#socket.send(text);
-    else if (this.#queue.length < 256) this.#queue.push(text);
+    if (this.#online) this.#socket.send(JSON.stringify(message));
+    else if (this.#queue.length < MOST_QUEUED) this.#queue.push(message);
+  }
+
+  /** Forgets what waits for the server and is meant for this name. */
+  drop(name) {
+    this.#queue = this.#queue.filter((message) => message.name !== name);
   }
 
   close() {
     this.#closed = true;
+    this.#online = false;
+    clearTimeout(this.#timer);
+    clearTimeout(this.#refresh);
+    removeEventListener("online", this.#hurry);
     this.#socket?.close();
   }
 
   #connect() {
+    let socket;
     try {
-      this.#socket = new WebSocket(this.#url);
+      socket = new WebSocket(this.#url);
     } catch {
-      this.#closed = true;
-      this.#on.refused(`${this.#url} is no address of a server`);
+      this.#refuse("bad-address");
       return;
     }
-    this.#socket.binaryType = "arraybuffer";
-    this.#socket.onopen = () =>
-      this.#socket.send(JSON.stringify({ type: "login", name: this.#name }));
-    this.#socket.onmessage = ({ data }) => this.#receive(data);
-    this.#socket.onclose = () => this.#lost();
+    this.#socket = socket;
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => socket.send(JSON.stringify(this.#login));
+    socket.onmessage = ({ data }) => this.#receive(data);
+    socket.onclose = () => this.#lost(socket);
+    this.#timer = setTimeout(() => this.#lost(socket), ANSWERS_WITHIN);
   }
 
   #receive(data) {
@@ -60,31 +78,76 @@ export class Signaling {
     } catch {
       return; // Some servers greet in plain text.
     }
-    if (message?.type !== "login") {
-      if (message?.type) this.#on.message(message);
-    } else if (message.success) {
-      this.#online = true;
-      this.#wasIn = true;
-      this.#takenSince = null;
-      this.#pause = FIRST_PAUSE;
-      this.#on.loggedIn(message.iceServers ?? []);
-      for (const text of this.#queue.splice(0)) this.#socket.send(text);
-    } else if (message.success === false) {
+    if (this.#closed || typeof message?.type !== "string") return;
+    if (message.type !== "login") this.#on.message(message);
+    else if (message.success === true) this.#loggedIn(message);
+    else if (message.success === false) this.#refused(message.code);
+  }
+
+  #loggedIn(reply) {
+    this.#refreshLater(reply.iceServersTtl);
+    if (this.#online) {
+      this.#on.refreshed(reply);
+      return;
+    }
+    clearTimeout(this.#timer);
+    this.#online = true;
+    this.#wasIn = true;
+    this.#takenSince = null;
+    this.#pause = FIRST_PAUSE;
+    this.#on.loggedIn(reply);
+    for (const message of this.#queue.splice(0)) this.send(message);
+  }
+
+  /** Credentials of relays run out; the same login again brings new ones. */
+  #refreshLater(seconds) {
+    clearTimeout(this.#refresh);
+    if (!(seconds > 0)) return;
+    const pause = Math.min(Math.max(seconds * 500, 1000), 0x7fff_ffff);
+    this.#refresh = setTimeout(() => {
+      if (this.#online) this.#socket.send(JSON.stringify(this.#login));
+    }, pause);
+  }
+
+  #refused(code = "name-taken") {
+    if (this.#online) return; // Only the refresh failed; we are in.
+    if (this.#wasIn && (code === "name-taken" || code === "too-many-tries")) {
       this.#takenSince ??= Date.now();
-      if (this.#wasIn && Date.now() - this.#takenSince < TAKEN_FOR) {
+      if (Date.now() - this.#takenSince < TAKEN_FOR) {
         this.#socket.close(); // And again after a pause.
         return;
       }
-      this.close();
-      this.#on.refused(`the name ${this.#name} is taken; choose another`);
     }
+    this.#refuse(code);
   }
 
-  #lost() {
+  #refuse(code) {
+    this.close();
+    this.#on.refused(code);
+  }
+
+  #lost(socket) {
+    if (this.#closed || socket !== this.#socket) return;
+    clearTimeout(this.#timer);
+    clearTimeout(this.#refresh);
+    this.#socket = null;
     this.#online = false;
-    if (this.#closed) return;
+    socket.close();
+    if (!this.#wasIn) {
+      this.#refuse("unreachable");
+      return;
+    }
     this.#on.offline();
-    setTimeout(() => this.#closed || this.#connect(), this.#pause);
+    // A server that comes back is not met by everybody at once.
+    this.#timer = setTimeout(() => this.#connect(), this.#pause * (0.5 + Math.random()));
     this.#pause = Math.min(this.#pause * 2, LONGEST_PAUSE);
   }
+
+  /** The network is back: no need to wait for the end of the pause. */
+  #hurry = () => {
+    if (this.#closed || this.#socket) return;
+    clearTimeout(this.#timer);
+    this.#pause = FIRST_PAUSE;
+    this.#connect();
+  };
 }

@@ -8,10 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use thirtyfour::common::capabilities::chromium::ChromiumLikeCapabilities;
-use thirtyfour::{By, DesiredCapabilities, WebDriver};
+use thirtyfour::{By, DesiredCapabilities, Key, WebDriver};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::PATIENCE;
@@ -96,15 +96,39 @@ impl Browser {
 
     /// Starts one that films and hears these files.
     pub(crate) async fn start_with(media: FakeMedia) -> Self {
-        Self::start_with_flags(media, &[]).await
+        Self::launch(media, FAKE_DEVICES).await
     }
 
     /// Starts one with these flags besides the usual ones.
     pub(crate) async fn start_with_flags(media: FakeMedia, flags: &[String]) -> Self {
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        Self::launch(media, &[FAKE_DEVICES, &flags].concat()).await
+    }
+
+    /// Starts one whose user refuses whatever a page asks for.
+    pub(crate) async fn start_refusing() -> Self {
+        let flags = ["--use-fake-device-for-media-stream", "--deny-permission-prompts"];
+        Self::launch(FakeMedia::default(), &flags).await
+    }
+
+    /// Starts one with four cameras. The first and the last are alike; those between have pixels that
+    /// no call takes.
+    pub(crate) async fn start_with_four_cameras() -> Self {
+        let four = "--use-fake-device-for-media-stream=device-count=4,fps=30";
+        Self::launch(FakeMedia::default(), &[four, GRANTED]).await
+    }
+
+    /// Starts one that finds this machine under a name, which makes no secure context of a page.
+    pub(crate) async fn start_knowing_us_as(name: &str) -> Self {
+        let rule = format!("--host-resolver-rules=MAP {name} 127.0.0.1");
+        Self::launch(FakeMedia::default(), &[FAKE_DEVICES, &[&rule]].concat()).await
+    }
+
+    async fn launch(media: FakeMedia, devices: &[&str]) -> Self {
         let profile = tempfile::tempdir().expect("a temporary profile");
         let chromedriver = Chromedriver::start();
         let mut wanted = DesiredCapabilities::chrome();
-        for flag in FLAGS.iter().copied().chain(flags.iter().map(String::as_str)) {
+        for flag in FLAGS.iter().chain(devices) {
             wanted.add_arg(flag).expect("a flag is a string");
         }
         let mut flag = |name: &str, path: PathBuf| {
@@ -146,6 +170,50 @@ impl Browser {
     pub(crate) async fn click(&self, selector: &str) {
         let button = self.driver.find(By::Css(selector)).await.expect("the button is on the page");
         button.click().await.unwrap_or_else(|error| panic!("cannot click {selector}: {error}"));
+    }
+
+    /// Presses a key where the focus is.
+    pub(crate) async fn press(&self, key: Key) {
+        self.type_text(&char::from(key).to_string()).await;
+    }
+
+    /// Types where the focus is.
+    pub(crate) async fn type_text(&self, text: &str) {
+        let typed = self.driver.action_chain().send_keys(text).perform().await;
+        typed.unwrap_or_else(|error| panic!("cannot type {text}: {error}"));
+    }
+
+    /// The id of what has the focus.
+    pub(crate) async fn focused(&self) -> String {
+        let id = self.evaluate("return document.activeElement?.id ?? ''").await;
+        id.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Shows pages as a screen of this size does, in light or dark.
+    pub(crate) async fn look(&self, (width, height): (u32, u32), scheme: &str) {
+        let mobile = width < 600;
+        let cdp = self.driver.cdp();
+        let size = json!({
+            "width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile,
+        });
+        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        for (command, words) in
+            [("Emulation.setDeviceMetricsOverride", size), ("Emulation.setEmulatedMedia", media)]
+        {
+            cdp.send_raw(command, words).await.unwrap_or_else(|error| panic!("{command}: {error}"));
+        }
+    }
+
+    /// A picture of the page, if `PEER_SCREENSHOTS` names a folder for it.
+    pub(crate) async fn screenshot(&self, name: &str) {
+        let Some(folder) = std::env::var_os("PEER_SCREENSHOTS") else { return };
+        let path = PathBuf::from(folder).join(format!("{name}.png"));
+        self.driver.screenshot(&path).await.expect("a picture of the page");
+    }
+
+    /// What this page tried although its Content-Security-Policy forbids it.
+    pub(crate) async fn violations(&self) -> Value {
+        self.evaluate("return policyViolations").await
     }
 
     /// The text of what this CSS selector finds.
@@ -242,10 +310,12 @@ const FLAGS: &[&str] = &[
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--use-fake-device-for-media-stream=fps=30",
-    "--use-fake-ui-for-media-stream",
     "--autoplay-policy=no-user-gesture-required",
 ];
+
+/// Every page gets camera and microphone.
+const GRANTED: &str = "--use-fake-ui-for-media-stream";
+const FAKE_DEVICES: &[&str] = &["--use-fake-device-for-media-stream=fps=30", GRANTED];
 
 /// A chromedriver on a port of its own choice. Dropping it ends it.
 struct Chromedriver {

@@ -8,6 +8,7 @@ pub(crate) mod clips;
 pub(crate) mod desktop;
 pub(crate) mod display;
 pub(crate) mod hearing;
+pub(crate) mod page;
 pub(crate) mod process;
 pub(crate) mod relay;
 pub(crate) mod server;

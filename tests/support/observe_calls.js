@@ -1,7 +1,11 @@
-// Runs before any script of a page: remembers the page's peer connections and when what
-// happened, and leaves the page's own behaviour alone.
+// Runs before any script of a page: remembers the page's peer connections, when what happened and
+// what its policy forbade, and leaves the page's own behaviour alone.
 (() => {
   "use strict";
+  window.policyViolations = [];
+  addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
+    window.policyViolations.push(`${violatedDirective} ${blockedURI}`));
+
   const Native = window.RTCPeerConnection;
   let last = null;
 

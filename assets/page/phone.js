@@ -1,0 +1,278 @@
+// A login and at most one call: who may ring, what a message means now, how a call ends. Knows no page.
+
+import { Call, comesFirst } from "./call.js";
+import { Signaling } from "./signaling.js";
+import * as words from "./words.js";
+
+const RINGS_FOR = 60_000;
+const CONNECTS_WITHIN = 45_000;
+const MOST_WAITING = 256;
+
+export class Phone {
+  me = "";
+  /** out, arriving, online or away. */
+  server = "out";
+  /**
+   * The call: `who`, `incoming`, `at`, `stage` and, once connected, `connectedAt`. Stages: asking (for
+   * devices), calling, ringing, connecting, connected, reconnecting.
+   */
+  call = null;
+  #devices;
+  #on;
+  #url = "";
+  #signaling = null;
+  #iceServers = [];
+  /** Whether the server says who sent what and who is not there; the tutorial's does neither. */
+  #tells = false;
+  #onlyWatches = false;
+
+  /**
+   * `on` has: changed(), said(text, tone), refused(code, text), picture(stream or null),
+   * ended(call), devicesMissing(problems, who), and nothingToSend(problems, who), a promise of "go",
+   * "retry" or "cancel".
+   */
+  constructor(devices, on) {
+    this.#devices = devices;
+    this.#on = on;
+  }
+
+  logIn(url, name, token) {
+    this.#signaling?.close();
+    [this.me, this.server, this.#url] = [name, "arriving", url];
+    this.#signaling = new Signaling(url, token ? { name, token } : { name }, {
+      loggedIn: (reply) => {
+        this.server = "online";
+        this.#takeServers(reply);
+        this.#on.changed();
+      },
+      refreshed: (reply) => this.#takeServers(reply),
+      refused: (code) => {
+        this.#signaling = null;
+        this.server = "out";
+        this.#on.refused(code, words.loginRefused(code, this.me, this.#url));
+        this.#on.changed();
+      },
+      offline: () => {
+        this.server = "away";
+        // A server that comes back may have forgotten them, and not every one survives that.
+        if (this.call) this.call.seen &&= this.#tells;
+        this.#on.changed();
+      },
+      message: (message) => this.#receive(message),
+    });
+    this.#on.changed();
+  }
+
+  logOut() {
+    this.hangUp();
+    this.#signaling?.close();
+    this.#signaling = null;
+    this.server = "out";
+    this.#tells = false;
+    this.#on.changed();
+  }
+
+  async callSomebody(name) {
+    if (this.call || this.server !== "online" || !name || name === this.me) return;
+    const call = this.#begin(name, false, "asking");
+    if (!(await this.#prepare(call))) return this.#end(call, "", "rejected");
+    // They called, too, while we were asked for devices.
+    if (call.waiting.length > 0) return this.#join(call);
+    this.#to(call, "calling");
+    this.#connect(call).offer();
+    const givesUp = () => this.#end(call, words.noAnswer(name, this.#tells), "timeout");
+    call.timer = setTimeout(givesUp, RINGS_FOR);
+  }
+
+  async answer() {
+    const call = this.call;
+    if (call?.stage !== "ringing" || call.answering) return;
+    call.answering = true;
+    const ready = await this.#prepare(call);
+    call.answering = false;
+    if (ready && call.stage === "ringing") this.#join(call);
+    else this.#on.changed();
+  }
+
+  reject() {
+    if (this.call?.stage !== "ringing") return;
+    this.call.rejected = true;
+    this.#end(this.call, `You rejected the call from ${this.call.who}`, "rejected");
+  }
+
+  hangUp(text = "You hung up") {
+    if (this.call?.stage === "ringing") this.reject();
+    else if (this.call) this.#end(this.call, text, "hangup");
+  }
+
+  /** Sends another track of this kind, or none, in the running call. */
+  setTrack(kind, track) {
+    this.call?.link?.setTrack(kind, track);
+  }
+
+  /** RTCStatsReport of the running call, or null. */
+  stats() {
+    return this.call?.link?.stats() ?? null;
+  }
+
+  #begin(who, incoming, stage) {
+    this.call = { who, incoming, stage, at: Date.now(), seen: incoming, waiting: [] };
+    this.#on.changed();
+    return this.call;
+  }
+
+  #to(call, stage) {
+    call.stage = stage;
+    this.#on.changed();
+  }
+
+  /** Opens the devices; false when the call is over or the user would rather not. */
+  async #prepare(call) {
+    for (;;) {
+      const problems = await this.#devices.open();
+      if (this.call !== call) return false;
+      const { audio, video } = this.#devices.tracks;
+      if (audio || video || this.#onlyWatches) {
+        this.#on.devicesMissing(problems, call.who);
+        return true;
+      }
+      const choice = await this.#on.nothingToSend(problems, call.who);
+      if (this.call !== call || choice === "cancel") return false;
+      if (choice === "go") {
+        this.#onlyWatches = true;
+        return true;
+      }
+    }
+  }
+
+  #connect(call) {
+    const yields = !comesFirst(this.me, call.who);
+    const setup = { iceServers: this.#iceServers, tracks: this.#devices.tracks, yields };
+    const link = new Call(setup, {
+      send: (message) => this.#send(call, message),
+      picture: (stream) => this.#on.picture(stream),
+      up: () => {
+        clearTimeout(call.timer);
+        call.connectedAt ??= Date.now();
+        this.#to(call, "connected");
+      },
+      trouble: () => this.#to(call, "reconnecting"),
+      failed: (wasUp) => {
+        // One that lost a glare ends while its successor runs.
+        if (call.link !== link) return;
+        const text = wasUp ? words.pathLost(call.who) : words.noPath(call.who, this.#iceServers);
+        this.#end(call, text, "hangup", "error");
+      },
+    });
+    call.link = link;
+    return link;
+  }
+
+  #join(call) {
+    clearTimeout(call.timer);
+    const messages = call.waiting.splice(0);
+    call.link?.close();
+    const link = this.#connect(call);
+    for (const message of messages) link.take(message);
+    this.#connecting(call);
+  }
+
+  #connecting(call) {
+    clearTimeout(call.timer);
+    const givesUp = () => this.#end(call, words.noPath(call.who, this.#iceServers), "hangup", "error");
+    call.timer = setTimeout(givesUp, CONNECTS_WITHIN);
+    this.#to(call, "connecting");
+  }
+
+  #send(call, message) {
+    this.#signaling?.send({ ...message, name: call.who });
+  }
+
+  /** Ends the call; with a reason, the other side is told, if it is sure to exist. */
+  #end(call, text, leaveReason = null, tone = "plain") {
+    if (this.call !== call) return;
+    clearTimeout(call.timer);
+    this.call = null;
+    if (this.server !== "online") this.#signaling?.drop(call.who);
+    const sent = call.link || call.incoming || call.waiting.length > 0;
+    if (leaveReason && sent && (call.seen || this.#tells)) {
+      this.#send(call, { type: "leave", reason: leaveReason });
+    }
+    call.link?.close();
+    this.#on.picture(null);
+    this.#on.ended(call);
+    this.#on.said(text, tone);
+    this.#on.changed();
+  }
+
+  #takeServers({ iceServers }) {
+    if (!Array.isArray(iceServers)) return;
+    this.#iceServers = iceServers;
+    this.#tells = true;
+    this.call?.link?.setIceServers(iceServers);
+  }
+
+  #receive(message) {
+    const { type } = message;
+    const name = typeof message.name === "string" ? message.name : null;
+    if (type === "offer") {
+      if (name !== null) this.#offered(message, name);
+      return;
+    }
+    this.#tells ||= name !== null || message.code === "unknown-user";
+    const call = this.call;
+    if (!call || (name !== null && name !== call.who)) return;
+    if (type === "error") {
+      const unknown = message.code === "unknown-user" && call.stage === "calling";
+      if (unknown) this.#end(call, words.notOnline(call.who));
+      return;
+    }
+    if (type === "leave") return this.#left(call, message.reason);
+    if (type !== "answer" && type !== "candidate") return;
+    // Without a name, a candidate may come from somebody else.
+    call.seen ||= type === "answer" || name !== null;
+    if (call.waiting.length > 0) {
+      if (call.waiting.length < MOST_WAITING) call.waiting.push(message);
+      return;
+    }
+    if (type === "answer" && call.stage === "calling") this.#connecting(call);
+    call.link?.take(message);
+  }
+
+  #offered(message, name) {
+    const call = this.call;
+    if (!call) return this.#ring(message, name);
+    if (name !== call.who) {
+      this.#signaling.send({ type: "leave", name, reason: "busy" });
+      this.#on.ended({ who: name, incoming: true, at: Date.now() });
+      return undefined;
+    }
+    call.seen = true;
+    if (call.stage === "asking" || call.stage === "ringing") {
+      call.waiting = [message];
+      return undefined;
+    }
+    if (call.stage === "calling") {
+      if (comesFirst(this.me, name)) return undefined; // Theirs gives way.
+      call.waiting = [message];
+      return this.#join(call);
+    }
+    if (call.link.knows(message.offer)) return call.link.take(message);
+    this.#end(call, `${name} lost the call`);
+    return this.#ring(message, name);
+  }
+
+  #ring(message, name) {
+    const call = this.#begin(name, true, "ringing");
+    call.waiting = [message];
+    const missed = `You missed a call from ${name}`;
+    call.timer = setTimeout(() => this.#end(call, missed, "timeout"), RINGS_FOR);
+  }
+
+  #left(call, reason) {
+    // The tutorial's server may say it twice, or of a call before.
+    if (call.stage === "asking" && call.waiting.length === 0) return;
+    call.seen = false;
+    this.#end(call, words.theyLeft(call.who, call.stage, reason));
+  }
+}

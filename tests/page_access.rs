@@ -1,0 +1,223 @@
+//! The page for everybody: by keyboard alone, on a phone and on a desk, in light and dark, with
+//! colours that can be read and a name for everything that can be worked.
+
+use serde_json::{Value, json};
+use thirtyfour::Key;
+
+use crate::support::chromium::Browser;
+use crate::support::page::Page;
+use crate::support::server::{Server, login};
+use crate::support::{PATIENCE, one_at_a_time};
+
+async fn is_pressed(page: &Page, id: &str) -> bool {
+    let script =
+        format!("return document.getElementById('{id}').getAttribute('aria-pressed') === 'true'");
+    page.browser.evaluate(&script).await == true
+}
+
+/// Tabs on until this has the focus, and says what had it on the way.
+async fn tab_to(page: &Page, id: &str) -> Vec<String> {
+    let mut way = Vec::new();
+    while way.len() < 20 {
+        page.browser.press(Key::Tab).await;
+        way.push(page.browser.focused().await);
+        if way.last().is_some_and(|last| last == id) {
+            return way;
+        }
+    }
+    panic!("{id} is not reached by Tab: {way:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_works_by_keyboard() {
+    let _alone = one_at_a_time().await;
+    let server = Server::start().await;
+    let mut bob = login(server.url(), "bob", &["--auto-answer"]).await;
+    let page = Page::open(Browser::start().await, server.page()).await;
+    page.wait_for_focus("name").await;
+    page.browser.type_text("page\u{e007}").await;
+    page.wait_for_focus("callee").await;
+    page.browser.type_text("bob\u{e007}").await;
+    page.wait_for_pictures().await;
+
+    page.wait_for_focus("mute").await;
+    page.browser.press(Key::Space).await;
+    assert!(is_pressed(&page, "mute").await);
+    assert_eq!(tab_to(&page, "camera").await.len(), 1);
+    page.browser.press(Key::Space).await;
+    assert!(is_pressed(&page, "camera").await);
+    let is_dark = "return document.getElementById('local').srcObject === null";
+    page.browser.wait_until("we do not see ourselves", is_dark).await;
+    assert_eq!(tab_to(&page, "hangup").await, ["settings", "hangup"]);
+
+    // Letters do the same from anywhere.
+    page.browser.type_text("mv").await;
+    assert!(!is_pressed(&page, "mute").await && !is_pressed(&page, "camera").await);
+    let sent = page.browser.call().await.outbound_video.frames_encoded;
+    page.browser
+        .wait_for_call("pictures again", |call| call.outbound_video.frames_encoded > sent + 10)
+        .await;
+    page.browser.press(Key::Enter).await;
+    page.wait_for_status("You hung up").await;
+    assert_eq!(bob.await_event("ended", PATIENCE).await["reason"], "remote-hangup");
+    page.wait_for_focus("callee").await;
+
+    bob.type_line("call page");
+    page.wait_for_focus("answer").await;
+    page.browser.press(Key::Enter).await;
+    page.wait_for_pictures().await;
+    page.browser.type_text("h").await;
+    page.wait_for_status("You hung up").await;
+    assert_eq!(bob.await_event("ended", PATIENCE).await["reason"], "remote-hangup");
+
+    // Who types a name is not disturbed by a call, nor the call by the name.
+    page.wait_for_focus("callee").await;
+    page.browser.type_text("h").await;
+    bob.type_line("call page");
+    page.wait_for_status("bob is calling").await;
+    page.browser.type_text("mv\u{e007}").await;
+    page.wait_for_status("bob is calling").await;
+    let typed = page.browser.evaluate("return document.getElementById('callee').value").await;
+    assert_eq!(typed, "hmv");
+    page.browser.evaluate("document.activeElement.blur()").await;
+    page.browser.press(Key::Escape).await;
+    assert_eq!(bob.await_event("ended", PATIENCE).await["reason"], "rejected");
+}
+
+/// What is too faint, nameless or out of sight on the page as it is.
+const FAULTS: &str = "
+    const faults = [];
+    const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+    const light = ([r, g, b]) => [r, g, b]
+        .map((part) => part / 255)
+        .map((part) => (part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4))
+        .reduce((sum, part, i) => sum + part * [0.2126, 0.7152, 0.0722][i], 0);
+    const behind = (element) => {
+        for (let at = element; at; at = at.parentElement) {
+            const [r, g, b, a = 1] = numbers(getComputedStyle(at).backgroundColor);
+            if (a > 0.99) return [r, g, b];
+        }
+        return [255, 255, 255];
+    };
+    for (const element of document.querySelectorAll('body *')) {
+        if (!element.checkVisibility({ visibilityProperty: true })) continue;
+        const own = [...element.childNodes].some((one) => one.nodeType === 3 && one.data.trim());
+        if (own && !element.matches(':disabled, option')) {
+            const style = getComputedStyle(element);
+            const [one, two] = [light(numbers(style.color)), light(behind(element))];
+            const contrast = (Math.max(one, two) + 0.05) / (Math.min(one, two) + 0.05);
+            if (contrast < 4.5) faults.push(`${element.id || element.tagName}: ${contrast}`);
+        }
+        if (element.matches('input, select, button, summary, video')) {
+            const named = element.labels?.length || element.ariaLabel || element.innerText?.trim();
+            if (!named) faults.push(`${element.id}: no name`);
+            const { left, right } = element.getBoundingClientRect();
+            if (left < 0 || right > innerWidth) faults.push(`${element.id}: out of sight`);
+        }
+    }
+    if (document.documentElement.scrollWidth > innerWidth) faults.push('wider than the screen');
+    if (document.body.dataset.view === 'call') {
+        for (const button of document.querySelectorAll('#controls button')) {
+            const { bottom, width, height } = button.getBoundingClientRect();
+            if (bottom > innerHeight) faults.push(`${button.id}: below the screen`);
+            if (Math.min(width, height) < 44) faults.push(`${button.id}: too small for a finger`);
+        }
+        const { height } = document.getElementById('stage').getBoundingClientRect();
+        if (height < innerHeight / 2) faults.push('the picture is small');
+    }
+    return faults;";
+
+/// Looks at the page on every screen and in both lights.
+async fn judge(page: &Page, what: &str) {
+    for size in [(360, 640), (360, 740), (1280, 800)] {
+        for scheme in ["light", "dark"] {
+            page.browser.look(size, scheme).await;
+            let name = format!("{what}-{}-{scheme}", size.1);
+            page.browser.screenshot(&name).await;
+            assert_eq!(page.browser.evaluate(FAULTS).await, json!([]), "{name}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_can_be_read_on_every_screen_in_light_and_dark() {
+    let _alone = one_at_a_time().await;
+    let server = Server::start().await;
+    let mut bob = login(server.url(), "bob", &["--auto-answer"]).await;
+    let page = Page::open(Browser::start().await, server.page()).await;
+    judge(&page, "welcome").await;
+    page.ask_for("page").await;
+    page.wait_for_status("Online as page").await;
+    page.call("nobody").await;
+    page.wait_for_status("nobody is not online").await;
+    judge(&page, "home").await;
+    bob.type_line("call page");
+    page.wait_for_status("bob is calling").await;
+    judge(&page, "ringing").await;
+    page.browser.click("#answer").await;
+    page.wait_for_pictures().await;
+    page.browser.click("#mute").await;
+    let measured =
+        "return /fps.*bit.s.*RTT.*loss/.test(document.getElementById('quality').textContent)";
+    page.browser.wait_until("the numbers that matter are there", measured).await;
+    judge(&page, "call").await;
+    page.browser.click("#settings").await;
+    judge(&page, "devices").await;
+    page.browser.click("#done").await;
+    page.browser.click("#numbers summary").await;
+    let table = "return document.querySelectorAll('#readings tr').length === 10";
+    page.browser.wait_until("all numbers are there", table).await;
+    page.browser.click("#hangup").await;
+    page.wait_for_status("You hung up").await;
+    judge(&page, "after").await;
+    assert_eq!(page.browser.violations().await, json!([]));
+}
+
+/// What the page knows without a browser's help, in the only place that runs it.
+const PURE: &str = "
+    const { readLink, linkTo } = await import('/link.js');
+    const words = await import('/words.js');
+    const { read } = await import('/stats.js');
+    const { comesFirst } = await import('/call.js');
+    const entry = (more) => ['in', { id: 'in', type: 'inbound-rtp', kind: 'video', codecId: 'c',
+        frameWidth: 640, frameHeight: 360, framesPerSecond: 30, ...more }];
+    const rest = [['c', { id: 'c', type: 'codec', mimeType: 'video/H264' }],
+        ['t', { id: 't', type: 'transport', selectedCandidatePairId: 'p' }],
+        ['p', { id: 'p', type: 'candidate-pair', currentRoundTripTime: 0.02, localCandidateId: 'l' }],
+        ['l', { id: 'l', type: 'local-candidate', candidateType: 'relay', relayProtocol: 'udp' }]];
+    const at = (more) => new Map([entry(more), ...rest]);
+    const first = read(at({ timestamp: 1000, bytesReceived: 0, packetsReceived: 0 }), null);
+    const later = read(at({ timestamp: 3000, bytesReceived: 250_000, packetsReceived: 90,
+        packetsLost: 10, framesDecoded: 60 }), first);
+    const { bitrate, loss, codec, frames } = later.received.video;
+    return {
+        links: ['#call=alice&as=bob', '#call=%C3%A9%20x', '', '#call=', `#call=${'x'.repeat(65)}`]
+            .map(readLink).map(({ call, as }) => [call, as]),
+        link: linkTo('é&x', { origin: 'https://h', pathname: '/' }),
+        first: first.received.video.bitrate ?? null,
+        later: [bitrate, loss, codec, frames, later.rtt, later.path, later.protocol],
+        texts: [words.duration(83), words.duration(3725), words.bitrate(1_840_000),
+            words.bitrate(64_000), words.percent(0), words.percent(0.012), words.percent(undefined)],
+        relay: [words.noPath('bob', []), words.noPath('bob', [{ urls: ['turn:x'] }])]
+            .map((text) => text.includes('needs a TURN relay')),
+        glare: [comesFirst('a', 'b'), comesFirst('b', 'a'), comesFirst('a', 'aa'), comesFirst('z', 'é')],
+    };";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_numbers_and_words_are_right() {
+    let _alone = one_at_a_time().await;
+    let server = Server::start().await;
+    let browser = Browser::start().await;
+    browser.open(server.page()).await;
+    let found: Value = browser.evaluate_async(PURE).await;
+    let wanted = json!({
+        "links": [["alice", "bob"], ["é x", null], [null, null], [null, null], [null, null]],
+        "link": "https://h/#call=%C3%A9%26x",
+        "first": null,
+        "later": [1_000_000, 0.1, "H264", 60, 0.02, "relayed", "udp"],
+        "texts": ["1:23", "1:02:05", "1.8 Mbit/s", "64 kbit/s", "0 %", "1.2 %", "–"],
+        "relay": [true, false],
+        "glare": [true, false, true, true],
+    });
+    assert_eq!(found, wanted);
+}
