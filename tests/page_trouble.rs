@@ -124,7 +124,7 @@ async fn it_asks_for_a_token_keeps_none_and_fetches_new_ice_servers() {
     let (mut socket, asked) = next_login(&listener).await;
     assert_eq!(asked, json!({ "type": "login", "name": "page" }));
     refuse(&mut socket, "token-needed").await;
-    page.wait_for_status("is protected. Enter its token").await;
+    page.wait_for_status("The server asks for the token of page").await;
     page.wait_for_focus("token").await;
 
     page.browser.type_text("guessed\u{e007}").await;

@@ -1,5 +1,6 @@
 // One peer connection and the order of its messages. Knows no page, no socket and no names.
 
+const KINDS = ["audio", "video"];
 const MOST_CANDIDATES = 256;
 /** A path that was lost may come back by itself; then the caller restarts ICE, then it is over. */
 const RESTART_AFTER = 3000;
@@ -34,6 +35,8 @@ export class Call {
   #yields;
   #tracks;
   #stream;
+  /** What the other side sends without saying what belongs together. */
+  #loose = new MediaStream();
   #candidates = [];
   #work = Promise.resolve();
   #over = false;
@@ -55,8 +58,10 @@ export class Call {
     this.#tracks = { ...tracks };
     this.#stream = new MediaStream(Object.values(tracks).filter(Boolean));
     this.#connection = connectionWith(iceServers);
-    this.#connection.ontrack = ({ streams, track }) =>
-      on.picture(streams[0] ?? new MediaStream([track]));
+    this.#connection.ontrack = ({ streams, track }) => {
+      if (streams.length === 0) this.#loose.addTrack(track);
+      on.picture(streams[0] ?? this.#loose);
+    };
     this.#connection.onicecandidate = ({ candidate }) => {
       if (candidate?.candidate) on.send({ type: "candidate", candidate });
     };
@@ -69,7 +74,7 @@ export class Call {
   /** Offers; the answer comes by `take`. */
   offer() {
     this.#offered = true;
-    for (const kind of ["audio", "video"]) this.#send(kind);
+    for (const kind of KINDS) this.#send(kind);
     return this.#negotiate();
   }
 
@@ -91,7 +96,7 @@ export class Call {
   /** Sends this track from now on, or nothing of this kind. */
   setTrack(kind, track) {
     this.#tracks[kind] = track;
-    return this.#next(() => this.#send(kind));
+    return this.#next(() => this.#send(kind, track !== null));
   }
 
   setIceServers(iceServers) {
@@ -117,17 +122,15 @@ export class Call {
     return this.#connection.getStats();
   }
 
-  /** Gives our track of this kind to its transceiver, which is made where there is none. */
-  async #send(kind) {
+  /** Gives our track of this kind to its transceiver; may `make` one where there is none. */
+  async #send(kind, make = true) {
     const track = this.#tracks[kind] ?? null;
     const transceiver = this.#connection
       .getTransceivers()
       .find((one) => one.receiver.track.kind === kind && one.currentDirection !== "stopped");
     if (!transceiver) {
       const direction = track ? "sendrecv" : "recvonly";
-      if (track || this.#offered) {
-        this.#connection.addTransceiver(track ?? kind, { direction, streams: [this.#stream] });
-      }
+      if (make) this.#connection.addTransceiver(track ?? kind, { direction, streams: [this.#stream] });
       return;
     }
     if (track && !transceiver.direction.startsWith("send")) {
@@ -154,9 +157,8 @@ export class Call {
     const crossed = this.#connection.signalingState !== "stable";
     if (crossed && !this.#yields) return;
     await this.#connection.setRemoteDescription(offer);
-    if (!this.#established) {
-      for (const kind of ["audio", "video"]) await this.#send(kind);
-    }
+    // Only where they have a place for it: who offers sound alone may want no picture.
+    for (const kind of KINDS) await this.#send(kind, false);
     await this.#connection.setLocalDescription();
     this.#established = true;
     this.#on.send({ type: "answer", answer: this.#connection.localDescription });

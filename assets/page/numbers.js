@@ -12,7 +12,8 @@ const millis = (seconds) => (seconds === undefined ? UNKNOWN : `${Math.round(sec
 /** What matters most, in one line. */
 export function summary({ received: { video, audio }, rtt }) {
   const parts = video?.width ? [size(video), rate(video)] : ["no picture"];
-  const bits = (video?.bitrate ?? 0) + (audio?.bitrate ?? 0);
+  const rates = [video?.bitrate, audio?.bitrate].filter((one) => one !== undefined);
+  const bits = rates.length > 0 ? rates.reduce((sum, one) => sum + one) : undefined;
   parts.push(bitrate(bits), `${millis(rtt)} RTT`, `${percent(video?.loss ?? audio?.loss)} loss`);
   return parts.join(" · ");
 }

@@ -46,10 +46,10 @@ export class Phone {
         this.#on.changed();
       },
       refreshed: (reply) => this.#takeServers(reply),
-      refused: (code) => {
+      refused: (code, detail) => {
         this.#signaling = null;
         this.server = "out";
-        this.#on.refused(code, words.loginRefused(code, this.me, this.#url));
+        this.#on.refused(code, words.loginRefused(code, this.me, this.#url, detail));
         this.#on.changed();
       },
       offline: () => {

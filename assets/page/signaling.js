@@ -24,7 +24,7 @@ export class Signaling {
 
   /**
    * `login` has a name, and a token where the server asks for one. `on` has: loggedIn(reply) at
-   * every login, refreshed(reply) for new ICE servers in between, refused(code), offline(),
+   * every login, refreshed(reply) for new ICE servers in between, refused(code, message), offline(),
    * message(object).
    */
   constructor(url, login, on) {
@@ -81,7 +81,7 @@ export class Signaling {
     if (this.#closed || typeof message?.type !== "string") return;
     if (message.type !== "login") this.#on.message(message);
     else if (message.success === true) this.#loggedIn(message);
-    else if (message.success === false) this.#refused(message.code);
+    else if (message.success === false) this.#refused(message);
   }
 
   #loggedIn(reply) {
@@ -109,7 +109,7 @@ export class Signaling {
     }, pause);
   }
 
-  #refused(code = "name-taken") {
+  #refused({ code = "name-taken", message }) {
     if (this.#online) return; // Only the refresh failed; we are in.
     if (this.#wasIn && (code === "name-taken" || code === "too-many-tries")) {
       this.#takenSince ??= Date.now();
@@ -118,12 +118,12 @@ export class Signaling {
         return;
       }
     }
-    this.#refuse(code);
+    this.#refuse(code, typeof message === "string" ? message : undefined);
   }
 
-  #refuse(code) {
+  #refuse(code, message) {
     this.close();
-    this.#on.refused(code);
+    this.#on.refused(code, message);
   }
 
   #lost(socket) {

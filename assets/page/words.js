@@ -1,29 +1,35 @@
-// What the page says, in one place: errors, ends of calls, numbers. Pure.
+// What the page says, in one place: errors, ends of calls, numbers. Reads only the address of the page.
 
-/** Why a login failed. The tutorial's server gives no code: there only a taken name fails. */
-export function loginRefused(code, name, url) {
+/**
+ * Why a login failed. The tutorial's server gives no code: there only a taken name fails. `detail` is
+ * the server's own message, if it had one.
+ */
+export function loginRefused(code, name, url, detail) {
   switch (code) {
     case "token-needed":
-      return `The name ${name} is protected. Enter its token.`;
+      return `The server asks for the token of ${name}. Enter it below.`;
     case "wrong-token":
       return "That is not the token of this name. Check it, and try again.";
     case "too-many-tries":
       return "Too many tries. Wait a minute, then try again.";
     case "bad-name":
-      return "The server does not take this name. Use letters and digits, without spaces at the ends.";
+      return `The server does not take this name: ${detail ?? "choose another"}.`;
     case "bad-address":
       return `${url} is not the address of a server. It looks like wss://host:9090/ws.`;
     case "unreachable":
-      return `The server does not answer. Check that it runs${hint(url)}, then try again.`;
+      return `The server does not answer. Check that it runs${hint(url)}. Then try again.`;
     default:
       return `The name ${name} is taken. Choose another.`;
   }
 }
 
+/** A browser does not tell a page why; of another server than the page's there are more reasons. */
 function hint(url) {
-  if (!url.startsWith("wss:") || url.startsWith(`wss://${globalThis.location?.host}/`)) return "";
-  const page = url.replace(/^wss:/, "https:").replace(/\/ws$/, "/");
-  return `, and if its certificate is its own, open ${page} once and accept it`;
+  const { protocol, host } = new URL(url, location.href);
+  if (host === location.host) return "";
+  const lets = " and lets pages of this address in (peer serve --allow-origin)";
+  if (protocol !== "wss:") return lets;
+  return `${lets}. If it has a certificate of its own, open https://${host}/ once and accept it`;
 }
 
 /** Why the other side left, by the reason in its `leave`. */
