@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::exit::call_sentence;
-use crate::phone::event::{Event, EventKind, SetupMs, Summary};
+use crate::phone::event::{Event, EventKind, MissedCall, SetupMs, Summary};
 use crate::rtc::stats::{InboundAudio, InboundVideo, OutboundAudio, OutboundVideo};
 
 /// How loud, 0.0 to 1.0, in five steps of 10 dB.
@@ -39,6 +39,8 @@ pub fn event(event: &Event, asks: bool) -> Option<String> {
         EventKind::RecordingStarted { path } => format!("recording {peer} to {path}"),
         EventKind::RecordingStopped { path } => format!("recorded {path}"),
         EventKind::Stats(_) => return None,
+        EventKind::Missed { .. } if event.call.is_some() => format!("missed a call from {peer}"),
+        EventKind::Missed { calls } => missed(calls),
         EventKind::Reconnecting { retry_ms } => {
             let wait = seconds(Duration::from_millis(*retry_ms));
             format!("the server is gone; trying again in {wait}")
@@ -46,6 +48,18 @@ pub fn event(event: &Event, asks: bool) -> Option<String> {
         EventKind::Ended { reason, .. } => call_sentence(*reason, peer),
         EventKind::Error { message, .. } => message.clone(),
     })
+}
+
+/// The missed calls, a line each, with the time of day (UTC, as everywhere).
+fn missed(calls: &[MissedCall]) -> String {
+    if calls.is_empty() {
+        return "no call was missed".to_owned();
+    }
+    let line = |call: &MissedCall| {
+        let at = time::OffsetDateTime::from(call.time);
+        format!("{} {:02}:{:02} UTC  {}", at.date(), at.hour(), at.minute(), call.peer)
+    };
+    calls.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// A call in a few aligned lines; nothing for a call that was never connected.

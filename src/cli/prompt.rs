@@ -28,11 +28,12 @@ novideo, video send a dark picture, send ours again
 record         record what they send, to a file in this folder or beside --record's
 norecord       end the recording
 status         how the call goes
+missed         who called while nobody answered
 quit           hang up and log out";
 
-const WORDS: [&str; 13] = [
+const WORDS: [&str; 14] = [
     "call", "answer", "reject", "hangup", "mute", "unmute", "video", "novideo", "record",
-    "norecord", "status", "help", "quit",
+    "norecord", "status", "missed", "help", "quit",
 ];
 
 /// Reads one line.
@@ -64,6 +65,7 @@ pub fn parse(line: &str) -> Result<Line, String> {
         "mute" => Line::Command(Command::Mute(true)),
         "unmute" => Line::Command(Command::Mute(false)),
         "status" => Line::Command(Command::Status),
+        "missed" => Line::Command(Command::Missed),
         "help" | "?" => Line::Help,
         "quit" | "exit" => Line::Command(Command::Quit),
         _ => return Err(unknown(&word)),
@@ -117,6 +119,7 @@ mod tests {
             ("record", Command::Record(true)),
             ("norecord", Command::Record(false)),
             ("status", Command::Status),
+            ("missed", Command::Missed),
             ("quit", Command::Quit),
         ] {
             assert_eq!(parse(line), Ok(Line::Command(command)), "{line}");
@@ -163,7 +166,7 @@ mod tests {
         }
 
         #[test]
-        fn a_word_with_one_letter_lost_gets_a_suggestion(at in 0usize..11, gone in 0usize..6) {
+        fn a_word_with_one_letter_lost_gets_a_suggestion(at in 0usize..12, gone in 0usize..6) {
             let mut word = WORDS[at].to_owned();
             word.remove(gone.min(word.len() - 1));
             prop_assert!(parse(&word).unwrap_err().contains("did you mean"), "{}", word);

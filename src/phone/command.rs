@@ -25,6 +25,8 @@ pub enum Command {
     Record(bool),
     /// Say at once how the call goes: a `stats` event.
     Status,
+    /// Say which calls were missed: a `missed` event.
+    Missed,
     /// Hang up, log out and stop.
     Quit,
 }

@@ -3,6 +3,7 @@
 use serde::{Serialize, Serializer};
 use std::time::SystemTime;
 
+pub use super::missed::MissedCall;
 pub use crate::call::reason::EndReason;
 pub use crate::call::summary::{ProcessUsage, SetupMs, Summary};
 use crate::rtc::stats::Stats;
@@ -81,6 +82,11 @@ pub enum EventKind {
     Reconnecting {
         /// Milliseconds until the next try.
         retry_ms: u64,
+    },
+    /// A call of theirs rang here and nobody answered; or somebody asked which did.
+    Missed {
+        /// All of this login, the oldest first; at most 100.
+        calls: Vec<MissedCall>,
     },
     /// The call is over.
     Ended {

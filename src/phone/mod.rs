@@ -7,6 +7,7 @@ pub mod book;
 pub mod command;
 pub mod config;
 pub mod event;
+pub mod missed;
 mod switch;
 
 use std::path::PathBuf;

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::book::{CallBook, Route};
+use super::book::{CallBook, NAMELESS, Route};
 use super::command::Command;
 use super::config::{AnswerPolicy, PhoneConfig};
-use super::event::{Event, EventKind};
+use super::event::{EndReason, Event, EventKind};
+use super::missed::MissedCalls;
 use crate::call::step::{Input, Progress, Setup};
 use crate::call::{Call, CallConfig, Origin, Said, Told};
 use crate::clock;
@@ -39,6 +40,7 @@ pub(super) struct Switch {
     events: mpsc::Sender<Event>,
     book: CallBook,
     calls: HashMap<u64, Live>,
+    missed: MissedCalls,
     say: mpsc::Sender<(u64, Said)>,
     said: mpsc::Receiver<(u64, Said)>,
     /// What the server wants us to use.
@@ -54,6 +56,8 @@ struct Live {
     /// As events name the other side; the book forgets a call before it has ended.
     name: Option<String>,
     rings: bool,
+    /// It rang, and nobody has answered so far.
+    unanswered: bool,
 }
 
 impl Switch {
@@ -65,6 +69,7 @@ impl Switch {
             events,
             book: CallBook::new(CALLS),
             calls: HashMap::new(),
+            missed: MissedCalls::default(),
             say,
             said,
             ice_servers: Vec::new(),
@@ -116,6 +121,7 @@ impl Switch {
             Command::Mute(muted) => self.to_all(|| Told::Mute(muted)),
             Command::Record(_) if self.calls.is_empty() => self.no_call("no call to record"),
             Command::Record(on) => self.to_all(|| Told::Record(on)),
+            Command::Missed => self.emit(None, EventKind::Missed { calls: self.missed.list() }),
             Command::Status => self.to_all(|| Told::Status),
             Command::Quit => {
                 self.leaving = true;
@@ -164,7 +170,7 @@ impl Switch {
             call.tell(Told::Input(Input::ServerGone));
         }
         let name = self.book.name_of(id).map(str::to_owned);
-        self.calls.insert(id, Live { call, name, rings: false });
+        self.calls.insert(id, Live { call, name, rings: false, unanswered: false });
     }
 
     fn server_event(&mut self, event: ClientEvent) {
@@ -259,11 +265,21 @@ impl Switch {
             Said::Ending => return self.book.close(id),
             Said::Ended(reason, summary) => {
                 self.emit(Some(id), EventKind::Ended { reason, summary });
+                self.note_missed(id, reason);
                 self.calls.remove(&id);
                 return self.book.close(id);
             }
         };
         self.emit(Some(id), kind);
+    }
+
+    /// Tells of a call that rang in vain.
+    fn note_missed(&mut self, id: u64, reason: EndReason) {
+        let Some(live) = self.calls.get(&id).filter(|live| live.unanswered) else { return };
+        let peer = live.name.as_deref().unwrap_or(NAMELESS);
+        if self.missed.note(peer, reason, clock::wall()) {
+            self.emit(Some(id), EventKind::Missed { calls: self.missed.list() });
+        }
     }
 
     fn progress(&mut self, id: u64, progress: Progress) -> Option<EventKind> {
@@ -275,9 +291,13 @@ impl Switch {
                 if self.config.call.answer == AnswerPolicy::Auto {
                     live.call.tell(Told::Input(Input::Answer));
                 }
+                live.unanswered = true;
                 EventKind::Incoming
             }
-            Progress::Accepted => EventKind::Accepted,
+            Progress::Accepted => {
+                live.unanswered = false;
+                EventKind::Accepted
+            }
             Progress::Connecting(state) => {
                 EventKind::Connecting { ice_state: state.as_str().to_owned() }
             }
