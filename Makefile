@@ -28,7 +28,8 @@ bench: ## Measure the codecs and the pipeline
 	@scripts/deps.sh build
 	cargo bench --locked
 
-install: ## Install the program to $(PREFIX)/bin
+install: ## Install the program, manual pages and completions to $(PREFIX)
 	@scripts/deps.sh build
 	cargo build --release --locked --bin peer
 	install -s -D -m 755 $(target)/release/peer $(DESTDIR)$(PREFIX)/bin/peer
+	scripts/install-documents.sh $(target)/release/peer $(DESTDIR)$(PREFIX)/share

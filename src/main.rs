@@ -2,12 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use peer::cli::output::Output;
-use peer::cli::{Cli, logging, run};
+use peer::cli::{logging, parse, run};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = parse();
     let output = Output::new(&cli.output);
     logging::start(&output);
     run(cli, &output).into()

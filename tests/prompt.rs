@@ -1,6 +1,8 @@
 //! `peer login` fed line by line, as a script or a person does.
 
+use crate::support::process::Peer;
 use crate::support::server::{Server, login, peer};
+use crate::support::terminal::Terminal;
 use crate::support::{PATIENCE, one_at_a_time};
 
 #[tokio::test]
@@ -68,4 +70,183 @@ async fn without_anybody_to_ask_calls_are_refused() {
     assert_eq!(ended.code, Some(4), "{}", ended.said);
     assert_eq!(ended.events.last().expect("events")["reason"], "rejected");
     assert!(bob.said().contains("--auto-answer"), "says what to do: {}", bob.said());
+}
+
+/// Rows and columns of the terminal.
+const SIZE: (u16, u16) = (24, 100);
+
+/// Alice at a prompt.
+async fn alice_at(terminal: &Terminal, server: &Server, words: &[&str]) -> Peer {
+    let words = [&["login", "alice"], words].concat();
+    let alice = terminal.with(peer(server.url(), &words)).start();
+    at_prompt(terminal).await;
+    alice
+}
+
+async fn at_prompt(terminal: &Terminal) {
+    terminal.until("the prompt", |text| text.contains("no call]\n>")).await;
+}
+
+/// The last line of what stands there.
+fn last_line(text: &str) -> &str {
+    text.trim_end().lines().last().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn an_event_leaves_the_line_being_typed_whole() {
+    let _alone = one_at_a_time().await;
+    let (server, terminal) = (Server::start().await, Terminal::new(SIZE.0, SIZE.1));
+    let mut alice = alice_at(&terminal, &server, &[]).await;
+    terminal.press("call som");
+    terminal.until("the line", |text| last_line(text) == "> call som").await;
+    let mut bob = login(server.url(), "bob", &[]).await;
+    bob.type_line("call alice");
+    let ringing = "bob is calling; type answer or reject";
+    terminal
+        .until("the event over the line, and the status", |text| {
+            text.contains(ringing)
+                && text.contains("[bob is calling: answer or reject?]\n> call som")
+        })
+        .await;
+    assert_eq!(terminal.typed(), "> call som", "the cursor is where it was");
+    assert_eq!(terminal.text().matches("call som").count(), 1, "{}", terminal.text());
+    assert_eq!(terminal.rang(), 1, "it rings once");
+
+    // The rest of the word, in the middle of a login that goes on.
+    terminal.press("\x15answer\r");
+    bob.await_event("connected", PATIENCE).await;
+    terminal
+        .until("the status of the call", |text| {
+            let lines: Vec<&str> = text.trim_end().lines().collect();
+            lines.len() > 1
+                && lines[lines.len() - 1] == ">"
+                && ["[connected to bob ", "fps", "kbit/s", "rtt", "loss"]
+                    .iter()
+                    .all(|word| lines[lines.len() - 2].contains(word))
+        })
+        .await;
+    terminal.press("status\r");
+    terminal.until("the status on a line", |text| text.contains("\nconnected to bob ")).await;
+    terminal.press("hangup\r");
+    assert_eq!(bob.await_event("ended", PATIENCE).await["reason"], "remote-hangup");
+    alice.await_event("ended", PATIENCE).await;
+    terminal.until("the end", |text| text.contains("you hung up on bob")).await;
+    at_prompt(&terminal).await;
+    let text = terminal.text();
+    // The status moves on with the line; it leaves nothing behind.
+    assert_eq!(text.matches("no call]").count(), 1, "{text}");
+    assert!(text.contains("\n> answer\n") && text.contains("\n> hangup\n"), "{text}");
+}
+
+#[tokio::test]
+async fn lines_are_remembered_and_words_completed() {
+    let (server, terminal) = (Server::start().await, Terminal::new(SIZE.0, SIZE.1));
+    let mut alice = alice_at(&terminal, &server, &[]).await;
+    terminal.press("cal\tZoë\r");
+    let ended = alice.await_event("ended", PATIENCE).await;
+    assert_eq!((&ended["peer"], &ended["reason"]), (&"Zoë".into(), &"unknown-user".into()));
+    at_prompt(&terminal).await;
+    terminal.press("m\t");
+    terminal.until("the candidates", |text| text.contains("mute") && text.contains("missed")).await;
+    terminal.press("\x15");
+    terminal.press("call z\t");
+    terminal.until("a name", |_| terminal.typed() == "> call Zoë").await;
+    terminal.press("\x15stat");
+    terminal.until("the line", |_| terminal.typed() == "> stat").await;
+    terminal.press("\x1b[A");
+    terminal.until("the line before", |_| terminal.typed() == "> call Zoë").await;
+    terminal.press("\x15help\r");
+    terminal.until("the commands", |text| text.contains("hang up and log out")).await;
+    terminal.press("\x04");
+    alice.gone(PATIENCE).await;
+
+    let history = alice.home().join("state/peer/history");
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &history.metadata().expect("a history").permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o600);
+    let terminal = Terminal::new(SIZE.0, SIZE.1);
+    let words = ["login", "alice"];
+    let later = terminal.with(peer(server.url(), &words)).in_home(alice.home()).start();
+    at_prompt(&terminal).await;
+    terminal.press("\x1b[A");
+    terminal.until("the last line of before", |_| terminal.typed() == "> help").await;
+    terminal.press("\x12cal");
+    terminal
+        .until("a search", |_| {
+            terminal.typed().contains("call Zoë")
+                || last_line(&terminal.text()).contains("call Zoë")
+        })
+        .await;
+    terminal.press("\x07\x15call zo\t");
+    terminal.until("a name of before", |_| terminal.typed() == "> call Zoë").await;
+    drop(later);
+}
+
+#[tokio::test]
+async fn a_call_that_nobody_answers_is_missed() {
+    let (server, terminal) = (Server::start().await, Terminal::new(SIZE.0, SIZE.1));
+    let mut alice = alice_at(&terminal, &server, &["--no-bell"]).await;
+    let words = ["call", "alice", "--as", "bob", "--timeout", "500ms"];
+    assert_eq!(peer(server.url(), &words).run().await.code, Some(4));
+    let missed = alice.await_event("missed", PATIENCE).await;
+    assert_eq!((&missed["peer"], &missed["calls"][0]["peer"]), (&"bob".into(), &"bob".into()));
+    terminal.until("the status", |text| text.contains("[1 missed call  alice at")).await;
+    assert_eq!(terminal.rang(), 0, "--no-bell");
+    terminal.press("missed\r");
+    terminal.until("the list", |text| text.contains(" UTC  bob")).await;
+    let listed = alice.await_event("missed", PATIENCE).await;
+    assert_eq!(listed["calls"], missed["calls"]);
+    assert!(listed.get("call").is_none(), "{listed}");
+    terminal.until("that it was seen", |text| text.contains("\n[alice at")).await;
+}
+
+#[tokio::test]
+async fn who_rejects_a_call_has_not_missed_it() {
+    let server = Server::start().await;
+    let mut alice = login(server.url(), "alice", &[]).await;
+    let bob = peer(server.url(), &["call", "alice", "--as", "bob"]).start();
+    alice.await_event("incoming", PATIENCE).await;
+    alice.type_line("reject");
+    assert_eq!(bob.wait(PATIENCE).await.code, Some(4));
+    alice.await_event("ended", PATIENCE).await;
+    alice.type_line("missed");
+    assert_eq!(alice.await_event("missed", PATIENCE).await["calls"], serde_json::json!([]));
+    alice.type_line("quit");
+    let ended = alice.wait(PATIENCE).await;
+    assert!(ended.said.contains("no call was missed"), "{}", ended.said);
+}
+
+#[tokio::test]
+async fn every_way_out_gives_the_terminal_back() {
+    for (key, reason) in [("\x03", "Ctrl-C"), ("\x04", "Ctrl-D"), ("quit\r", "quit")] {
+        let (server, terminal) = (Server::start().await, Terminal::new(SIZE.0, SIZE.1));
+        let alice = terminal.with_shell(peer(server.url(), &["login", "alice"])).start();
+        at_prompt(&terminal).await;
+        terminal.press(key);
+        terminal.until(reason, |text| text.contains("exit code 0")).await;
+        terminal.until("its modes", |text| text.contains("iexten")).await;
+        let text = terminal.text();
+        assert!(text.contains(" icanon") && text.contains(" echo "), "{reason}\n{text}");
+        drop(alice);
+    }
+    let (server, terminal) = (Server::start().await, Terminal::new(SIZE.0, SIZE.1));
+    let alice = alice_at(&terminal, &server, &[]).await;
+    terminal.press("half a line");
+    terminal.until("the line", |_| terminal.typed() == "> half a line").await;
+    alice.terminate();
+    assert_eq!(alice.wait(PATIENCE).await.code, Some(0));
+}
+
+#[tokio::test]
+async fn json_on_the_same_terminal_does_not_tear_the_line() {
+    let (server, terminal) = (Server::start().await, Terminal::new(SIZE.0, SIZE.1));
+    let _alice = terminal.all_on(peer(server.url(), &["login", "alice"])).start();
+    at_prompt(&terminal).await;
+    terminal.press("answer\r");
+    terminal
+        .until("the event", |text| text.contains(r#""code":"no-call""#) && text.ends_with('>'))
+        .await;
+    let text = terminal.text();
+    assert!(text.lines().any(|line| line.starts_with(r#"{"event":"error""#)), "{text}");
 }

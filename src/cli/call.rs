@@ -9,6 +9,7 @@ use super::network_args::NetworkArgs;
 use super::output::Output;
 use super::output_args::StatsArgs;
 use super::reporter::{Ending, Reporter};
+use super::settings::Settings;
 use super::setup::{self, Identity};
 use super::signals::Interrupts;
 use super::stage::Stage;
@@ -33,7 +34,7 @@ pub struct CallCommand {
     name: String,
     #[command(flatten)]
     pub(super) media: MediaArgs,
-    /// Our own name [default: that of the last login, else the user name]
+    /// Our own name [default: that of the settings, of the last login, or the user name]
     #[arg(long = "as", value_name = "ME", env = "PEER_NAME", value_parser = values::name,
           help_heading = "Network")]
     me: Option<String>,
@@ -43,6 +44,9 @@ pub struct CallCommand {
     call: CallArgs,
     #[command(flatten)]
     stats: StatsArgs,
+    /// What is remembered.
+    #[arg(skip)]
+    pub(super) settings: Settings,
 }
 
 /// Calls, and ends with the call.
@@ -51,12 +55,8 @@ pub struct CallCommand {
 /// When the login fails or the call ends otherwise than asked.
 pub async fn run(command: CallCommand, mut stage: Stage, output: &Output) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
-    let identity = Identity::choose(
-        command.network.server.clone(),
-        command.me.clone(),
-        setup::recall(output),
-        remembered::os_user,
-    )?;
+    let identity =
+        Identity::choose(command.network.server.clone(), command.me.clone(), remembered::os_user)?;
     if command.name == identity.name {
         let reason = "that is your own name, and nobody can call himself".to_owned();
         return Err(PhoneError::BadName { name: command.name, reason }.into());

@@ -15,8 +15,10 @@ use crate::phone::event::rfc3339;
 pub const EXAMPLES: &str = "\
 Examples:
   peer devices
-  peer devices --json | jq -r '.cameras.devices[].video'
+  peer devices --json | jq -r '.cameras.devices[].video'";
 
+/// What comes after the flags.
+pub const NOTES: &str = "\
 The first word of each line is what --video, --audio and --speaker take; * marks what is used when
 none is named.";
 

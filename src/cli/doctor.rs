@@ -9,7 +9,7 @@ use super::exit::Failure;
 use super::network_args::NetworkArgs;
 use super::output::Output;
 use super::remembered::DEFAULT_SERVER;
-use super::setup;
+use super::settings::Settings;
 use super::signals::Interrupts;
 use crate::clock;
 use crate::doctor::{self, Check, Diagnosis, DoctorConfig, Outcome};
@@ -21,8 +21,10 @@ pub const EXAMPLES: &str = "\
 Examples:
   peer doctor
   peer doctor --server ws://example.org:9090 --turn turn:example.org --turn-user me
-  peer doctor --json | jq '.checks[] | select(.outcome != \"pass\")'
+  peer doctor --json | jq '.checks[] | select(.outcome != \"pass\")'";
 
+/// What comes after the flags.
+pub const NOTES: &str = "\
 Exits with 0 only when a call could work: what is missing of devices is a warning.";
 
 /// Flags of `peer doctor`.
@@ -30,6 +32,9 @@ Exits with 0 only when a call could work: what is missing of devices is a warnin
 pub struct DoctorCommand {
     #[command(flatten)]
     network: NetworkArgs,
+    /// What is remembered.
+    #[arg(skip)]
+    pub(super) settings: Settings,
 }
 
 /// The `diagnosis` event.
@@ -48,8 +53,7 @@ struct DiagnosisEvent<'a> {
 /// When a call could not work.
 pub async fn run(command: DoctorCommand, output: &Output) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
-    let last = || setup::recall(output).map(|last| last.server);
-    let server = command.network.server.clone().or_else(last);
+    let server = command.network.server.clone();
     let config = DoctorConfig {
         server: server.unwrap_or_else(|| DEFAULT_SERVER.to_owned()),
         network: command.network.network_options(),

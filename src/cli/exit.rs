@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use super::settings_file::SettingsError;
 use crate::loopback::LoopbackError;
 use crate::phone::PhoneError;
 use crate::phone::event::EndReason;
@@ -73,6 +74,12 @@ pub enum Failure {
     /// The server's certificate cannot be used.
     #[error("no TLS: {0}")]
     Tls(#[from] TlsError),
+    /// There is no manual page of such a command.
+    #[error("there is no command '{0}', and so no page; peer --help lists all")]
+    NoPage(String),
+    /// What is remembered cannot be.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// The server cannot have its address.
     #[error("cannot listen on {address}: {reason}")]
     Listen {
@@ -108,7 +115,11 @@ impl Failure {
             Self::Call { reason, .. } => reason_exit(*reason),
             Self::StatsFile { .. } => Exit::Media,
             Self::Listen { .. } => Exit::Signaling,
-            Self::NoName | Self::Tls(_) | Self::Setting { .. } => Exit::Usage,
+            Self::NoName
+            | Self::NoPage(_)
+            | Self::Settings(_)
+            | Self::Tls(_)
+            | Self::Setting { .. } => Exit::Usage,
             Self::FellShort(_) | Self::CannotCall(_) | Self::NoReport | Self::Fault(_) => {
                 Exit::Failed
             }
@@ -161,7 +172,7 @@ impl Failure {
             Self::Tls(TlsError::Unwritable { .. }) => {
                 Some("XDG_STATE_HOME says where else to keep it, a folder that can be written")
             }
-            Self::NoName => Some("say it with --as NAME"),
+            Self::NoName => Some("say it: peer login NAME, or peer call SOMEBODY --as NAME"),
             Self::Call { reason: EndReason::UnknownUser, .. } => {
                 Some("the name must be logged in at the same server")
             }

@@ -1,7 +1,6 @@
 //! `peer login`: stay online, call and be called, at a prompt or fed by a script.
 
 use clap::Args;
-use tokio::sync::mpsc;
 
 use super::call_args::{AnswerArgs, CallArgs};
 use super::exit::Failure;
@@ -9,34 +8,43 @@ use super::media_args::MediaArgs;
 use super::network_args::NetworkArgs;
 use super::output::Output;
 use super::output_args::StatsArgs;
+use super::people::People;
 use super::prompt::{self, Line};
+use super::remembered::{self, Remembered};
 use super::reporter::{Ending, Reporter};
+use super::settings::Settings;
 use super::setup::{self, Identity};
 use super::signals::Interrupts;
 use super::stage::Stage;
-use super::{error_event, stdin, token, values};
+use super::stdin::Lines;
+use super::{editor, error_event, stdin, token, values};
 use crate::phone::command::Command;
 use crate::phone::config::AnswerPolicy;
+use crate::phone::event::Event;
 use crate::phone::{Events, Phone};
 
 /// Examples of `peer login --help`.
 pub const EXAMPLES: &str = "\
 Examples:
   peer login alice
+  peer login alice --server ws://example.org:9090 --save
   peer login bot --auto-answer --video clip.mp4 --audio speech.wav
-  printf 'call bob\\n' | peer login alice --json
+  printf 'call bob\\n' | peer login alice --json";
 
+/// What comes after the flags.
+pub const NOTES: &str = "\
 At the prompt, or line by line from a script:
   call NAME, answer, reject, hangup, mute, unmute, video, novideo, record, norecord, status,
-  help, quit
+  missed, help, quit
+On a terminal Tab completes commands and names, and the arrow keys and Ctrl-R find earlier lines.
 The end of a script's input does not end the login; quit, Ctrl-C and SIGTERM do.";
 
 /// Flags of `peer login`.
 #[derive(Debug, Args)]
 pub struct LoginCommand {
-    /// Our name on the server
-    #[arg(value_name = "NAME", value_parser = values::name)]
-    name: String,
+    /// Our name on the server [default: that of the settings, or of the last login]
+    #[arg(value_name = "NAME", env = "PEER_NAME", value_parser = values::name)]
+    me: Option<String>,
     #[command(flatten)]
     pub(super) media: MediaArgs,
     #[command(flatten)]
@@ -47,6 +55,15 @@ pub struct LoginCommand {
     call: CallArgs,
     #[command(flatten)]
     stats: StatsArgs,
+    /// Do not ring the terminal's bell when somebody calls
+    #[arg(long, help_heading = "Output")]
+    no_bell: bool,
+    /// Remember what this command line says, for later ones; passwords in a file of their own
+    #[arg(long, help_heading = "Settings")]
+    pub(super) save: bool,
+    /// What is remembered.
+    #[arg(skip)]
+    pub(super) settings: Settings,
 }
 
 /// Logs in and stays until told to quit.
@@ -56,28 +73,54 @@ pub struct LoginCommand {
 pub async fn run(command: LoginCommand, stage: Stage, output: &Output) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
     let input = stdin::kind();
-    let last = setup::recall(output);
-    let name = Some(command.name.clone());
-    let identity = Identity::choose(command.network.server.clone(), name, last, || None)?;
-    let server = identity.server.clone();
+    let (server, name) = (command.network.server.clone(), command.me.clone());
+    let identity = Identity::choose(server, name, || None)?;
+    let mut last = Remembered::of(&identity.server, &identity.name);
+    last.people = command.settings.last.clone().map_or_else(Vec::new, |last| last.people);
+    let people = People::new(last.people.clone());
     let policy = command.answer.policy(input != stdin::Kind::Nobody);
     let allow = command.answer.allow.clone();
     let options = command.call.call_options(command.media.max_bitrate, policy, allow);
     let prompted = input == stdin::Kind::Terminal;
-    let reporter =
-        Reporter::new(output.clone(), command.stats.open()?, prompted, policy == AnswerPolicy::Ask);
+    let asks = policy == AnswerPolicy::Ask;
+    let mut reporter = Reporter::new(output.clone(), command.stats.open()?, prompted, asks);
+    if !command.no_bell {
+        reporter.ring_bell();
+    }
     let config = setup::phone_config(identity, &command.media, &command.network, options, &stage)?;
     let (phone, events) = tokio::select! {
         phone = token::log_in(config, output) => phone?,
         () = interrupts.first() => return Ok(()),
     };
-    setup::remember(&server, &command.name, output);
+    setup::remember(&last, output);
+    if command.save {
+        output.say(&command.settings.save()?);
+    }
     if policy == AnswerPolicy::Refuse {
         output.say("nobody can be asked here: calls are refused; --auto-answer answers them");
     }
-    let lines = (input != stdin::Kind::Nobody).then(stdin::lines);
-    let mut desk =
-        Desk { phone, output: output.clone(), reporter, stage, prompted, leaving: false };
+    let lines = match input {
+        stdin::Kind::Nobody => None,
+        stdin::Kind::Script => Some(stdin::lines()),
+        stdin::Kind::Terminal => {
+            let start = || editor::start(output, people.clone(), remembered::history());
+            let edited = output.is_live().then(start).flatten();
+            if edited.is_some() {
+                reporter.show_bar();
+            }
+            edited.or_else(|| Some(stdin::lines()))
+        }
+    };
+    let mut desk = Desk {
+        phone,
+        output: output.clone(),
+        reporter,
+        stage,
+        people,
+        last,
+        prompted,
+        leaving: false,
+    };
     desk.run(events, lines, &mut interrupts).await;
     output.end_prompt();
     desk.phone.close().await;
@@ -90,6 +133,8 @@ struct Desk {
     output: Output,
     reporter: Reporter,
     stage: Stage,
+    people: People,
+    last: Remembered,
     prompted: bool,
     /// We said `Quit`: that the events end is as asked.
     leaving: bool,
@@ -100,21 +145,25 @@ impl Desk {
     async fn run(
         &mut self,
         mut events: Events,
-        mut lines: Option<mpsc::Receiver<String>>,
+        mut lines: Option<Lines>,
         interrupts: &mut Interrupts,
     ) {
-        self.prompt();
+        self.prompt(lines.as_ref());
         loop {
             tokio::select! {
                 event = events.recv() => match event {
                     Some(event) => {
                         self.stage.follow(&event);
+                        self.meet(&event);
                         self.reporter.show(&event, Ending::Told);
                     }
                     None => return,
                 },
                 line = next(&mut lines) => match line {
-                    Some(line) => self.line(&line),
+                    Some(line) => {
+                        self.line(&line);
+                        self.prompt(lines.as_ref());
+                    }
                     None => self.end_of_input(&mut lines),
                 },
                 command = self.stage.next_command() => self.tell(command),
@@ -145,7 +194,6 @@ impl Desk {
                 self.output.json(&error_event("bad-command", advice));
             }
         }
-        self.prompt();
     }
 
     /// Tells the phone, and those who show what is switched on and off.
@@ -156,7 +204,7 @@ impl Desk {
     }
 
     /// Ctrl-D at the prompt is `quit`; a script that has said all it had to say is not.
-    fn end_of_input(&mut self, lines: &mut Option<mpsc::Receiver<String>>) {
+    fn end_of_input(&mut self, lines: &mut Option<Lines>) {
         *lines = None;
         if self.prompted {
             self.output.end_prompt();
@@ -170,17 +218,26 @@ impl Desk {
         self.phone.tell(Command::Quit);
     }
 
-    fn prompt(&self) {
+    fn prompt(&self, lines: Option<&Lines>) {
         if self.prompted && !self.leaving {
             self.output.prompt();
+            lines.into_iter().for_each(Lines::ready);
+        }
+    }
+
+    /// Whom a call is with is completed, now and in later logins.
+    fn meet(&mut self, event: &Event) {
+        if self.people.meet(event) {
+            self.last.people = self.people.names();
+            setup::remember(&self.last, &self.output);
         }
     }
 }
 
 /// The next line; never, when nobody feeds any.
-async fn next(lines: &mut Option<mpsc::Receiver<String>>) -> Option<String> {
+async fn next(lines: &mut Option<Lines>) -> Option<String> {
     match lines {
-        Some(lines) => lines.recv().await,
+        Some(lines) => lines.next().await,
         None => std::future::pending().await,
     }
 }

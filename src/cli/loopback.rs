@@ -21,8 +21,10 @@ pub const EXAMPLES: &str = "\
 Examples:
   peer loopback
   peer loopback --size 1280x720 --bitrate 2.5M --duration 30s
-  peer loopback --video test --audio tone --json
+  peer loopback --video test --audio tone --json";
 
+/// What comes after the flags.
+pub const NOTES: &str = "\
 Exits with 0 only when everything measured is good enough.";
 
 /// Flags of `peer loopback`.

@@ -4,23 +4,29 @@
 //! phone and the words of its options; it knows no sockets, no codecs and no
 //! calls.
 
+pub mod above;
 pub mod addresses;
+pub mod bar;
 pub mod call;
 pub mod call_args;
+pub mod config;
 pub mod devices;
 pub mod doctor;
+pub mod editor;
 pub mod exit;
 pub mod format;
 pub mod listening;
 pub mod logging;
 pub mod login;
 pub mod loopback;
+pub mod manual;
 pub mod marks;
 pub mod media_args;
 pub mod network_args;
 pub mod open_files;
 pub mod output;
 pub mod output_args;
+pub mod people;
 pub mod prompt;
 pub mod qr;
 pub mod remembered;
@@ -29,6 +35,8 @@ pub mod reporter;
 pub mod serve;
 pub mod serve_args;
 pub mod service;
+pub mod settings;
+pub mod settings_file;
 pub mod setup;
 pub mod signals;
 pub mod stage;
@@ -41,12 +49,15 @@ pub mod token;
 pub mod tty;
 pub mod values;
 
+use std::path::PathBuf;
+
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use exit::{Exit, Failure};
 use output::Output;
 use output_args::OutputArgs;
+use settings::{Layers, Settings};
 use stage::Stage;
 
 use crate::media::sink::ViewSpec;
@@ -54,21 +65,41 @@ use crate::phone::event::{Event, EventKind};
 
 const EXAMPLES: &str = "\
 Examples:
-  peer serve                    the server, and a page for browsers
-  peer login alice              stay online and be called
+  peer loopback                 a call with itself: does it work here?
+  peer serve                    the server, and a page for browsers at http://localhost:9090
+  peer login alice              stay online, be called, and call from a prompt
   peer call alice --as bob      call alice
-  peer loopback                 a call with itself, measured
+  peer call alice --video test --audio tone      without camera and microphone
   peer devices                  what there is to film, hear and play with
-  peer doctor                   could a call work here?
+  peer doctor                   could a call work here?";
 
+const NOTES: &str = "\
+peer COMMAND --help has the flags of each command, with examples.
 Exit codes: 0 as asked, 1 a check or a fault, 2 usage, 3 server, 4 nobody there, 5 media, 6 connection";
+
+/// Examples come first: they say most in the fewest lines.
+const HELP: &str = "\
+{about-with-newline}
+{before-help}{usage-heading} {usage}
+
+{all-args}{after-help}";
 
 /// Call a browser or another peer: H.264 and Opus over WebRTC
 #[derive(Debug, Parser)]
-#[command(name = "peer", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "peer", version, before_help = EXAMPLES, after_help = NOTES, max_term_width = 100,
+          help_template = HELP)]
 pub struct Cli {
     #[command(subcommand)]
     command: Subject,
+    /// Read settings from FILE [default: peer/config.toml in the user's configuration folder]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "PEER_CONFIG",
+        help_heading = "Settings"
+    )]
+    config: Option<PathBuf>,
     /// How much is said.
     #[command(flatten)]
     pub output: OutputArgs,
@@ -77,29 +108,86 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Subject {
     /// Run the signaling server, with a page for browsers on the same port
-    #[command(after_help = serve::EXAMPLES)]
+    #[command(before_help = serve::EXAMPLES, help_template = HELP)]
     Serve(serve::ServeCommand),
     /// Log in, stay online, call and be called
-    #[command(after_help = login::EXAMPLES, args_override_self = true)]
+    #[command(before_help = login::EXAMPLES, after_help = login::NOTES, help_template = HELP,
+              args_override_self = true)]
     Login(Box<login::LoginCommand>),
     /// Call somebody
-    #[command(after_help = call::EXAMPLES, args_override_self = true)]
+    #[command(before_help = call::EXAMPLES, help_template = HELP, args_override_self = true)]
     Call(Box<call::CallCommand>),
     /// Call itself in one process, and measure how good it was
-    #[command(after_help = loopback::EXAMPLES)]
+    #[command(before_help = loopback::EXAMPLES, after_help = loopback::NOTES, help_template = HELP)]
     Loopback(loopback::LoopbackCommand),
     /// List cameras, screens, microphones and speakers, with the words that ask for them
-    #[command(after_help = devices::EXAMPLES)]
+    #[command(before_help = devices::EXAMPLES, after_help = devices::NOTES, help_template = HELP)]
     Devices(devices::DevicesCommand),
     /// Find out whether a call could work: codecs, devices, server, STUN, TURN
-    #[command(after_help = doctor::EXAMPLES)]
+    #[command(before_help = doctor::EXAMPLES, after_help = doctor::NOTES, help_template = HELP)]
     Doctor(doctor::DoctorCommand),
+    /// Show every setting, its value, and where that came from
+    #[command(before_help = config::EXAMPLES, after_help = config::NOTES, help_template = HELP,
+              args_override_self = true)]
+    Config(Box<config::ConfigCommand>),
+    /// Write what a shell needs to complete commands and flags
+    #[command(before_help = manual::COMPLETIONS_EXAMPLES, help_template = HELP)]
+    Completions(manual::CompletionsCommand),
+    /// Write the manual page, as roff
+    #[command(before_help = manual::MAN_EXAMPLES, help_template = HELP)]
+    Man(manual::ManCommand),
+}
+
+impl Subject {
+    /// Where it keeps what is remembered; `None` for a command that goes without.
+    fn settings(&mut self) -> Option<&mut Settings> {
+        match self {
+            Self::Login(command) => Some(&mut command.settings),
+            Self::Call(command) => Some(&mut command.settings),
+            Self::Doctor(command) => Some(&mut command.settings),
+            Self::Config(command) => Some(&mut command.settings),
+            _ => None,
+        }
+    }
+}
+
+/// The definition of the command line.
+#[must_use]
+pub fn command() -> clap::Command {
+    config::with_flags(Cli::command())
+}
+
+/// Parses the command line; says what is wrong with it, and ends, if something is.
+#[must_use]
+pub fn parse() -> Cli {
+    let matches = command().get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+/// Parses it again, over what is remembered.
+fn settled(mut cli: Cli, output: &Output) -> Result<Subject, Failure> {
+    if cli.command.settings().is_none() {
+        return Ok(cli.command);
+    }
+    let flags = command();
+    let new = matches!(&cli.command, Subject::Login(command) if command.save);
+    let layers = Layers::load(cli.config.as_deref(), new, &flags)?.over(setup::recall(output));
+    let flags = layers.under(flags);
+    // Each value has been tried alone, so this is no fault of the user's.
+    let matches = flags.clone().try_get_matches().context("the settings do not go together")?;
+    let mut cli = Cli::from_arg_matches(&matches).context("the settings do not go together")?;
+    if let Some((name, matches)) = matches.subcommand()
+        && let (Some(of), Some(settings)) = (flags.find_subcommand(name), cli.command.settings())
+    {
+        *settings = layers.settings(of, matches);
+    }
+    Ok(cli.command)
 }
 
 /// Runs the command and says why it failed, if it did.
 #[must_use]
 pub fn run(cli: Cli, output: &Output) -> Exit {
-    match try_run(cli.command, output) {
+    match settled(cli, output).and_then(|command| try_run(command, output)) {
         Ok(()) => Exit::Done,
         Err(failure) => {
             output.clear_status();
@@ -158,6 +246,9 @@ fn on_a_runtime(command: Subject, stage: Stage, output: &Output) -> Result<(), F
             Subject::Loopback(command) => loopback::run(command, output).await,
             Subject::Devices(command) => devices::run(command, output).await,
             Subject::Doctor(command) => doctor::run(command, output).await,
+            Subject::Config(command) => config::run(&command, output),
+            Subject::Completions(command) => manual::completions(&command, output),
+            Subject::Man(command) => manual::man(&command, output),
         }
     });
     // Whatever still runs (a name being resolved) is no reason to wait.

@@ -15,7 +15,7 @@ use crate::phone::config::{DEFAULT_STUN, IcePolicy, NetworkOptions, Secret, Trus
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Network")]
 pub struct NetworkArgs {
-    /// Signaling server [default: that of the last login, else ws://localhost:9090]
+    /// Signaling server [default: that of the settings, of the last login, or ws://localhost:9090]
     #[arg(long, value_name = "URL", env = "PEER_SERVER", value_parser = values::server_url)]
     pub server: Option<String>,
     /// For wss://: trust the certificates in this PEM file, and no others [default: those of the

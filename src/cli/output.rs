@@ -6,8 +6,11 @@
 use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use anyhow::Context;
 use serde::Serialize;
+use unicode_width::UnicodeWidthChar;
 
+use super::above::Above;
 use super::output_args::{OutputArgs, Volume};
 use super::values::unprintable;
 
@@ -18,6 +21,8 @@ pub struct Output {
     volume: Volume,
     json: bool,
     live: bool,
+    /// Events go to the terminal that people read.
+    mixed: bool,
 }
 
 struct Screen {
@@ -25,6 +30,8 @@ struct Screen {
     /// `None` once nobody reads it any more.
     stdout: Option<Box<dyn Write + Send>>,
     bottom: Bottom,
+    /// Somebody edits a line, and whatever is printed goes above it.
+    above: Option<Above>,
 }
 
 /// What stands in the line where the cursor is.
@@ -47,8 +54,9 @@ impl Output {
     pub fn new(args: &OutputArgs) -> Self {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let live = std::io::stderr().is_terminal() && !dumb;
+        let mixed = live && std::io::stdout().is_terminal();
         let (stderr, stdout) = (Box::new(std::io::stderr()), Box::new(std::io::stdout()));
-        Self::with_streams(args.volume(), args.json, live, stderr, stdout)
+        Self { mixed, ..Self::with_streams(args.volume(), args.json, live, stderr, stdout) }
     }
 
     fn with_streams(
@@ -58,8 +66,8 @@ impl Output {
         stderr: Box<dyn Write + Send>,
         stdout: Box<dyn Write + Send>,
     ) -> Self {
-        let screen = Screen { stderr, stdout: Some(stdout), bottom: Bottom::Nothing };
-        Self { screen: Arc::new(Mutex::new(screen)), volume, json, live }
+        let screen = Screen { stderr, stdout: Some(stdout), bottom: Bottom::Nothing, above: None };
+        Self { screen: Arc::new(Mutex::new(screen)), volume, json, live, mixed: false }
     }
 
     /// How much is said.
@@ -109,9 +117,27 @@ impl Output {
     /// Overwrites the status line. Only for a live terminal; the caller says it otherwise.
     pub fn status(&self, line: &str) {
         if self.volume > Volume::Quiet && self.live {
-            let width = terminal_width();
-            let line = printable(line).chars().take(width.saturating_sub(1)).collect();
+            let line = fitted(&printable(line), terminal_width());
             self.screen().set_bottom(Bottom::Status(line));
+        }
+    }
+
+    /// Changes the status over the line that somebody edits, while somebody does.
+    pub fn status_above(&self, line: &str) {
+        if let Some(above) = &self.screen().above {
+            above.set_status(&printable(line));
+        }
+    }
+
+    /// Lets whatever is printed from now on go above a line that somebody edits.
+    pub fn put_above(&self, above: Above) {
+        self.screen().above = Some(above);
+    }
+
+    /// Rings, where somebody hears it.
+    pub fn bell(&self) {
+        if self.live && self.volume > Volume::Quiet {
+            self.screen().write("\x07");
         }
     }
 
@@ -125,14 +151,22 @@ impl Output {
 
     /// Shows the prompt (again); only for a live terminal.
     pub fn prompt(&self) {
-        if self.live {
-            self.screen().set_bottom(Bottom::Prompt);
+        let mut screen = self.screen();
+        if self.live && screen.above.is_none() {
+            screen.set_bottom(Bottom::Prompt);
         }
     }
 
     /// Takes the prompt away, for good or until it is shown again.
     pub fn end_prompt(&self) {
         let mut screen = self.screen();
+        if let Some(above) = screen.above.take() {
+            let rest = above.finish();
+            if rest.in_line {
+                screen.write("\n");
+            }
+            rest.texts.iter().for_each(|text| screen.write(text));
+        }
         if screen.bottom == Bottom::Prompt {
             screen.set_bottom(Bottom::Nothing);
         }
@@ -151,15 +185,25 @@ impl Output {
         match serde_json::to_vec(event) {
             Ok(mut line) => {
                 line.push(b'\n');
-                self.screen().json(&line);
+                self.screen().json(line, self.mixed);
             }
             Err(error) => tracing::warn!(%error, "an event could not be written as JSON"),
         }
     }
 
-    /// Writes a line to stdout: what the command was asked for, for a file or another program.
-    pub fn result(&self, line: &str) {
-        self.screen().json(format!("{line}\n").as_bytes());
+    /// Writes a document to stdout, as it is. Whoever has read enough of it does not fail us.
+    ///
+    /// # Errors
+    /// When it cannot be written for another reason.
+    pub fn document(&self, bytes: &[u8]) -> anyhow::Result<()> {
+        let mut screen = self.screen();
+        let Some(stdout) = &mut screen.stdout else { return Ok(()) };
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(error).context("cannot write to stdout")
+            }
+            _ => Ok(()),
+        }
     }
 
     fn screen(&self) -> MutexGuard<'_, Screen> {
@@ -170,14 +214,15 @@ impl Output {
 impl Screen {
     /// Prints above whatever stands in the last line. A stderr that nobody reads is no reason to fail.
     fn lines(&mut self, text: &str) {
+        let lines: String = text.lines().flat_map(|line| [printable(line), "\n".into()]).collect();
+        if let Some(above) = &self.above {
+            return above.print(lines);
+        }
         let mut whole = String::new();
         if self.bottom != Bottom::Nothing {
             whole.push_str(CLEAR_LINE);
         }
-        for line in text.lines() {
-            whole.push_str(&printable(line));
-            whole.push('\n');
-        }
+        whole.push_str(&lines);
         self.bottom.draw(&mut whole);
         self.write(&whole);
     }
@@ -196,11 +241,24 @@ impl Screen {
         let _ = self.stderr.write_all(text.as_bytes()).and_then(|()| self.stderr.flush());
     }
 
-    fn json(&mut self, line: &[u8]) {
+    /// `mixed`: the line goes where the prompt is, and must not tear it.
+    fn json(&mut self, line: Vec<u8>, mixed: bool) {
+        if mixed && self.above.is_some() {
+            return self.lines(&String::from_utf8_lossy(&line));
+        }
+        let over = mixed && self.bottom != Bottom::Nothing;
+        if over {
+            self.write(CLEAR_LINE);
+        }
         let Some(stdout) = &mut self.stdout else { return };
         // A reader that has seen enough (`| head -1`) does not end the call.
-        if stdout.write_all(line).and_then(|()| stdout.flush()).is_err() {
+        if stdout.write_all(&line).and_then(|()| stdout.flush()).is_err() {
             self.stdout = None;
+        }
+        if over {
+            let mut bottom = String::new();
+            self.bottom.draw(&mut bottom);
+            self.write(&bottom);
         }
     }
 }
@@ -220,7 +278,23 @@ fn printable(line: &str) -> String {
     line.chars().map(|c| if unprintable(c) { '\u{fffd}' } else { c }).collect()
 }
 
-fn terminal_width() -> usize {
+/// As much of a line as fits into so many columns, with one to spare.
+#[must_use]
+pub fn fitted(line: &str, columns: usize) -> String {
+    let mut left = columns.saturating_sub(1);
+    let fits = |c: &char| match left.checked_sub(c.width().unwrap_or(0)) {
+        Some(rest) => {
+            left = rest;
+            true
+        }
+        None => false,
+    };
+    line.chars().take_while(fits).collect()
+}
+
+/// Columns of the terminal that people read.
+#[must_use]
+pub fn terminal_width() -> usize {
     super::tty::size().map_or(80, |size| size.columns.into())
 }
 

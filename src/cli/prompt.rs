@@ -31,7 +31,8 @@ status         how the call goes
 missed         who called while nobody answered
 quit           hang up and log out";
 
-const WORDS: [&str; 14] = [
+/// The words, in the order of their importance.
+pub const WORDS: [&str; 14] = [
     "call", "answer", "reject", "hangup", "mute", "unmute", "video", "novideo", "record",
     "norecord", "status", "missed", "help", "quit",
 ];
@@ -77,22 +78,47 @@ pub fn parse(line: &str) -> Result<Line, String> {
     }
 }
 
+/// What can stand in place of the last word of what is typed so far: where it begins, and the
+/// candidates. `people` are the names that are known.
+#[must_use]
+pub fn completions(typed: &str, people: &[String]) -> (usize, Vec<String>) {
+    let start = typed.len() - typed.trim_start().len();
+    let line = &typed[start..];
+    let Some((word, rest)) = line.split_once(char::is_whitespace) else {
+        let begun = line.to_ascii_lowercase();
+        let words = WORDS.iter().filter(|word| word.starts_with(&begun));
+        // Only one takes more.
+        let whole = words.map(|word| if *word == "call" { "call ".into() } else { (*word).into() });
+        return (start, whole.collect());
+    };
+    if !word.eq_ignore_ascii_case("call") {
+        return (typed.len(), Vec::new());
+    }
+    let begun = rest.trim_start().to_lowercase();
+    let names = people.iter().filter(|name| name.to_lowercase().starts_with(&begun));
+    (typed.len() - rest.trim_start().len(), names.cloned().collect())
+}
+
 fn unknown(word: &str) -> String {
     let word = shortened(word);
-    let nearest = WORDS
-        .iter()
-        .map(|known| (strsim::damerau_levenshtein(known, &word), known))
-        .min_by_key(|(distance, _)| *distance);
-    match nearest {
-        Some((distance, known)) if distance <= 2 && distance < known.len() - 1 => {
-            format!("no command '{word}'; did you mean {known}?")
-        }
-        _ => format!("no command '{word}'; type help for the list"),
+    match nearest(&word, WORDS) {
+        Some(known) => format!("no command '{word}'; did you mean {known}?"),
+        None => format!("no command '{word}'; type help for the list"),
     }
 }
 
+/// The word that was meant, if one is near enough.
+#[must_use]
+pub fn nearest(word: &str, known: impl IntoIterator<Item = &'static str>) -> Option<&'static str> {
+    let distances =
+        known.into_iter().map(|known| (strsim::damerau_levenshtein(known, word), known));
+    let (distance, known) = distances.min_by_key(|(distance, _)| *distance)?;
+    (distance <= 2 && distance < known.len() - 1).then_some(known)
+}
+
 /// At most so much of what was typed is said back.
-fn shortened(text: &str) -> String {
+#[must_use]
+pub fn shortened(text: &str) -> String {
     text.chars().take(40).collect()
 }
 
@@ -151,6 +177,22 @@ mod tests {
     }
 
     #[test]
+    fn commands_and_names_are_completed() {
+        let people = ["bob".to_owned(), "Zoë Müller".to_owned(), "Bert".to_owned()];
+        let complete = |typed: &str| completions(typed, &people);
+        let texts = |texts: &[&str]| texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
+        assert_eq!(complete("an"), (0, texts(&["answer"])));
+        assert_eq!(complete("  CA"), (2, texts(&["call "])));
+        assert_eq!(complete("m"), (0, texts(&["mute", "missed"])));
+        assert_eq!(complete("").1.len(), WORDS.len());
+        assert_eq!(complete("call "), (5, people.to_vec()));
+        assert_eq!(complete("call b"), (5, texts(&["bob", "Bert"])));
+        assert_eq!(complete("call  zoë m"), (6, texts(&["Zoë Müller"])));
+        assert_eq!(complete("mute b"), (6, vec![]));
+        assert_eq!(complete("x"), (0, vec![]));
+    }
+
+    #[test]
     fn help_names_every_word() {
         for word in WORDS.iter().filter(|word| **word != "help") {
             assert!(HELP.contains(word), "{word}");
@@ -163,6 +205,12 @@ mod tests {
             if let Err(advice) = parse(&line) {
                 prop_assert!(!advice.is_empty() && advice.chars().count() < 200);
             }
+        }
+
+        #[test]
+        fn what_is_completed_was_typed(line in ".{0,80}", name in ".{0,20}") {
+            let (start, _) = completions(&line, &[name]);
+            prop_assert!(line.is_char_boundary(start));
         }
 
         #[test]

@@ -1,7 +1,7 @@
-//! What the last login left behind for `peer call`: a server and a name.
+//! What the last login left behind: a server and a name for `peer call`, and whom it was about.
 //!
-//! Owns one small file in the user's state folder. It knows no flags: the
-//! order flag, environment, remembered, default is the commands' business.
+//! Owns one small file in the user's state folder, which people do not write: what they do is in
+//! `settings_file.rs`. Which of both wins is decided in `settings.rs`.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -15,16 +15,27 @@ use super::values;
 /// The server when nobody says and nothing is remembered.
 pub const DEFAULT_SERVER: &str = "ws://localhost:9090";
 
-/// More than a URL and a name need; a longer file is not ours.
-const MOST_BYTES: u64 = 16 * 1024;
+/// More than a URL and some names need; a longer file is not ours.
+const MOST_BYTES: u64 = 64 * 1024;
 
-/// Server and name of the last login.
+/// What is known of the last login.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remembered {
     /// The signaling server's URL.
     pub server: String,
     /// The name on it.
     pub name: String,
+    /// Whom we called and who called us, the latest first.
+    #[serde(default)]
+    pub people: Vec<String>,
+}
+
+impl Remembered {
+    /// Nobody has called yet.
+    #[must_use]
+    pub fn of(server: &str, name: &str) -> Self {
+        Self { server: server.to_owned(), name: name.to_owned(), people: Vec::new() }
+    }
 }
 
 /// Where it is kept: `peer/last.json` in the state folder (XDG_STATE_HOME, else ~/.local/state).
@@ -32,9 +43,19 @@ pub struct Remembered {
 /// `None` when this user has no home.
 #[must_use]
 pub fn path() -> Option<PathBuf> {
+    Some(folder()?.join("last.json"))
+}
+
+/// Where the lines typed at the prompt are kept, beside it.
+#[must_use]
+pub fn history() -> Option<PathBuf> {
+    Some(folder()?.join("history"))
+}
+
+fn folder() -> Option<PathBuf> {
     let base = etcetera::choose_base_strategy().ok()?;
     let folder = base.state_dir().unwrap_or_else(|| base.data_dir());
-    Some(folder.join("peer").join("last.json"))
+    Some(folder.join("peer"))
 }
 
 /// Reads the file; `None` when there is none yet.
@@ -100,7 +121,8 @@ mod tests {
     use super::*;
 
     fn alice() -> Remembered {
-        Remembered { server: "ws://localhost:9090".into(), name: "alice".into() }
+        let people = vec!["bob".into()];
+        Remembered { people, ..Remembered::of("ws://localhost:9090", "alice") }
     }
 
     #[test]
@@ -121,7 +143,7 @@ mod tests {
     fn a_broken_file_is_an_error_that_names_it() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("last.json");
-        let long = "x".repeat(20_000);
+        let long = "x".repeat(80_000);
         for text in [
             "",
             "{",

@@ -3,6 +3,9 @@
 //! Routes each event to where it belongs; what it looks like is decided in
 //! `format.rs` and `status.rs`, how it is printed in `output.rs`.
 
+use std::time::{Duration, SystemTime};
+
+use super::bar::Bar;
 use super::format;
 use super::marks::Marks;
 use super::output::Output;
@@ -18,7 +21,18 @@ pub struct Reporter {
     marks: Marks,
     stats_file: Option<StatsFile>,
     asks: bool,
+    /// The status over the line that somebody edits.
+    bar: Option<Bar>,
+    bell: Option<Bell>,
 }
+
+/// Rings for calls, but not for each of a flood.
+#[derive(Default)]
+struct Bell {
+    rang: Option<SystemTime>,
+}
+
+const BETWEEN_RINGS: Duration = Duration::from_secs(2);
 
 /// Whether the end of a call gets its line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +54,7 @@ impl Reporter {
             (false, false) => Cadence::Sparse,
         };
         let (status, marks) = (Status::new(cadence), Marks::default());
-        Self { output, status, marks, stats_file, asks }
+        Self { output, status, marks, stats_file, asks, bar: None, bell: None }
     }
 
     /// The phone is told this.
@@ -48,11 +62,28 @@ impl Reporter {
         self.marks.told(command);
     }
 
+    /// With a status over the line that somebody edits.
+    pub fn show_bar(&mut self) {
+        self.bar = Some(Bar::new());
+    }
+
+    /// With a bell when somebody calls.
+    pub fn ring_bell(&mut self) {
+        self.bell = Some(Bell::default());
+    }
+
     /// Shows one event.
     pub fn show(&mut self, event: &Event, ending: Ending) {
         self.output.json(event);
         self.keep(event);
         self.marks.handle(event);
+        if let Some(bar) = &mut self.bar {
+            let line = bar.handle(event);
+            self.output.status_above(&format!("{}{line}", self.marks.words()));
+        }
+        if self.bell.as_mut().is_some_and(|bell| bell.rings(event)) {
+            self.output.bell();
+        }
         if let Some(line) = self.status.handle(event) {
             self.say_status(&format!("{}{line}", self.marks.words()));
         }
@@ -101,5 +132,39 @@ impl Reporter {
         {
             self.output.error(&message, None);
         }
+    }
+}
+
+impl Bell {
+    fn rings(&mut self, event: &Event) -> bool {
+        let lately = self.rang.is_some_and(|rang| {
+            // A wall clock that was set back tells nothing.
+            event.time.duration_since(rang).is_ok_and(|since| since < BETWEEN_RINGS)
+        });
+        let rings = matches!(event.kind, EventKind::Incoming) && !lately;
+        if rings {
+            self.rang = Some(event.time);
+        }
+        rings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_calls_does_not_ring_all_the_time() {
+        let event = |kind: EventKind, ms| Event {
+            kind,
+            time: SystemTime::UNIX_EPOCH + Duration::from_millis(ms),
+            call: Some(1),
+            peer: None,
+        };
+        let mut bell = Bell::default();
+        assert!(!bell.rings(&event(EventKind::Calling, 0)));
+        assert!(bell.rings(&event(EventKind::Incoming, 0)));
+        assert!(!bell.rings(&event(EventKind::Incoming, 1999)));
+        assert!(bell.rings(&event(EventKind::Incoming, 2000)));
     }
 }

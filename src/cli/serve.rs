@@ -105,11 +105,10 @@ async fn hash_token(name: &str, output: &Output) -> Result<(), Failure> {
             token
         }
         None if stdin::kind() == stdin::Kind::Terminal => return Err(wrong_token("there is none")),
-        None => Secret::new(stdin::lines().recv().await.unwrap_or_default()),
+        None => Secret::new(stdin::lines().next().await.unwrap_or_default()),
     };
     let line = users::line(name, &token).map_err(|reason| wrong_token(&reason))?;
-    output.result(&line);
-    Ok(())
+    Ok(output.document(format!("{line}\n").as_bytes())?)
 }
 
 fn wrong_token(reason: &str) -> Failure {

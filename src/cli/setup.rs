@@ -1,7 +1,7 @@
 //! From flags to a phone's configuration: who we are, where, with which media.
 //!
-//! Owns the order flag, environment, remembered, default. It opens nothing;
-//! the configuration's closures do, when the phone calls them.
+//! It opens nothing; the configuration's closures do, when the phone calls them. In which order
+//! flags, environment and files count is decided in `settings.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -29,20 +29,18 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// `server` and `name` as the flags or the environment say, the rest as remembered, else the default.
+    /// `server` and `name` as the flags and what is remembered under them say, else the default.
     ///
     /// # Errors
     /// [`Failure::NoName`] when there is no name at all.
     pub fn choose(
         server: Option<String>,
         name: Option<String>,
-        remembered: Option<Remembered>,
         os_user: fn() -> Option<String>,
     ) -> Result<Self, Failure> {
-        let (last_server, last_name) = remembered.map(|last| (last.server, last.name)).unzip();
         Ok(Self {
-            server: server.or(last_server).unwrap_or_else(|| DEFAULT_SERVER.to_owned()),
-            name: name.or(last_name).or_else(os_user).ok_or(Failure::NoName)?,
+            server: server.unwrap_or_else(|| DEFAULT_SERVER.to_owned()),
+            name: name.or_else(os_user).ok_or(Failure::NoName)?,
         })
     }
 }
@@ -57,11 +55,10 @@ pub fn recall(output: &Output) -> Option<Remembered> {
     })
 }
 
-/// Leaves server and name for the next `peer call`; when that fails, the login is good all the same.
-pub fn remember(server: &str, name: &str, output: &Output) {
+/// Leaves a login for the next command; when that fails, the login is good all the same.
+pub fn remember(last: &Remembered, output: &Output) {
     let Some(path) = remembered::path() else { return };
-    let last = Remembered { server: server.to_owned(), name: name.to_owned() };
-    if let Err(error) = remembered::save(&path, &last) {
+    if let Err(error) = remembered::save(&path, last) {
         output.warn(&format!("the login is not remembered: {error:#}"));
     }
 }
@@ -111,30 +108,18 @@ mod tests {
         Some(text.to_owned())
     }
 
-    fn last() -> Option<Remembered> {
-        Some(Remembered { server: "ws://last".into(), name: "last".into() })
-    }
-
     fn identity(server: &str, name: &str) -> Identity {
         Identity { server: server.into(), name: name.into() }
     }
 
     #[test]
-    fn what_is_said_wins_then_what_is_remembered_then_the_default() {
+    fn what_is_said_wins_over_the_default() {
         let choose = Identity::choose;
         assert_eq!(
-            choose(some("ws://said"), some("said"), last(), || None).unwrap(),
+            choose(some("ws://said"), some("said"), || some("root")).unwrap(),
             identity("ws://said", "said")
         );
-        assert_eq!(
-            choose(None, some("said"), last(), || None).unwrap(),
-            identity("ws://last", "said")
-        );
-        assert_eq!(choose(None, None, last(), || None).unwrap(), identity("ws://last", "last"));
-        assert_eq!(
-            choose(None, None, None, || some("root")).unwrap(),
-            identity(DEFAULT_SERVER, "root")
-        );
-        assert!(matches!(choose(None, None, None, || None), Err(Failure::NoName)));
+        assert_eq!(choose(None, None, || some("root")).unwrap(), identity(DEFAULT_SERVER, "root"));
+        assert!(matches!(choose(None, None, || None), Err(Failure::NoName)));
     }
 }

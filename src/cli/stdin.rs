@@ -3,6 +3,7 @@
 //! Owns the reading thread. What a line means is decided in `prompt.rs`.
 
 use std::io::{BufRead, IsTerminal, Read};
+use std::sync::mpsc::SyncSender;
 
 use tokio::sync::mpsc;
 
@@ -50,12 +51,41 @@ fn not_a_terminal() -> Kind {
 /// More than any command needs.
 const LONGEST_LINE: u64 = 4096;
 
-/// The lines of standard input; the channel closes at its end.
+/// Lines that somebody types or a script feeds.
+#[derive(Debug)]
+pub struct Lines {
+    lines: mpsc::Receiver<String>,
+    /// A line editor waits for leave to show its prompt again.
+    ready: Option<SyncSender<()>>,
+}
+
+impl Lines {
+    /// Lines of an editor, which waits for [`Lines::ready`] before each.
+    #[must_use]
+    pub fn edited(lines: mpsc::Receiver<String>, ready: SyncSender<()>) -> Self {
+        Self { lines, ready: Some(ready) }
+    }
+
+    /// The next line; `None` at the end.
+    pub async fn next(&mut self) -> Option<String> {
+        self.lines.recv().await
+    }
+
+    /// The last line is done with.
+    pub fn ready(&self) {
+        if let Some(ready) = &self.ready {
+            // It has room for one, and is asked once a line.
+            let _ = ready.try_send(());
+        }
+    }
+}
+
+/// The lines of standard input as they come.
 ///
 /// A thread of our own, because a read cannot be cancelled: it ends with the
 /// process, where the runtime's own blocking pool would be waited for.
 #[must_use]
-pub fn lines() -> mpsc::Receiver<String> {
+pub fn lines() -> Lines {
     let (to, lines) = mpsc::channel(16);
     let reader = std::thread::Builder::new().name("stdin".into()).spawn(move || {
         let mut stdin = std::io::stdin().lock();
@@ -68,7 +98,7 @@ pub fn lines() -> mpsc::Receiver<String> {
     if let Err(error) = reader {
         tracing::warn!(%error, "standard input cannot be read");
     }
-    lines
+    Lines { lines, ready: None }
 }
 
 /// One line without its end; what is longer than a command can be is cut off.

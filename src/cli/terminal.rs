@@ -60,6 +60,13 @@ pub fn give_back_at_once() {
     }
 }
 
+/// Remembers how the terminal is, for whoever is about to change it.
+pub fn keep_modes() {
+    if let Some(modes) = tty::modes() {
+        CHANGED.lock().unwrap_or_else(PoisonError::into_inner).modes = Some(modes);
+    }
+}
+
 /// Keys that steer a call, one by one, without Enter; `None` where nobody types them. Ctrl-C stays
 /// what it is.
 #[must_use]

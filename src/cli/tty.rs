@@ -5,10 +5,10 @@
 use crate::media::sink::terminal::Grid;
 
 #[cfg(unix)]
-pub use on_unix::{Modes, letters_and_no_echo, lines_and_no_echo, restore, size};
+pub use on_unix::{Modes, letters_and_no_echo, lines_and_no_echo, modes, restore, size};
 
 #[cfg(not(unix))]
-pub use elsewhere::{Modes, letters_and_no_echo, lines_and_no_echo, restore, size};
+pub use elsewhere::{Modes, letters_and_no_echo, lines_and_no_echo, modes, restore, size};
 
 #[cfg(unix)]
 mod on_unix {
@@ -31,6 +31,12 @@ mod on_unix {
         let cell = (size.ws_xpixel > 0 && size.ws_ypixel > 0 && columns > 0 && rows > 0)
             .then(|| ((size.ws_xpixel / columns).max(1), (size.ws_ypixel / rows).max(1)));
         (columns > 0 && rows > 0).then_some(Grid { columns, rows, cell })
+    }
+
+    /// How stdin is set; `None` where it is no terminal.
+    #[must_use]
+    pub fn modes() -> Option<Modes> {
+        tcgetattr(std::io::stdin()).ok()
     }
 
     /// Lets stdin give each key at once, and show none; says how it was before. `None` where stdin is
@@ -81,6 +87,12 @@ mod elsewhere {
     /// Not known.
     #[must_use]
     pub fn size() -> Option<Grid> {
+        None
+    }
+
+    /// Not known.
+    #[must_use]
+    pub fn modes() -> Option<Modes> {
         None
     }
 

@@ -79,12 +79,34 @@ impl PeerBuilder {
         self
     }
 
+    /// Writes its events there: nobody can await them.
+    pub(crate) fn events_to(mut self, output: Stdio) -> Self {
+        self.command.stdout(output);
+        self
+    }
+
+    /// Runs it through another program, which takes it and its arguments as its last.
+    pub(crate) fn through(mut self, wrapper: &[&str]) -> Self {
+        let mut command = Command::new(wrapper[0]);
+        command.args(&wrapper[1..]).arg(self.command.get_program()).args(self.command.get_args());
+        for (name, value) in self.command.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.current_dir(self.command.get_current_dir().expect("every peer has a folder"));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.command = command;
+        self
+    }
+
     /// Starts it and returns at once.
     pub(crate) fn start(mut self) -> Peer {
         let said = Arc::new(Mutex::new(format!("$ {:?}\n", self.command)));
         let mut child = self.command.spawn().expect("the peer binary starts");
         // A terminal's other side must end with the child, and the builder would hold it open.
-        self.command.stdin(Stdio::null()).stderr(Stdio::null());
+        self.command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let input = child.stdin.take();
         let (events_in, events) = mpsc::channel(1024);
         let readers = [
@@ -240,8 +262,11 @@ fn read_events(
     events: mpsc::Sender<Value>,
     said: Arc<Mutex<String>>,
 ) -> thread::JoinHandle<()> {
-    let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+    let stdout = child.stdout.take();
     thread::spawn(move || {
+        // Elsewhere the test reads it there.
+        let Some(stdout) = stdout else { return };
+        let stdout = BufReader::new(stdout);
         for line in stdout.lines().map_while(Result::ok) {
             note(&said, "out", &line);
             if let Ok(event @ Value::Object(_)) = serde_json::from_str(&line) {

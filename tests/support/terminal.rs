@@ -4,17 +4,32 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use nix::pty::{Winsize, openpty};
+use tokio::sync::watch;
 
+use super::PATIENCE;
 use super::process::PeerBuilder;
 
 /// A terminal that knows colours and no graphics.
 pub(crate) struct Terminal {
     keyboard: File,
     inner: OwnedFd,
-    screen: Arc<Mutex<vt100::Parser>>,
+    screen: Arc<Mutex<vt100::Parser<Ears>>>,
+    rang: Arc<AtomicUsize>,
+    /// Changes with what stands on it.
+    changes: watch::Receiver<()>,
+}
+
+/// Counts the bell, which leaves nothing on a screen.
+struct Ears(Arc<AtomicUsize>);
+
+impl vt100::Callbacks for Ears {
+    fn audible_bell(&mut self, _: &mut vt100::Screen) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl Terminal {
@@ -23,20 +38,41 @@ impl Terminal {
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let pair = openpty(&size, None).expect("a pseudo-terminal");
         let mut output = File::from(pair.master.try_clone().expect("a descriptor"));
-        let screen = Arc::new(Mutex::new(vt100::Parser::new(rows, columns, 0)));
+        let rang = Arc::default();
+        let parser = vt100::Parser::new_with_callbacks(rows, columns, 0, Ears(Arc::clone(&rang)));
+        let screen = Arc::new(Mutex::new(parser));
         let shown = Arc::clone(&screen);
+        let (changed, changes) = watch::channel(());
         std::thread::spawn(move || {
             let mut bytes = [0; 4096];
             // Linux ends it with an error when nobody holds the other side any more.
             while let Ok(length @ 1..) = output.read(&mut bytes) {
                 shown.lock().expect("no reader panics").process(&bytes[..length]);
+                let _ = changed.send(());
             }
         });
-        Self { keyboard: File::from(pair.master), inner: pair.slave, screen }
+        Self { keyboard: File::from(pair.master), inner: pair.slave, screen, rang, changes }
     }
 
-    /// Runs a `peer` on it.
+    /// Runs a `peer` on it, which owns it: Ctrl-C is a signal, and `/dev/tty` is it.
     pub(crate) fn with(&self, peer: PeerBuilder) -> PeerBuilder {
+        self.through(&["setsid", "--ctty"], peer)
+    }
+
+    /// Runs a `peer` on it as a shell does, which then shows how the terminal was left.
+    pub(crate) fn with_shell(&self, peer: PeerBuilder) -> PeerBuilder {
+        let script = r#"trap : INT; "$@"; echo "exit code $?" >&2; stty -a >&2; cat"#;
+        self.through(&["setsid", "--ctty", "sh", "-c", script, "sh"], peer)
+    }
+
+    /// Runs a `peer` on it whose events go there too.
+    pub(crate) fn all_on(&self, peer: PeerBuilder) -> PeerBuilder {
+        let peer = self.with(peer);
+        peer.events_to(Stdio::from(self.inner.try_clone().expect("a descriptor")))
+    }
+
+    fn through(&self, wrapper: &[&str], peer: PeerBuilder) -> PeerBuilder {
+        let peer = peer.through(wrapper);
         let end = || Stdio::from(self.inner.try_clone().expect("a descriptor"));
         peer.on_terminal(end(), end()).env("TERM", "xterm-256color").env("COLORTERM", "truecolor")
     }
@@ -61,6 +97,34 @@ impl Terminal {
     /// What stands on it, line by line.
     pub(crate) fn text(&self) -> String {
         self.screen.lock().expect("no reader panics").screen().contents()
+    }
+
+    /// Waits until it shows what is wanted.
+    pub(crate) async fn until(&self, what: &str, is_so: impl Fn(&str) -> bool) {
+        let mut changes = self.changes.clone();
+        let seen = async {
+            while !is_so(&self.text()) {
+                // An error is the end: nobody draws on it any more.
+                if changes.changed().await.is_err() {
+                    return is_so(&self.text());
+                }
+            }
+            true
+        };
+        let seen = tokio::time::timeout(PATIENCE, seen).await;
+        assert_eq!(seen, Ok(true), "{what}: not seen\n{}", self.text());
+    }
+
+    /// The line in which the cursor stands, up to it.
+    pub(crate) fn typed(&self) -> String {
+        let screen = self.screen.lock().expect("no reader panics");
+        let (row, column) = screen.screen().cursor_position();
+        screen.screen().contents_between(row, 0, row, column)
+    }
+
+    /// How often it rang.
+    pub(crate) fn rang(&self) -> usize {
+        self.rang.load(Ordering::Relaxed)
     }
 
     /// Whether a program has taken the whole screen.
