@@ -70,6 +70,17 @@ impl SoundServer {
         assert!(self.ask(words).await, "pactl {words:?}");
     }
 
+    /// Tells the server something as soon as it agrees: what it is about may not be there yet.
+    pub(crate) async fn tell_until(&self, words: &[&str]) {
+        let agrees = async {
+            while !self.ask(words).await {
+                tokio::task::yield_now().await;
+            }
+        };
+        let agreed = tokio::time::timeout(PATIENCE, agrees).await;
+        assert!(agreed.is_ok(), "pactl {words:?}");
+    }
+
     /// The server dies, as it does when a session's sound is restarted.
     pub(crate) fn kill(&mut self) {
         if let Some(mut server) = self.server.take() {
