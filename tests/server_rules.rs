@@ -85,7 +85,7 @@ async fn a_token_is_asked_for_on_a_terminal_and_not_shown() {
     until("the question", || terminal.text().contains("token of alice:")).await;
     terminal.press("north\r");
     alice.await_event("logged-in", PATIENCE).await;
-    until("the answer", || terminal.text().contains("online as alice")).await;
+    until("the answer", || terminal.text().contains("logged in at")).await;
     assert!(!terminal.text().contains("north"), "{}", terminal.text());
 }
 

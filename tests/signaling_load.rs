@@ -134,7 +134,7 @@ fn message(to: &str, sdp: usize, stamp: u128) -> String {
         );
     }
     format!(
-        r#"{{"type":"candidate","candidate":{{"candidate":"candidate:842163049 1 udp 1677729535 192.0.2.33 46154 typ srflx raddr 10.0.0.17 rport 46154 generation 0","sdpMid":"0","sdpMLineIndex":0}},"t":{stamp:020},"name":"{to}"}}"#
+        r#"{{"type":"candidate","candidate":{{"candidate":"candidate:842163049 1 udp 1677729535 192.0.2.33 46154 typ srflx raddr 10.0.0.17 rport 46154 generation 0","sdpMid":"0","sdpMLineIndex":0}},"t":"{stamp:020}","name":"{to}"}}"#
     )
 }
 
@@ -180,7 +180,7 @@ async fn latencies(address: &str, count: usize, length: Duration) -> Vec<u64> {
             let mut seen = Vec::new();
             while let Some(text) = to.hear().await {
                 let now = (clock::now() - begin).as_nanos();
-                let at = text.find("\"t\":").expect("a stamp") + 4;
+                let at = text.find("\"t\":\"").expect("a stamp") + 5;
                 let stamp: u128 = text[at..at + 20].parse().expect("a number");
                 if stamp == 0 {
                     break;
