@@ -365,6 +365,8 @@ impl Running {
             ConnectionEvent::RelayRefused { url, reason } => {
                 let message = format!("the TURN server {url} refused the credentials ({reason})");
                 self.say(Said::Error("turn-refused", message)).await;
+                // No other path is allowed, so that there is nothing to wait for.
+                return self.config.connection.relay_only.then_some(Input::DtlsFailed);
             }
             ConnectionEvent::FractionLost { kind: MediaKind::Video, .. } => {}
             ConnectionEvent::FractionLost { kind: MediaKind::Audio, fraction } => {

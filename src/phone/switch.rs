@@ -87,6 +87,10 @@ impl Switch {
         mut from_server: mpsc::Receiver<ClientEvent>,
     ) {
         let mut give_up_at = None;
+        // The login first: a call that begins before it would know nothing of what was handed out.
+        if let Some(event) = from_server.recv().await {
+            self.server_event(event);
+        }
         while !(self.leaving && self.calls.is_empty()) {
             tokio::select! {
                 command = commands.recv(), if give_up_at.is_none() => match command {
