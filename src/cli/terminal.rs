@@ -122,10 +122,12 @@ impl Typed {
     }
 }
 
-/// A line that is not shown while it is typed; `None` where there is no terminal, or no line.
-pub async fn hidden_line() -> Option<String> {
+/// Asks for a line that is not shown while it is typed; `None` where there is no terminal, or no line.
+pub async fn hidden_line(question: &str, output: &Output) -> Option<String> {
     let modes = tty::lines_and_no_echo()?;
     CHANGED.lock().unwrap_or_else(PoisonError::into_inner).modes = Some(modes);
+    // Not before: who types fast would see it.
+    output.raw(question.as_bytes());
     let (to, line) = oneshot::channel();
     // A read cannot be cancelled: the thread ends with the line, or with the process.
     let reader = std::thread::Builder::new().name("hidden-line".into()).spawn(move || {

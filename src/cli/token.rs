@@ -34,6 +34,6 @@ pub async fn ask(question: &str, output: &Output) -> Option<Secret> {
     if stdin::kind() != stdin::Kind::Terminal || !output.is_live() {
         return None;
     }
-    output.raw(question.as_bytes());
-    terminal::hidden_line().await.filter(|line| !line.is_empty()).map(Secret::new)
+    let line = terminal::hidden_line(question, output).await;
+    line.filter(|line| !line.is_empty()).map(Secret::new)
 }
