@@ -69,8 +69,8 @@ fn config() -> Config {
         .behavior(Behavior::PreferTerm)
         // There are none, but only then is the highlighter asked, which shows the status.
         .color_mode(ColorMode::Forced)
-        .completion_type(CompletionType::List)
-        .completion_show_all_if_ambiguous(true)
+        // One after the other: a list of them would be drawn over by the status.
+        .completion_type(CompletionType::Circular)
         // The bell means a call.
         .bell_style(BellStyle::None)
         .history_ignore_space(true)
