@@ -126,7 +126,11 @@ async fn an_event_leaves_the_line_being_typed_whole() {
         })
         .await;
     terminal.press("status\r");
-    terminal.until("the status on a line", |text| text.contains("\nconnected to bob ")).await;
+    terminal
+        .until("the status on a line", |text| {
+            text.contains("\nconnected to bob ") && text.contains("\n> status\n")
+        })
+        .await;
     terminal.press("hangup\r");
     assert_eq!(bob.await_event("ended", PATIENCE).await["reason"], "remote-hangup");
     alice.await_event("ended", PATIENCE).await;
@@ -159,6 +163,7 @@ async fn lines_are_remembered_and_words_completed() {
     terminal.until("the line before", |_| terminal.typed() == "> call Zoë").await;
     terminal.press("\x15help\r");
     terminal.until("the commands", |text| text.contains("hang up and log out")).await;
+    at_prompt(&terminal).await;
     terminal.press("\x04");
     alice.gone(PATIENCE).await;
 
