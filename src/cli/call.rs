@@ -65,7 +65,8 @@ pub async fn run(command: CallCommand, mut stage: Stage, output: &Output) -> Res
     // Whoever calls us meanwhile is refused: this login is for one call.
     let options =
         command.call.call_options(command.media.max_bitrate, AnswerPolicy::Refuse, Vec::new());
-    let config = setup::phone_config(identity, &command.media, &command.network, options, &stage)?;
+    let (media, token) = (&command.media, command.settings.token());
+    let config = setup::phone_config(identity, media, &command.network, options, &stage, token)?;
     let (phone, mut events) = tokio::select! {
         phone = token::log_in(config, output) => phone?,
         () = interrupts.first() => return Ok(()),

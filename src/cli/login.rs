@@ -87,7 +87,8 @@ pub async fn run(command: LoginCommand, stage: Stage, output: &Output) -> Result
     if !command.no_bell {
         reporter.ring_bell();
     }
-    let config = setup::phone_config(identity, &command.media, &command.network, options, &stage)?;
+    let (media, token) = (&command.media, command.settings.token());
+    let config = setup::phone_config(identity, media, &command.network, options, &stage, token)?;
     let (phone, events) = tokio::select! {
         phone = token::log_in(config, output) => phone?,
         () = interrupts.first() => return Ok(()),

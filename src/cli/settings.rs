@@ -58,6 +58,8 @@ pub const KEYS: &[Key] = &[
     key("turn-user", Kind::Text),
     key("turn-password", Kind::Secret),
     key("ice-policy", Kind::Text),
+    key("ca", Kind::Text),
+    key("insecure", Kind::Switch),
     key("no-bell", Kind::Switch),
     key("token", Kind::Secret),
 ];

@@ -12,12 +12,11 @@ use super::network_args::NetworkArgs;
 use super::output::Output;
 use super::remembered::{self, DEFAULT_SERVER, Remembered};
 use super::stage::Stage;
-use super::token;
 use crate::media::audio::echo::EchoReference;
 use crate::media::source::VideoSourceSpec;
 use crate::media::{sink, source};
 use crate::phone::PhoneError;
-use crate::phone::config::{CallOptions, PhoneConfig};
+use crate::phone::config::{CallOptions, PhoneConfig, Secret};
 
 /// Server and name to log in with.
 #[derive(Debug, PartialEq, Eq)]
@@ -74,6 +73,7 @@ pub fn phone_config(
     network: &NetworkArgs,
     call: CallOptions,
     stage: &Stage,
+    token: Option<Secret>,
 ) -> Result<PhoneConfig, Failure> {
     let echo = EchoReference::default();
     let (media_options, sink_options) = (media.media_options(&echo), media.sink_options(&echo));
@@ -86,7 +86,7 @@ pub fn phone_config(
     Ok(PhoneConfig {
         server: identity.server,
         name: identity.name,
-        token: token::from_environment(),
+        token,
         sources: Arc::new(move || source::open(&media_options)),
         sinks: Arc::new(move || {
             let mut sinks = sink::open(&sink_options.for_call(next()))?;

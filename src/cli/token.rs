@@ -1,18 +1,10 @@
-//! The token that proves that a name is ours: from the environment, or asked for on a terminal, never
-//! from the command line, which everybody on the machine can read.
+//! Asks for the token that proves that a name is ours, on a terminal. Where it is remembered, or in the
+//! environment, `settings.rs` has it; never the command line, which everybody on the machine can read.
 
 use super::output::Output;
 use super::{stdin, terminal};
 use crate::phone::config::{PhoneConfig, Secret};
 use crate::phone::{Events, Phone, PhoneError};
-
-const VARIABLE: &str = "PEER_TOKEN";
-
-/// What the environment holds.
-#[must_use]
-pub fn from_environment() -> Option<Secret> {
-    std::env::var(VARIABLE).ok().filter(|token| !token.is_empty()).map(Secret::new)
-}
 
 /// Logs in; asks for the token where the server wants one, we have none, and somebody is there.
 ///
