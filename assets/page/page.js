@@ -189,8 +189,8 @@ for (const id of ["settings", "setup"]) {
 }
 find("copy").onclick = async () => {
   find("link").select();
-  await navigator.clipboard?.writeText(find("link").value).catch(() => {});
-  write("copy", navigator.clipboard ? "Copied" : "Press Ctrl+C");
+  const copied = navigator.clipboard?.writeText(find("link").value).then(() => true, () => false);
+  write("copy", (await copied) ? "Copied" : "Press Ctrl+C");
   setTimeout(() => write("copy", "Copy"), 2000);
 };
 find("link").onfocus = () => find("link").select();

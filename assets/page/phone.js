@@ -223,7 +223,9 @@ export class Phone {
     const call = this.call;
     if (!call || (name !== null && name !== call.who)) return;
     if (type === "error") {
-      const unknown = message.code === "unknown-user" && call.stage === "calling";
+      // To a name that nobody can have, nothing is forwarded either.
+      const nobody = ["unknown-user", "invalid-message"].includes(message.code);
+      const unknown = nobody && call.stage === "calling";
       if (unknown) this.#end(call, words.notOnline(call.who));
       return;
     }

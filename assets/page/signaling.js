@@ -113,7 +113,8 @@ export class Signaling {
     if (this.#online) return; // Only the refresh failed; we are in.
     if (this.#wasIn && (code === "name-taken" || code === "too-many-tries")) {
       this.#takenSince ??= Date.now();
-      if (Date.now() - this.#takenSince < TAKEN_FOR) {
+      const patient = code === "too-many-tries" || Date.now() - this.#takenSince < TAKEN_FOR;
+      if (patient) {
         this.#socket.close(); // And again after a pause.
         return;
       }

@@ -50,8 +50,10 @@ use super::switchboard::{ConnectionId, Limits, Names, Switchboard};
 use crate::clock;
 use tls::{Accepted, Tls};
 
-/// How long the connections have to end on shutdown.
-const SHUTDOWN: Duration = Duration::from_secs(2);
+/// How long requests are still answered on shutdown, while nobody is let in any more.
+const DRAINING: Duration = Duration::from_millis(300);
+/// How long the connections have to end after that.
+const SHUTDOWN: Duration = Duration::from_millis(1_500);
 /// The pause after `accept` failed: usually there are too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const EVENTS: usize = 1024;
@@ -138,13 +140,21 @@ pub async fn run(
     let mut exchange = JoinSet::new();
     exchange.spawn(Exchange { switchboard, verifier, handout }.run(received));
 
-    let ended = tokio::select! {
-        () = accept(&listener, &config, shared) => Ok(()),
-        () = shutdown => Ok(()),
-        never = tls::keep_fresh(config.tls.as_ref()) => match never {},
-        _ = exchange.join_next() => Err(ServerError::Broken),
+    let ended = {
+        let mut accepting = std::pin::pin!(accept(&listener, &config, shared));
+        let ended = tokio::select! {
+            () = &mut accepting => Ok(()),
+            () = shutdown => Ok(()),
+            never = tls::keep_fresh(config.tls.as_ref()) => match never {},
+            _ = exchange.join_next() => Err(ServerError::Broken),
+        };
+        draining.store(true, Ordering::Relaxed);
+        // What is under way gets its answer, and whoever watches over us sees that we go.
+        if ended.is_ok() {
+            clock::timeout(DRAINING, accepting).await;
+        }
+        ended
     };
-    draining.store(true, Ordering::Relaxed);
     drop(listener);
     exchange.shutdown().await;
     // Nobody sends on this channel: it ends when the last connection has dropped its end.
@@ -171,7 +181,9 @@ fn gate(
     events: mpsc::Sender<exchange::Event>,
 ) -> Gate {
     let mut origins = config.origins.clone();
-    origins.this_machine |= listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
+    // Behind a proxy it is the proxy that listens to others.
+    let for_us = |address: std::net::SocketAddr| address.ip().is_loopback();
+    origins.this_machine |= !config.behind_proxy && listener.local_addr().is_ok_and(for_us);
     let Limits { connections, connections_per_address, .. } = config.limits;
     let places = Places::new(connections, connections_per_address);
     Gate::new(origins, places, config.behind_proxy, events)
@@ -296,6 +308,10 @@ async fn socket(
         Ok(upgrade) => upgrade,
         Err(rejection) => return rejection.into_response(),
     };
+    if shared.draining.load(Ordering::Relaxed) {
+        let words = "the server is shutting down\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, words).into_response();
+    }
     let place = match shared.gate.admit(caller, &headers) {
         Ok(place) => place,
         Err(refusal) => return refusal.into_response(),

@@ -36,10 +36,24 @@ pub(super) async fn run(
         Some(CloseFor::GOING_AWAY)
     } else {
         // The reason is there before the queue ends; looked at first, it is never lost.
-        tokio::select! {
+        let told = tokio::select! {
             biased;
-            why = &mut inbox.close => Some(why.unwrap_or(CloseFor::GOING_AWAY)),
-            why = pipe.run(&mut inbox.queue) => why,
+            why = &mut inbox.close => Err(why),
+            why = pipe.run(&mut inbox.queue) => Ok(why),
+        };
+        match told {
+            Ok(why) => {
+                if let Some(why) = why.and_then(CloseFor::refusal) {
+                    let _ = events.send(Event::Refused { why }).await;
+                }
+                why
+            }
+            Err(Ok(why)) => Some(why),
+            // The exchange is gone; what it had queued still goes out.
+            Err(Err(_)) => {
+                pipe.send_rest(&mut inbox.queue).await;
+                Some(CloseFor::GOING_AWAY)
+            }
         }
     };
     // When the exchange is gone, there is nobody left to tell.
@@ -142,6 +156,15 @@ impl Pipe<'_> {
             self.socket.flush().await
         };
         clock::timeout(self.ping_every, sent).await?.ok()
+    }
+
+    /// Sends what still waits, as far as it gets through.
+    async fn send_rest(&mut self, queue: &mut Queue) {
+        while let Some(text) = queue.next_at_once() {
+            if self.send_all(text, queue).await.is_none() {
+                return;
+            }
+        }
     }
 
     /// `None` when it does not get through.

@@ -89,6 +89,18 @@ impl CloseFor {
     const FULL: Self = Self { code: close_code::AGAIN, reason: "the server is full" };
 }
 
+impl CloseFor {
+    /// As what a connection that broke a rule of its own is counted.
+    pub(super) fn refusal(self) -> Option<Refused> {
+        match self {
+            Self::TOO_LARGE => Some(Refused::TooLarge),
+            Self::TOO_FAST => Some(Refused::TooFast),
+            Self::NOT_TEXT => Some(Refused::InvalidMessage),
+            _ => None,
+        }
+    }
+}
+
 impl From<CloseReason> for CloseFor {
     fn from(reason: CloseReason) -> Self {
         match reason {

@@ -3,16 +3,18 @@
 //! Owns the places while they are taken. Decides by `origin.rs` and `limiter.rs`, and says no in
 //! words.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::http::{HeaderMap, StatusCode, header};
 use tokio::sync::mpsc;
 
 use super::exchange::Event;
+use crate::clock;
 use crate::signaling::counts::Refused;
 use crate::signaling::limiter::{NoPlace, Places, Source};
 use crate::signaling::origin::Origins;
+use crate::signaling::token_bucket::TokenBucket;
 
 /// The address that a request came from, as the socket has it.
 #[derive(Clone, Copy)]
@@ -25,7 +27,12 @@ pub(super) struct Gate {
     /// Believe the proxy in front of us.
     forwarded: bool,
     events: mpsc::Sender<Event>,
+    warnings: Arc<Mutex<TokenBucket>>,
 }
+
+/// Lines in the log about those who were refused.
+const WARNINGS_PER_SECOND: f64 = 0.2;
+const WARNINGS_AT_ONCE: f64 = 5.0;
 
 /// A place that is taken until this is dropped.
 pub(super) struct Place {
@@ -44,7 +51,9 @@ impl Gate {
         events: mpsc::Sender<Event>,
     ) -> Self {
         let (origins, places) = (Arc::new(origins), Arc::new(Mutex::new(places)));
-        Self { origins, places, forwarded, events }
+        let warnings = TokenBucket::new(clock::now(), WARNINGS_PER_SECOND, WARNINGS_AT_ONCE);
+        let warnings = Arc::new(Mutex::new(warnings));
+        Self { origins, places, forwarded, events, warnings }
     }
 
     /// Lets somebody in, or says why not.
@@ -52,10 +61,7 @@ impl Gate {
         let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
         let origin = text(header::ORIGIN);
         if !self.origins.admit(origin, text(header::HOST)) {
-            tracing::warn!(
-                ?origin,
-                "a page of a foreign origin was refused; --allow-origin lets it in"
-            );
+            self.warn("a page of a foreign origin was refused; --allow-origin lets it in");
             let words = "pages of this origin may not use this server; \
                          its operator can let them in: peer serve --allow-origin ORIGIN\n";
             return Err(self.refuse(Refused::ForeignOrigin, StatusCode::FORBIDDEN, words));
@@ -65,12 +71,12 @@ impl Gate {
         match taken {
             Ok(()) => Ok(Place { places: Arc::clone(&self.places), source }),
             Err(NoPlace::Full) => {
-                tracing::warn!("the server is full; a connection was refused");
+                self.warn("the server is full; a connection was refused");
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 Err(self.refuse(Refused::Full, status, "the server is full\n"))
             }
             Err(NoPlace::AddressFull) => {
-                tracing::warn!("one address has too many connections; one more was refused");
+                self.warn("one address has too many connections; one more was refused");
                 let words = "there are too many connections from this address\n";
                 Err(self.refuse(Refused::AddressFull, StatusCode::TOO_MANY_REQUESTS, words))
             }
@@ -84,8 +90,15 @@ impl Gate {
             .filter(|_| self.forwarded)
             .and_then(|value| value.to_str().ok())
             .and_then(|list| list.rsplit(',').next())
-            .and_then(|address| address.trim().parse().ok());
+            .and_then(|address| written_address(address.trim()));
         last.unwrap_or(socket)
+    }
+
+    /// Once in a while: nobody shall fill the log by being refused.
+    fn warn(&self, words: &str) {
+        if self.warnings.lock().unwrap_or_else(PoisonError::into_inner).take(clock::now()) {
+            tracing::warn!("{words}");
+        }
     }
 
     fn refuse(&self, why: Refused, status: StatusCode, words: &'static str) -> Refusal {
@@ -93,6 +106,13 @@ impl Gate {
         let _ = self.events.try_send(Event::Refused { why });
         (status, words)
     }
+}
+
+/// An address, with the port that some proxies write, and with the brackets of IPv6.
+fn written_address(text: &str) -> Option<IpAddr> {
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
+    bare.parse().ok().or_else(with_port)
 }
 
 impl Drop for Place {
@@ -124,6 +144,11 @@ mod tests {
         let written = headers(&["203.0.113.1", "203.0.113.2, 198.51.100.3"]);
         assert_eq!(gate(false).address(caller, &written), caller.0);
         assert_eq!(gate(true).address(caller, &written).to_string(), "198.51.100.3");
+        for (with_port, address) in
+            [("203.0.113.7:51234", "203.0.113.7"), ("[2001:db8::1]:443", "2001:db8::1")]
+        {
+            assert_eq!(gate(true).address(caller, &headers(&[with_port])).to_string(), address);
+        }
         for odd in [&["unknown"][..], &[""], &[]] {
             assert_eq!(gate(true).address(caller, &headers(odd)), caller.0);
         }

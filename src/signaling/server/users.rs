@@ -118,6 +118,9 @@ fn check_hash(hash: &PasswordHash<'_>) -> Result<(), String> {
 /// When nobody can have the name, or the token is empty or too long.
 pub fn line(name: &str, token: &Secret) -> Result<String, String> {
     check_name(name).map_err(|error| error.to_string())?;
+    if name.starts_with('#') {
+        return Err("a line that begins with # is a comment in the file; take another name".into());
+    }
     let token = token.expose().as_bytes();
     if token.is_empty() || token.len() > MAX_TOKEN {
         return Err(format!("a token has 1 to {MAX_TOKEN} bytes"));
@@ -159,14 +162,18 @@ impl UsersFile {
         let mut read_before = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let version = version(&self.path);
         if version != read_before.0 {
-            // Wrong or right, it is read once.
-            read_before.0 = version;
             match read(&self.path) {
                 Ok(users) => {
                     tracing::info!(users = users.0.len(), "the users were read again");
-                    read_before.1 = Arc::new(users);
+                    *read_before = (version, Arc::new(users));
                 }
-                Err(error) => tracing::warn!(%error, "the users stay as they were"),
+                Err(error) => {
+                    tracing::warn!(%error, "the users stay as they were");
+                    // One that is wrong is read once; one that cannot be read may be a moment later.
+                    if matches!(error, UsersError::Line { .. }) {
+                        read_before.0 = version;
+                    }
+                }
             }
         }
         Arc::clone(&read_before.1)

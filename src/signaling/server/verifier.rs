@@ -14,7 +14,7 @@ use crate::signaling::switchboard::{ConnectionId, Verdict};
 /// Each takes a thread, and some 20 MB with the usual parameters.
 const AT_A_TIME: usize = 2;
 /// Those that wait included; with more, logins are refused.
-const AT_MOST: usize = 64;
+const AT_MOST: usize = 512;
 
 /// Tokens that are being looked at.
 pub(super) struct Verifier {

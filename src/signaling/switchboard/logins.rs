@@ -15,6 +15,10 @@ use crate::signaling::message::{LoginRefusal, LoginReply, Message, ParseError};
 /// Addresses and names that are remembered at a time, each about 100 bytes.
 const REMEMBERED: usize = 16 * 1024;
 
+/// One name may be tried this many times as often as one address may try: whoever guesses from one
+/// address only must not keep a name's owner out.
+const OF_ALL_ADDRESSES: f64 = 10.0;
+
 /// Who may try, and how often.
 #[derive(Debug)]
 pub(super) struct Logins {
@@ -32,7 +36,7 @@ impl Logins {
             name_chars: limits.name_chars,
             by_source: Allowances::new(limits.logins_per_minute, REMEMBERED),
             wrong_by_source: Allowances::new(limits.tries_per_minute, REMEMBERED),
-            wrong_by_name: Allowances::new(limits.tries_per_minute, REMEMBERED),
+            wrong_by_name: Allowances::new(limits.tries_per_minute * OF_ALL_ADDRESSES, REMEMBERED),
         }
     }
 
@@ -93,6 +97,8 @@ impl Switchboard {
             return self.refuse_plainly(id, LoginRefusal::TokenNeeded);
         };
         if !self.logins.may_try(now, source, &name) {
+            // It cost us nothing, and many behind one address come back at once after a restart.
+            self.logins.by_source.give_back(&source);
             return self.refuse_plainly(id, LoginRefusal::TooManyTries);
         }
         connection.verifying = Some(name.clone());
@@ -110,7 +116,10 @@ impl Switchboard {
         match verdict {
             Verdict::Right => self.grant(id, name),
             Verdict::Wrong => self.refuse_plainly(id, LoginRefusal::WrongToken),
-            Verdict::Busy => self.refuse_plainly(id, LoginRefusal::TooManyTries),
+            Verdict::Busy => {
+                self.logins.by_source.give_back(&source);
+                self.refuse_plainly(id, LoginRefusal::TooManyTries);
+            }
         }
     }
 
