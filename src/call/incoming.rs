@@ -111,8 +111,8 @@ impl IncomingAudio {
     ) -> Result<Self, CodecError> {
         let (first, sync) = (events.clone(), Arc::clone(sync));
         let hooks = AudioInHooks {
-            first: Box::new(move || {
-                let _ = first.blocking_send(MediaEvent::FirstAudio { at: clock::now() });
+            first: Box::new(move |at| {
+                let _ = first.blocking_send(MediaEvent::FirstAudio { at });
             }),
             playing: Box::new(move |rtp, at| {
                 sync.lock().unwrap_or_else(PoisonError::into_inner).on_playing(rtp, at);

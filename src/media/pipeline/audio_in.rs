@@ -5,7 +5,7 @@
 //! decided in `playout`.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use crate::clock;
 use crate::media::audio::level::LevelMeter;
 use crate::media::device::DeviceNotice;
 use crate::media::playout::audio::{AudioPlayout, PlayedBlock};
-use crate::media::sink::AudioSink;
+use crate::media::sink::{AudioSink, Portion};
 use crate::media::source::AUDIO_BLOCK;
 
 /// What is played at a time where the pace is ours, samples per channel: 10 ms.
@@ -26,10 +26,11 @@ const LATE: Duration = Duration::from_millis(100);
 /// How often a sink that asks by itself is looked after.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// What whoever plays calls; none of it may block.
+/// What whoever plays calls; none of it may block but where it says so.
 pub struct AudioInHooks {
-    /// The first sound was decoded.
-    pub first: Box<dyn FnOnce() + Send>,
+    /// The first sound was decoded, then. May block: it runs on the thread that plays nothing itself
+    /// while a device asks.
+    pub first: Box<dyn FnOnce(Instant) + Send>,
     /// The sound with this RTP timestamp is played at that time.
     pub playing: Box<dyn Fn(u32, Instant) + Send + Sync>,
     /// Something happened to the device.
@@ -81,12 +82,12 @@ impl AudioIn {
         let state = Arc::new(AudioInState::default());
         let playing = Arc::new(Playing {
             playout: Arc::clone(&playout),
-            first: Mutex::new(Some(hooks.first)),
+            first: OnceLock::new(),
             playing: hooks.playing,
             state: Arc::clone(&state),
         });
-        let (notice, stopped) = (hooks.notice, Arc::clone(&stop));
-        let thread = spawn("sound-in", move || run(&playing, sink, &notice, &stopped))?;
+        let (first, notice, stopped) = (hooks.first, hooks.notice, Arc::clone(&stop));
+        let thread = spawn("sound-in", move || run(&playing, sink, first, &notice, &stopped))?;
         Ok(Self { state, playout, stop, thread: Some(thread) })
     }
 
@@ -116,21 +117,21 @@ impl Drop for AudioIn {
 /// What plays, whoever sets the pace.
 struct Playing {
     playout: Arc<Mutex<AudioPlayout>>,
-    first: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    /// When the first sound was decoded.
+    first: OnceLock<Instant>,
     playing: Box<dyn Fn(u32, Instant) + Send + Sync>,
     state: Arc<AudioInState>,
 }
 
 impl Playing {
     /// The next samples, which are heard `delay` after `due`.
-    fn next(&self, due: Instant, samples: usize, delay: Duration) -> Option<PlayedBlock> {
+    fn next(&self, due: Instant, portion: Portion) -> Option<PlayedBlock> {
+        let Portion { samples, at_once, delay } = portion;
         let block = {
             let mut playout = self.playout.lock().unwrap_or_else(PoisonError::into_inner);
-            playout.next_block(due, samples)?
+            playout.next_block(due, samples, at_once)?
         };
-        if let Some(first) = self.first.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            first();
-        }
+        self.first.get_or_init(clock::now);
         if let Some(rtp_timestamp) = block.rtp_timestamp {
             (self.playing)(rtp_timestamp, due + delay);
         }
@@ -143,17 +144,19 @@ impl Playing {
 fn run(
     playing: &Arc<Playing>,
     mut sink: Option<Box<dyn AudioSink>>,
+    first: Box<dyn FnOnce(Instant) + Send>,
     notice: &impl Fn(DeviceNotice),
     stop: &AtomicBool,
 ) {
+    let mut first = Some(first);
     if let Some(sink) = &mut sink {
         let playing = Arc::clone(playing);
-        sink.attach(Arc::new(move |samples, delay| playing.next(clock::now(), samples, delay)));
+        sink.attach(Arc::new(move |portion| playing.next(clock::now(), portion)));
     }
     let mut due = clock::now();
     while !stop.load(Ordering::Relaxed) {
         if sink.as_mut().is_some_and(|sink| sink.asks()) {
-            std::thread::park_timeout(LOOK);
+            std::thread::park_timeout(if first.is_some() { AUDIO_BLOCK } else { LOOK });
             due = clock::now();
         } else {
             due += AUDIO_BLOCK;
@@ -163,12 +166,18 @@ fn run(
                 due = now;
             }
             let delay = sink.as_ref().map_or(Duration::ZERO, |sink| sink.delay());
-            if let Some(block) = playing.next(due, BLOCK, delay)
+            if let Some(block) =
+                playing.next(due, Portion { samples: BLOCK, at_once: BLOCK, delay })
                 && let Some(Err(error)) = sink.as_mut().map(|sink| sink.play(&block.frame))
             {
                 tracing::error!(%error, "sound is no longer played");
                 sink = None;
             }
+        }
+        if let Some(at) = playing.first.get()
+            && let Some(first) = first.take()
+        {
+            first(*at);
         }
         if let Some(sink) = &mut sink {
             sink.notice().into_iter().for_each(notice);

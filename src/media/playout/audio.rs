@@ -145,14 +145,20 @@ impl AudioPlayout {
         }
     }
 
-    /// The next `samples` per channel; `None` until enough has come to begin.
-    pub fn next_block(&mut self, now: Instant, samples: usize) -> Option<PlayedBlock> {
+    /// The next `samples` per channel, of `at_once` that are taken at a time; `None` until enough has
+    /// come to begin.
+    pub fn next_block(
+        &mut self,
+        now: Instant,
+        samples: usize,
+        at_once: usize,
+    ) -> Option<PlayedBlock> {
         if self.next.is_none() && !self.may_begin(now) {
             return None;
         }
         let channels = self.decoder.channels();
         let wanted = samples * channels;
-        let missing = self.adapt(samples);
+        let missing = self.adapt(samples, at_once);
         while self.pcm.len() < wanted {
             self.decode_more(now);
         }
@@ -212,10 +218,12 @@ impl AudioPlayout {
 
     /// Plays faster when much too much waits, slower when much too little does; says how many samples
     /// are missing then.
-    fn adapt(&mut self, samples: usize) -> f64 {
+    fn adapt(&mut self, samples: usize, at_once: usize) -> f64 {
         let channels = self.decoder.channels();
-        // Packets come whole and are taken in parts: on average half of each waits in any case.
-        let least = (self.packet_samples + samples) as f64 / 2.0;
+        // Packets come whole and are taken in parts: on average half of each waits in any case. Where
+        // the parts are out of step with packets, sometimes one more must be there.
+        let step = if self.packet_samples.is_multiple_of(at_once.max(1)) { 0 } else { at_once };
+        let least = (self.packet_samples + samples + step) as f64 / 2.0;
         let target = self.delay.headroom() + least;
         let level = self.delay.on_level(self.buffered() as f64, samples, target);
         if level > target + SLACK {

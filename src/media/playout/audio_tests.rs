@@ -45,7 +45,7 @@ fn play(count: usize, travel: impl Fn(usize) -> Option<u64>) -> Heard {
             let timestamp = 1_000_u32.wrapping_sub(96_000).wrapping_add(n as u32 * 960);
             playout.insert(at, (65_500 + n) as u16, timestamp, packets[n].clone());
         }
-        if let Some(block) = playout.next_block(start + Duration::from_millis(ms), BLOCK) {
+        if let Some(block) = playout.next_block(start + Duration::from_millis(ms), BLOCK, BLOCK) {
             samples.extend(&block.frame.samples);
             if let Some(timestamp) = block.rtp_timestamp {
                 let sent = f64::from(timestamp.wrapping_sub(1_000).wrapping_add(96_000)) / 48.0;
@@ -125,8 +125,9 @@ fn a_sender_that_begins_anew_is_followed() {
         let (sequence, timestamp) =
             if n < 10 { (n as u16, n as u32 * 960) } else { (30_000 + n as u16, n as u32) };
         playout.insert(at, sequence, timestamp, packet.clone());
-        played += usize::from(playout.next_block(at, BLOCK).is_some());
-        played += usize::from(playout.next_block(at + Duration::from_millis(10), BLOCK).is_some());
+        played += usize::from(playout.next_block(at, BLOCK, BLOCK).is_some());
+        played +=
+            usize::from(playout.next_block(at + Duration::from_millis(10), BLOCK, BLOCK).is_some());
     }
     assert!(played > 30, "{played}");
 }
@@ -145,7 +146,7 @@ proptest::proptest! {
         for (tick, (sequence, timestamp, payload)) in input.into_iter().enumerate() {
             let now = start + Duration::from_millis(tick as u64 * 10);
             playout.insert(now, sequence, timestamp, Bytes::from(payload));
-            if let Some(block) = playout.next_block(now, BLOCK) {
+            if let Some(block) = playout.next_block(now, BLOCK, BLOCK) {
                 proptest::prop_assert_eq!(block.frame.samples.len(), 2 * BLOCK);
             }
             proptest::prop_assert!(playout.packets.len() <= MAX_PACKETS);

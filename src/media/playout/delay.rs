@@ -12,13 +12,14 @@ const WINDOW: usize = 200;
 const IN_TIME: f64 = 0.97;
 
 /// What waits beyond the jitter, samples: at first, at least, at most; what running dry adds; and what
-/// each sample played without that takes off, a millisecond in ten seconds. Whoever asks for sound
+/// each sample played without that takes off, a millisecond a minute: what is needed is found out by
+/// running dry, and that can be heard. Whoever asks for sound
 /// jitters too, and nobody sees that but here.
 const MARGIN: f64 = 240.0;
 const LEAST: f64 = 120.0;
 const MOST_MARGIN: f64 = 2_400.0;
 const GROWS: f64 = 240.0;
-const SHRINKS: f64 = 1e-4;
+const SHRINKS: f64 = 1.0 / 60_000.0;
 
 /// What stands for the jitter at first, samples: 20 ms. What is too much goes away by itself.
 const CAUTION: f64 = 960.0;
@@ -143,7 +144,7 @@ mod tests {
         let before = delay.headroom();
         delay.on_dry();
         assert_eq!(delay.headroom(), before + GROWS);
-        for _ in 0..60_000 {
+        for _ in 0..600_000 {
             delay.on_level(960.0, 480, 960.0);
         }
         assert_eq!(delay.headroom(), CAUTION + LEAST);

@@ -47,9 +47,20 @@ pub trait VideoSink: Send {
     fn show(&mut self, frame: &Arc<VideoFrame>) -> Result<(), SinkError>;
 }
 
-/// Where a sink that asks for sound gets it: so many samples per channel at 48 kHz, which are heard
-/// after so long. `None` as long as there is nothing to play. Never blocks for long.
-pub type SoundFeed = Arc<dyn Fn(usize, Duration) -> Option<PlayedBlock> + Send + Sync>;
+/// What a sink with a clock of its own asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Portion {
+    /// Samples per channel at 48 kHz.
+    pub samples: usize,
+    /// Of so many that the device wants at once, samples per channel at 48 kHz.
+    pub at_once: usize,
+    /// They are heard after so long.
+    pub delay: Duration,
+}
+
+/// Where a sink that asks for sound gets it. `None` as long as there is nothing to play. Never blocks
+/// for long.
+pub type SoundFeed = Arc<dyn Fn(Portion) -> Option<PlayedBlock> + Send + Sync>;
 
 /// Plays sound. Lives on the playout thread.
 pub trait AudioSink: Send {

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{AudioSink, SinkError, SoundFeed};
+use super::{AudioSink, Portion, SinkError, SoundFeed};
 use crate::clock;
 use crate::media::audio::device::{self, Opened};
 use crate::media::audio::drift::{DriftControl, Stretcher};
@@ -204,9 +204,12 @@ impl Pump {
     ) -> Result<(), String> {
         let Feed(Some(feed)) = self.feed.clone() else { return Ok(()) };
         let channels = channels.max(1);
+        let scale = f64::from(SAMPLE_RATE) / f64::from(rate.max(1));
+        let at_once = ((block.len() / channels) as f64 * scale).round() as usize;
         while self.ready.len() < block.len() {
             let waits = (self.ready.len() / channels) as f64 / f64::from(rate);
-            let Some(next) = feed(PORTION, ahead + Duration::from_secs_f64(waits)) else { break };
+            let delay = ahead + Duration::from_secs_f64(waits);
+            let Some(next) = feed(Portion { samples: PORTION, at_once, delay }) else { break };
             let stretcher = match &mut self.stretcher {
                 Some(stretcher) => stretcher,
                 empty => empty.insert(Stretcher::new(SAMPLE_RATE, rate, channels)?),
@@ -234,7 +237,7 @@ mod tests {
     fn ramp(missing: f64) -> (SoundFeed, Arc<Mutex<Vec<f32>>>) {
         let given = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&given);
-        let feed = move |samples: usize, _: Duration| {
+        let feed = move |Portion { samples, .. }: Portion| {
             let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
             let from = told.len();
             told.extend((from..from + samples).map(|n| n as f32 * 1e-5));

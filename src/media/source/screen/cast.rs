@@ -154,6 +154,9 @@ impl Helper {
             .args(pipeline(granted.node, size, fps))
             // Ctrl-C at our terminal is for us.
             .process_group(0)
+            // Nobody reads what it says before its end: it shall say little.
+            .env_remove("GST_DEBUG")
+            .env("G_MESSAGES_DEBUG", "")
             .stdin(Stdio::from(granted.connect()?))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
