@@ -11,6 +11,8 @@ pub struct Bar {
     call: Status,
     login: String,
     doing: Option<String>,
+    /// The call that it is about; an older one may end while a new one rings.
+    about: Option<u64>,
     missed: usize,
 }
 
@@ -18,13 +20,22 @@ impl Bar {
     /// Before the login.
     #[must_use]
     pub fn new() -> Self {
-        Self { call: Status::new(Cadence::Live), login: String::new(), doing: None, missed: 0 }
+        Self {
+            call: Status::new(Cadence::Live),
+            login: String::new(),
+            doing: None,
+            about: None,
+            missed: 0,
+        }
     }
 
     /// Takes an event; says the line as it is then.
     pub fn handle(&mut self, event: &Event) -> String {
         let peer = event.peer.as_deref().unwrap_or("the other side");
         let numbers = self.call.handle(event);
+        if matches!(event.kind, EventKind::Calling | EventKind::Incoming) {
+            self.about = event.call;
+        }
         match &event.kind {
             EventKind::LoggedIn { name, server } => self.login = format!("{name} at {server}"),
             EventKind::Reconnecting { .. } => "the server is gone".clone_into(&mut self.login),
@@ -35,7 +46,8 @@ impl Bar {
             EventKind::Accepted => self.doing = Some(format!("connecting to {peer}")),
             EventKind::Connected { .. } => self.doing = Some(format!("connected to {peer}")),
             EventKind::Stats(_) => self.doing = numbers.or_else(|| self.doing.take()),
-            EventKind::Ended { .. } => self.doing = None,
+            EventKind::Ended { .. } if self.about == event.call => self.doing = None,
+            EventKind::Ended { .. } => {}
             EventKind::Missed { .. } if event.call.is_some() => self.missed += 1,
             // Whoever has asked has seen them.
             EventKind::Missed { .. } => self.missed = 0,

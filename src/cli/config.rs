@@ -23,7 +23,7 @@ Examples:
 
 /// What comes after the flags.
 pub const NOTES: &str = "\
-The file is TOML, with a line for each flag, named like it:
+The file is TOML, with lines for the settings listed here, each named like its flag; name is --as:
   server = \"ws://example.org:9090\"
   video = \"camera:1\"
   stun = [\"stun:one.example.org\", \"stun:other.example.org\"]

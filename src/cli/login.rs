@@ -18,6 +18,7 @@ use super::signals::Interrupts;
 use super::stage::Stage;
 use super::stdin::Lines;
 use super::{editor, error_event, stdin, token, values};
+use crate::media::sink::ViewSpec;
 use crate::phone::command::Command;
 use crate::phone::config::AnswerPolicy;
 use crate::phone::event::Event;
@@ -105,7 +106,9 @@ pub async fn run(command: LoginCommand, stage: Stage, output: &Output) -> Result
         stdin::Kind::Script => Some(stdin::lines()),
         stdin::Kind::Terminal => {
             let start = || editor::start(output, people.clone(), remembered::history());
-            let edited = output.is_live().then(start).flatten();
+            // Pictures and an edited line cannot share a terminal.
+            let drawn = matches!(command.media.view, ViewSpec::Terminal(_));
+            let edited = (output.is_live() && !drawn).then(start).flatten();
             if edited.is_some() {
                 reporter.show_bar();
             }

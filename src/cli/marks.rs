@@ -14,6 +14,8 @@ pub struct Marks {
     /// The file that is recorded to.
     recording: Option<String>,
     in_call: bool,
+    /// Which; an older one may end while a new one rings.
+    call: Option<u64>,
 }
 
 impl Marks {
@@ -30,8 +32,10 @@ impl Marks {
     /// This has happened.
     pub fn handle(&mut self, event: &Event) {
         match &event.kind {
-            EventKind::Calling | EventKind::Incoming => self.in_call = true,
-            EventKind::Ended { .. } => *self = Self::default(),
+            EventKind::Calling | EventKind::Incoming => {
+                (self.in_call, self.call) = (true, event.call);
+            }
+            EventKind::Ended { .. } if self.call == event.call => *self = Self::default(),
             // What was told went nowhere.
             EventKind::Error { code, .. } if code == "no-call" && !self.in_call => {
                 *self = Self::default();

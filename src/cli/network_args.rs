@@ -64,8 +64,9 @@ impl NetworkArgs {
 
     fn trust(&self) -> Trust {
         match &self.ca {
-            _ if self.insecure => Trust::Anybody,
+            // Where one of the two is remembered and the other said, the careful one counts.
             Some(path) => Trust::Only(path.clone()),
+            None if self.insecure => Trust::Anybody,
             None => Trust::System,
         }
     }

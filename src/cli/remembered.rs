@@ -92,6 +92,7 @@ pub fn save(path: &Path, remembered: &Remembered) -> anyhow::Result<()> {
     let mut text = serde_json::to_vec(remembered).with_context(cannot)?;
     text.push(b'\n');
     file.write_all(&text).with_context(cannot)?;
+    file.as_file().sync_all().with_context(cannot)?;
     file.persist(path).with_context(cannot)?;
     Ok(())
 }

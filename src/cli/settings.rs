@@ -127,7 +127,7 @@ impl Settings {
     pub fn save(&self) -> Result<String, SettingsError> {
         let said = self.list.iter().filter(|setting| setting.origin == Origin::Flag);
         let (secrets, open): (Vec<_>, Vec<_>) = said
-            .map(|setting| (setting.key, setting.words.clone()))
+            .map(|setting| (setting.key, from_anywhere(setting)))
             .partition(|(key, _)| key.kind == Kind::Secret);
         let Some(path) = &self.path else {
             return Ok("nothing is remembered: this user has no home".to_owned());
@@ -211,14 +211,26 @@ impl Layers {
     #[must_use]
     pub fn settings(self, command: &Command, matches: &ArgMatches) -> Settings {
         let arg = |key: &Key| command.get_arguments().find(|arg| key_of(arg) == Some(key));
-        let list = KEYS
+        let mut list: Vec<Setting> = KEYS
             .iter()
             .filter_map(|key| match arg(key) {
                 Some(arg) => Some(self.setting(key, arg, matches)),
                 None => (key.word == TOKEN).then(|| self.token(key)),
             })
             .collect();
+        if list.iter().any(|setting| self.is_elsewhere(setting)) {
+            // What proves a name on one server is nobody else's business.
+            let kept = |setting: &Setting| !matches!(setting.origin, Origin::File { .. });
+            list.retain(|setting| setting.key.word != TOKEN || kept(setting));
+        }
         Settings { path: self.path, list, last: self.last }
+    }
+
+    /// Whether this says another server or name than the one that is remembered.
+    fn is_elsewhere(&self, setting: &Setting) -> bool {
+        matches!(setting.key.word, "server" | "name")
+            && matches!(setting.origin, Origin::Flag | Origin::Environment(_))
+            && self.remembered(setting.key).is_none_or(|(words, _)| words != setting.words)
     }
 
     fn setting(&self, key: &'static Key, arg: &Arg, matches: &ArgMatches) -> Setting {
@@ -245,6 +257,20 @@ impl Layers {
             said.or_else(|| self.remembered(key)).unwrap_or_else(|| (Vec::new(), Origin::Default));
         Setting { key, words, origin }
     }
+}
+
+/// The words of a setting, files among them so that they are found from every folder.
+fn from_anywhere(setting: &Setting) -> Vec<String> {
+    let is_file = |word: &str| match setting.key.word {
+        "ca" => true,
+        "video" | "audio" => Path::new(word).is_file(),
+        _ => false,
+    };
+    let whole = |word: &String| match std::path::absolute(word) {
+        Ok(path) if is_file(word) => path.display().to_string(),
+        _ => word.clone(),
+    };
+    setting.words.iter().map(whole).collect()
 }
 
 /// What is used where neither a flag nor clap's own default says anything.

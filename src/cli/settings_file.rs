@@ -5,6 +5,7 @@
 
 use std::error::Error as _;
 use std::io::{Read, Write};
+#[cfg(unix)]
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -224,9 +225,13 @@ fn replace(path: &Path, text: &str) -> std::io::Result<()> {
         Some(folder) => folder,
         None => return Err(std::io::Error::other("it is in no folder")),
     };
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let mut ours = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    ours.mode(0o700);
+    ours.recursive(true).create(folder)?;
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
     file.persist(&path)?;
     Ok(())
 }

@@ -24,6 +24,8 @@ pub struct Stage {
     status: Status,
     words: Words,
     marks: Marks,
+    /// The call that the window shows; an older one may end after it was answered.
+    shown: Option<u64>,
 }
 
 impl Stage {
@@ -37,6 +39,7 @@ impl Stage {
             status: Status::new(Cadence::Live),
             words: Words::default(),
             marks: Marks::default(),
+            shown: None,
         }
     }
 
@@ -107,6 +110,7 @@ impl Stage {
         match &event.kind {
             EventKind::Accepted => {
                 self.words.title = format!("{} - peer", peer(event));
+                self.shown = event.call;
                 window.show();
             }
             EventKind::Connected { .. } => {
@@ -124,7 +128,7 @@ impl Stage {
             }
             EventKind::RecordingStopped { path } => self.words.line = format!("recorded {path}"),
             EventKind::Error { message, .. } => self.words.line.clone_from(message),
-            EventKind::Ended { .. } => {
+            EventKind::Ended { .. } if self.shown == event.call => {
                 self.words = Words::default();
                 return window.hide();
             }
