@@ -1,57 +1,50 @@
 //! What a server on the internet has to live with: nothing of it slows the others down or stays in
 //! memory.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 
 use crate::support::server::Server;
 use crate::support::sockets::{Client, TEXT, frame, get};
-use crate::support::{until, within_patience};
+use crate::support::{PATIENCE, within_patience};
 
 /// However much comes in, it does not stay: what a few connections of honest size take, and no more.
 const GROWTH: u64 = 48 * 1024 * 1024;
 
 const MIB: usize = 1024 * 1024;
 
-/// Two who talk with each other all the time, and how often they did.
+/// Two who talk with each other.
 struct Honest {
-    turns: Arc<AtomicU64>,
-    talk: JoinHandle<()>,
+    alice: Client,
+    bob: Client,
+    number: u64,
 }
 
 impl Honest {
     async fn start(server: &Server) -> Self {
-        let mut alice = Client::login(server.address(), "alice").await;
-        let mut bob = Client::login(server.address(), "bob").await;
-        let turns = Arc::new(AtomicU64::new(0));
-        let counted = Arc::clone(&turns);
-        let talk = tokio::spawn(async move {
-            for number in 0.. {
-                let text = |to| {
-                    format!(r#"{{"type":"candidate","candidate":null,"n":{number},"name":"{to}"}}"#)
-                };
-                alice.say(&text("bob")).await;
-                assert_eq!(bob.hear().await, Some(text("alice")));
-                bob.say(&text("alice")).await;
-                assert_eq!(alice.hear().await, Some(text("bob")));
-                counted.fetch_add(1, Ordering::Relaxed);
-            }
-        });
-        Self { turns, talk }
+        let alice = Client::login(server.address(), "alice").await;
+        let bob = Client::login(server.address(), "bob").await;
+        Self { alice, bob, number: 0 }
     }
 
     /// They get on with it, whatever else there is.
-    async fn go_on(&self, meanwhile: &str) {
-        let before = self.turns.load(Ordering::Relaxed);
-        until(meanwhile, || {
-            assert!(!self.talk.is_finished(), "{meanwhile}: the two were cut off");
-            self.turns.load(Ordering::Relaxed) > before + 20
-        })
-        .await;
+    async fn go_on(&mut self, meanwhile: &str) {
+        let talk = async {
+            for _ in 0..20 {
+                self.number += 1;
+                let number = self.number;
+                let text = |to| {
+                    format!(r#"{{"type":"candidate","candidate":null,"n":{number},"name":"{to}"}}"#)
+                };
+                self.alice.say(&text("bob")).await;
+                assert_eq!(self.bob.hear().await, Some(text("alice")), "{meanwhile}");
+                self.bob.say(&text("alice")).await;
+                assert_eq!(self.alice.hear().await, Some(text("bob")), "{meanwhile}");
+            }
+        };
+        let talked = tokio::time::timeout(PATIENCE, talk).await;
+        assert!(talked.is_ok(), "{meanwhile}: the two do not get through");
     }
 }
 
@@ -75,7 +68,7 @@ async fn server() -> Server {
 #[tokio::test(flavor = "multi_thread")]
 async fn floods_and_slow_readers_are_closed_and_nobody_else_is() {
     let server = server().await;
-    let honest = Honest::start(&server).await;
+    let mut honest = Honest::start(&server).await;
     let before = memory(server.pid());
 
     let mut floods = JoinSet::new();
@@ -128,7 +121,7 @@ async fn floods_and_slow_readers_are_closed_and_nobody_else_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_too_large_or_no_text_is_refused() {
     let server = server().await;
-    let honest = Honest::start(&server).await;
+    let mut honest = Honest::start(&server).await;
     let before = memory(server.pid());
 
     let mut header = TcpStream::connect(server.address()).await.expect("the server listens");
@@ -187,7 +180,7 @@ async fn what_is_too_large_or_no_text_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn half_open_sockets_stand_in_nobodys_way() {
     let server = server().await;
-    let honest = Honest::start(&server).await;
+    let mut honest = Honest::start(&server).await;
     let before = memory(server.pid());
     let mut half_open = Vec::new();
     // More than are kept at a time.
