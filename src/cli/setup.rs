@@ -13,6 +13,7 @@ use super::output::Output;
 use super::remembered::{self, DEFAULT_SERVER, Remembered};
 use super::stage::Stage;
 use crate::media::audio::echo::EchoReference;
+use crate::media::sink::SinkOptions;
 use crate::media::source::VideoSourceSpec;
 use crate::media::{sink, source};
 use crate::phone::PhoneError;
@@ -89,7 +90,7 @@ pub fn phone_config(
         token,
         sources: Arc::new(move || source::open(&media_options)),
         sinks: Arc::new(move || {
-            let mut sinks = sink::open(&sink_options.for_call(next()))?;
+            let mut sinks = sink::open(&for_next_call(&sink_options, &next))?;
             sinks.open_recorder = sink::recorder_for(sink_options.record.clone(), next.clone());
             panes(&mut sinks);
             Ok(sinks)
@@ -99,10 +100,40 @@ pub fn phone_config(
     })
 }
 
+/// Later calls take the next names that are free: a recording of an earlier login is worth as much as
+/// one of this.
+fn for_next_call(options: &SinkOptions, next: &impl Fn() -> u32) -> SinkOptions {
+    loop {
+        let number = next();
+        let these = options.for_call(number);
+        let taken =
+            [&these.record, &these.record_local].into_iter().flatten().any(|at| at.exists());
+        if number <= 1 || !taken {
+            return these;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
+
+    #[test]
+    fn later_recordings_write_over_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| Some(folder.path().join(name));
+        std::fs::write(folder.path().join("call.mkv"), "named").unwrap();
+        std::fs::write(folder.path().join("call-2.mkv"), "old").unwrap();
+        let options = SinkOptions { record: at("call.mkv"), ..SinkOptions::default() };
+        let count = std::cell::Cell::new(0);
+        let next = || {
+            count.set(count.get() + 1);
+            count.get()
+        };
+        assert_eq!(for_next_call(&options, &next).record, at("call.mkv"), "as it was named");
+        assert_eq!(for_next_call(&options, &next).record, at("call-3.mkv"));
+    }
 
     fn some(text: &str) -> Option<String> {
         Some(text.to_owned())

@@ -1,13 +1,16 @@
 //! A STUN and TURN server of the test's own: coturn on a free port of 127.0.0.1; it ends with the
 //! test.
 
-use std::net::UdpSocket;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
-use tokio::net::TcpStream;
+use tokio::net::UdpSocket;
 
 use super::PATIENCE;
+
+/// UDP may lose a request, or the server not be there yet.
+const BETWEEN_REQUESTS: Duration = Duration::from_millis(100);
 
 /// A running server.
 pub(crate) struct Relay {
@@ -29,7 +32,7 @@ impl Relay {
 
     /// Waits until it listens.
     async fn start_with(words: &[&str]) -> Self {
-        let free = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        let free = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
         let port = free.local_addr().expect("a bound port").port();
         drop(free);
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -55,13 +58,7 @@ impl Relay {
             .stderr(Stdio::null())
             .spawn()
             .expect("turnserver; `make deps` installs it");
-        // It opens TCP and UDP together.
-        let listens = async {
-            while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, listens).await.expect("the relay listens");
+        tokio::time::timeout(PATIENCE, answers(port)).await.expect("the relay answers");
         Self { folder, server, port }
     }
 
@@ -79,6 +76,21 @@ impl Relay {
     /// What `--turn` takes.
     pub(crate) fn turn(&self) -> String {
         format!("turn:127.0.0.1:{}", self.port)
+    }
+}
+
+/// Waits until it answers a binding request (RFC 8489 section 5).
+async fn answers(port: u16) {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
+    let request = *b"\x00\x01\x00\x00\x21\x12\xa4\x42isanyonehome";
+    let mut answer = [0; 256];
+    loop {
+        // Refused, as long as nobody has the port.
+        let _ = socket.send_to(&request, ("127.0.0.1", port)).await;
+        let answered = tokio::time::timeout(BETWEEN_REQUESTS, socket.recv_from(&mut answer)).await;
+        if matches!(answered, Ok(Ok((20.., _)))) {
+            return;
+        }
     }
 }
 
