@@ -77,9 +77,9 @@ pub struct NameArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Browsers")]
 pub struct BrowserArgs {
-    /// Pages of this origin may connect too, more than once for several: https://example.org, null
-    /// (pages from a file), or * (any). Without it: pages of the same host, and on a loopback
-    /// address those of this machine
+    /// Pages of this origin may connect too, more than once for several: scheme and host such as
+    /// that of a page's address, null (pages from a file), or * (any). Without it: pages of the
+    /// same host, and on a loopback address those of this machine
     #[arg(long, value_name = "ORIGIN", value_parser = origin::parse)]
     allow_origin: Vec<String>,
 }
