@@ -5,8 +5,8 @@ use std::process::{Child, Command, Stdio};
 
 use x11rb::connection::Connection;
 use x11rb::protocol::xproto::{
-    ConnectionExt, CreateGCAux, ImageFormat, InputFocus, KEY_PRESS_EVENT, KEY_RELEASE_EVENT,
-    Rectangle,
+    AutoRepeatMode, ChangeKeyboardControlAux, ConnectionExt, CreateGCAux, ImageFormat, InputFocus,
+    KEY_PRESS_EVENT, KEY_RELEASE_EVENT, Rectangle, Window,
 };
 use x11rb::protocol::xtest::ConnectionExt as _;
 use x11rb::rust_connection::RustConnection;
@@ -74,7 +74,7 @@ impl Display {
 
     /// The colour of a point of the screen now.
     pub(crate) fn colour(&self, (x, y): (i16, i16)) -> (u8, u8, u8) {
-        let root = self.connection.setup().roots[0].root;
+        let root = self.root();
         let image = self
             .connection
             .get_image(ImageFormat::Z_PIXMAP, root, x, y, 1, 1, u32::MAX)
@@ -86,7 +86,7 @@ impl Display {
 
     /// Paints the whole screen in four quarters: clockwise from the upper left red, green, white, blue.
     pub(crate) fn paint_quarters(&self) {
-        let root = self.connection.setup().roots[0].root;
+        let root = self.root();
         let (width, height) = (SCREEN.0 / 2, SCREEN.1 / 2);
         for (at, (r, g, b)) in QUARTERS.into_iter().enumerate() {
             let colour = u32::from_be_bytes([0, r, g, b]);
@@ -104,16 +104,44 @@ impl Display {
 
     /// Presses and releases the key of this letter in the only window.
     pub(crate) fn press(&self, letter: char) {
-        let setup = self.connection.setup();
         // A window manager would have done it.
-        let windows = self.connection.query_tree(setup.roots[0].root).expect("the display lives");
+        let windows = self.connection.query_tree(self.root()).expect("the display lives");
         let windows = windows.reply().expect("a list of windows").children;
-        let window = *windows.last().expect("a window");
+        self.focus(*windows.last().expect("a window"));
+        self.key(KEY_PRESS_EVENT, letter);
+        self.release(letter);
+    }
+
+    /// Presses the key of this letter outside of all windows. It stays down, and does not repeat.
+    pub(crate) fn hold(&self, letter: char) {
+        let never = ChangeKeyboardControlAux::new().auto_repeat_mode(AutoRepeatMode::OFF);
+        self.connection
+            .change_keyboard_control(&never)
+            .expect("the display lives")
+            .check()
+            .expect("a keyboard");
+        self.focus(self.root());
+        self.key(KEY_PRESS_EVENT, letter);
+    }
+
+    pub(crate) fn release(&self, letter: char) {
+        self.key(KEY_RELEASE_EVENT, letter);
+    }
+
+    fn root(&self) -> Window {
+        self.connection.setup().roots[0].root
+    }
+
+    fn focus(&self, window: Window) {
         self.connection
             .set_input_focus(InputFocus::PARENT, window, x11rb::CURRENT_TIME)
             .expect("the display lives")
             .check()
             .expect("a window that can have the focus");
+    }
+
+    fn key(&self, event: u8, letter: char) {
+        let setup = self.connection.setup();
         let (first, last) = (setup.min_keycode, setup.max_keycode);
         let map = self
             .connection
@@ -124,13 +152,11 @@ impl Display {
         let symbols = map.keysyms.chunks_exact(usize::from(map.keysyms_per_keycode));
         let at = symbols.into_iter().position(|symbols| symbols[0] == letter as u32);
         let code = first + u8::try_from(at.expect("a key of this letter")).expect("a key code");
-        for event in [KEY_PRESS_EVENT, KEY_RELEASE_EVENT] {
-            self.connection
-                .xtest_fake_input(event, code, 0, setup.roots[0].root, 0, 0, 0)
-                .expect("the display lives")
-                .check()
-                .expect("a key is pressed");
-        }
+        self.connection
+            .xtest_fake_input(event, code, 0, self.root(), 0, 0, 0)
+            .expect("the display lives")
+            .check()
+            .expect("a key is moved");
     }
 }
 

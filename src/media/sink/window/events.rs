@@ -204,6 +204,8 @@ impl ApplicationHandler<()> for App {
             WindowEvent::CloseRequested => self.tell(WindowKey::HangUp),
             WindowEvent::KeyboardInput {
                 event: KeyEvent { logical_key, state: ElementState::Pressed, repeat: false, .. },
+                // The others are keys that were down already when the window got the focus.
+                is_synthetic: false,
                 ..
             } => self.key(&logical_key),
             WindowEvent::Resized(_) => {
