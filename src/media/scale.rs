@@ -86,26 +86,58 @@ impl Scaler {
             place(rows.map(|row| row.get(..source.0)), out, all, part);
             return;
         }
-        self.packed.clear();
-        for row in data.chunks(stride.max(1)).take(source.1).filter_map(|row| row.get(..source.0)) {
-            self.packed.extend_from_slice(row);
+        let packed = match data.get(..source.0 * source.1) {
+            Some(packed) if stride == source.0 => packed,
+            _ => {
+                self.packed.clear();
+                let rows = data.chunks(stride.max(1)).take(source.1);
+                rows.filter_map(|row| row.get(..source.0))
+                    .for_each(|row| self.packed.extend_from_slice(row));
+                &self.packed
+            }
+        };
+        let has_bars = part != all;
+        let scaled = if has_bars {
+            self.scaled.resize(part.0 * part.1, 0);
+            &mut self.scaled[..]
+        } else {
+            &mut *out
+        };
+        if self.quick && source.0 > part.0 * 2 {
+            shrink(packed, source, scaled, part);
+        } else {
+            let options = ResizeOptions::new()
+                .resize_alg(match self.quick {
+                    false => ResizeAlg::Convolution(FilterType::Bilinear),
+                    true => ResizeAlg::Interpolation(FilterType::Bilinear),
+                })
+                .use_alpha(false);
+            let input = TypedImageRef::<U8>::from_buffer(source.0 as u32, source.1 as u32, packed);
+            let output = TypedImage::<U8>::from_buffer(part.0 as u32, part.1 as u32, scaled);
+            if let (Ok(input), Ok(mut output)) = (input, output)
+                && let Err(error) = self.resizer.resize_typed(&input, &mut output, &options)
+            {
+                tracing::debug!(%error, "a picture is not scaled");
+            }
         }
-        self.scaled.resize(part.0 * part.1, 0);
-        let options = ResizeOptions::new()
-            .resize_alg(match (self.quick, source.0 > part.0 * 2) {
-                (false, _) => ResizeAlg::Convolution(FilterType::Bilinear),
-                // Some pixels of many are enough.
-                (true, true) => ResizeAlg::SuperSampling(FilterType::Bilinear, 2),
-                (true, false) => ResizeAlg::Interpolation(FilterType::Bilinear),
-            })
-            .use_alpha(false);
-        let input =
-            TypedImageRef::<U8>::from_buffer(source.0 as u32, source.1 as u32, &self.packed);
-        let output = TypedImage::<U8>::from_buffer(part.0 as u32, part.1 as u32, &mut self.scaled);
-        if let (Ok(input), Ok(mut output)) = (input, output)
-            && self.resizer.resize_typed(&input, &mut output, &options).is_ok()
-        {
+        if has_bars {
             place(self.scaled.chunks(part.0.max(1)).map(Some), out, all, part);
+        }
+    }
+}
+
+/// Scales down quickly: each pixel becomes the mean of four, from the quarters of what it stands for.
+fn shrink(from: &[u8], (width, height): (usize, usize), to: &mut [u8], part: (usize, usize)) {
+    let quarters = |at: usize, all: usize, part: usize| {
+        ((4 * at + 1) * all / (4 * part), (4 * at + 3) * all / (4 * part))
+    };
+    let columns: Vec<_> = (0..part.0).map(|at| quarters(at, width, part.0)).collect();
+    for (at, to) in to.chunks_exact_mut(part.0.max(1)).take(part.1).enumerate() {
+        let (above, below) = quarters(at, height, part.1);
+        let (above, below) = (&from[above * width..][..width], &from[below * width..][..width]);
+        for (to, &(left, right)) in to.iter_mut().zip(&columns) {
+            let pairs = [above[left], above[right], below[left], below[right]];
+            *to = ((pairs.map(u16::from).iter().sum::<u16>() + 2) / 4) as u8;
         }
     }
 }
@@ -158,20 +190,20 @@ mod tests {
     use crate::clock;
     use crate::media::frame::FramePool;
 
-    fn draw(width: usize, height: usize, to: Size) -> VideoFrame {
+    fn draw(width: usize, height: usize, to: Size, mut scaler: Scaler) -> VideoFrame {
         let chroma = width.div_ceil(2) * height.div_ceil(2);
         let mut data = vec![200; width * height];
         data.extend(vec![90; chroma]);
         data.extend(vec![170; chroma]);
         let mut frame = FramePool::new().take(to, clock::now());
         let planes = Planes::packed(width, height, &data).unwrap();
-        Scaler::default().draw(planes, &mut frame);
+        scaler.draw(planes, &mut frame);
         frame
     }
 
     #[test]
     fn a_wide_picture_gets_bars_above_and_below() {
-        let frame = draw(64, 32, Size { width: 32, height: 32 });
+        let frame = draw(64, 32, Size { width: 32, height: 32 }, Scaler::default());
         let row = |n: usize| &frame.y()[n * 32..(n + 1) * 32];
         assert_eq!(row(0), [16; 32]);
         assert_eq!(row(16), [200; 32]);
@@ -181,8 +213,24 @@ mod tests {
 
     #[test]
     fn odd_pictures_lose_their_last_row_and_column() {
-        let frame = draw(7, 5, Size { width: 6, height: 4 });
+        let frame = draw(7, 5, Size { width: 6, height: 4 }, Scaler::default());
         assert!(frame.y().iter().all(|y| *y == 200) && frame.v().iter().all(|v| *v == 170));
+    }
+
+    #[test]
+    fn a_quick_small_picture_is_like_a_careful_one() {
+        let (width, height) = (1_280, 720);
+        let luma = |at: usize| (16 + at % width * 200 / width + at / width * 19 / height) as u8;
+        let mut data: Vec<u8> = (0..width * height).map(luma).collect();
+        data.extend(vec![100; width * height / 2]);
+        let drawn = |mut scaler: Scaler| {
+            let mut frame = FramePool::new().take(Size { width: 318, height: 180 }, clock::now());
+            scaler.draw(Planes::packed(width, height, &data).unwrap(), &mut frame);
+            frame
+        };
+        let (quick, careful) = (drawn(Scaler::quick()), drawn(Scaler::default()));
+        let off = quick.i420().iter().zip(careful.i420()).map(|(a, b)| a.abs_diff(*b)).max();
+        assert!(off <= Some(2), "{off:?}");
     }
 
     proptest! {
@@ -191,9 +239,11 @@ mod tests {
             let to = Size { width: tw * 2, height: th * 2 };
             let inner = fit(w, h, to);
             prop_assert!(inner.width <= to.width && inner.height <= to.height);
-            let frame = draw(w, h, to);
-            let middle = (to.height / 2 * to.width + to.width / 2) as usize;
-            prop_assert!(frame.y()[middle] > 100, "{inner}");
+            for scaler in [Scaler::default(), Scaler::quick()] {
+                let frame = draw(w, h, to, scaler);
+                let middle = (to.height / 2 * to.width + to.width / 2) as usize;
+                prop_assert!(frame.y()[middle] > 100, "{inner}");
+            }
         }
     }
 }

@@ -29,7 +29,8 @@ struct camera {
     unsigned buffers, queued[MOST_BUFFERS], first, count, sequence;
     int filming;
     struct timespec began_at;
-    size_t read;
+    size_t read, mapped;
+    unsigned char *place;
 };
 
 static struct camera cameras[MOST_OPEN];
@@ -92,6 +93,17 @@ static int open_camera(void) {
     return fd < 0 ? refuse(EMFILE) : fd;
 }
 
+/* Makes place for the pictures, which the program will map as well. */
+static int map_buffers(struct camera *camera) {
+    size_t before = camera->mapped, bytes = buffer_bytes() * camera->buffers;
+    if (before) munmap(camera->place, before);
+    camera->mapped = bytes;
+    if (!bytes) return 0;
+    if (ftruncate(camera->fd, bytes)) return -1;
+    camera->place = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, camera->fd, 0);
+    return camera->place == MAP_FAILED ? refuse(ENOMEM) : 0;
+}
+
 /* Puts the next picture into the buffer's place, which the program has mapped. */
 static size_t take_picture(struct camera *camera, unsigned index) {
     static unsigned char *pictures;
@@ -113,7 +125,7 @@ static size_t take_picture(struct camera *camera, unsigned index) {
         return camera->read = 0, take_picture(camera, index);
     }
     camera->read = from + bytes;
-    if (pwrite(camera->fd, pictures + from, bytes, index * buffer_bytes()) < 0) return 0;
+    memcpy(camera->place + index * buffer_bytes(), pictures + from, bytes);
     return bytes;
 }
 
@@ -198,7 +210,7 @@ static int answer(struct camera *camera, unsigned request, void *about) {
         if (wanted->count > MOST_BUFFERS - 1) wanted->count = MOST_BUFFERS - 1;
         camera->buffers = wanted->count;
         camera->first = camera->count = 0;
-        return ftruncate(camera->fd, buffer_bytes() * wanted->count);
+        return map_buffers(camera);
     }
     case VIDIOC_QUERYBUF: {
         struct v4l2_buffer *buffer = about;
@@ -270,6 +282,7 @@ int open64(const char *path, int flags, ...) {
 
 int close(int fd) {
     struct camera *camera = camera_of(fd);
+    if (camera && camera->mapped) munmap(camera->place, camera->mapped);
     if (camera) camera->fd = 0;
     return kernel(SYS_close, fd, 0, 0, 0, 0, 0);
 }

@@ -3,12 +3,15 @@
 //!
 //! Owns what microphones and speakers share. It knows no calls and no codecs.
 
+mod card;
 #[cfg(target_os = "linux")]
 mod cookie;
 pub mod device;
 pub mod drift;
 pub mod echo;
 pub mod level;
+#[cfg(target_os = "linux")]
+mod pulse;
 mod reopen;
 pub(in crate::media) mod resample;
 pub mod voice;
