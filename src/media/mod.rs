@@ -6,6 +6,7 @@
 pub mod adaptation;
 pub mod audio;
 pub mod codec;
+mod colour;
 pub mod container;
 pub mod device;
 pub mod devices;

@@ -14,10 +14,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub use protocol::Graphics;
-use yuv::{YuvPlanarImage, YuvRange, YuvStandardMatrix, yuv420_to_rgb};
 
 use super::{SinkError, VideoSink};
 use crate::clock;
+use crate::media::colour;
 use crate::media::frame::{FramePool, Size, VideoFrame};
 use crate::media::pipeline::slot::Slot;
 use crate::media::scale::{Planes, Scaler};
@@ -202,20 +202,7 @@ impl Drawing {
         let Some(planes) = Planes::packed(own.0, own.1, frame.i420()) else { return };
         self.scaler.draw(planes, &mut scaled);
         self.rgb.resize(size.luma_len() * 3, 0);
-        let image = YuvPlanarImage {
-            y_plane: scaled.y(),
-            y_stride: size.width,
-            u_plane: scaled.u(),
-            u_stride: size.width / 2,
-            v_plane: scaled.v(),
-            v_stride: size.width / 2,
-            width: size.width,
-            height: size.height,
-        };
-        let (range, matrix) = (YuvRange::Limited, YuvStandardMatrix::Bt601);
-        if let Err(error) = yuv420_to_rgb(&image, &mut self.rgb, size.width * 3, range, matrix) {
-            tracing::debug!(%error, "a picture is not drawn");
-        }
+        colour::to_rgb(&scaled, &mut self.rgb);
     }
 }
 

@@ -3,9 +3,9 @@
 //! Owns the buffers in between. Knows no window system.
 
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
-use yuv::{YuvPlanarImage, YuvRange, YuvStandardMatrix, yuv420_to_bgra};
 
 use super::layout::Area;
+use crate::media::colour;
 use crate::media::frame::{FramePool, Size, VideoFrame};
 use crate::media::scale::{Planes, Scaler};
 
@@ -59,7 +59,7 @@ impl Painter {
             && area.left + area.width <= stride
             && let Some(part) = pixels.get_mut(from..from + all)
         {
-            return convert(frame, bytemuck::cast_slice_mut(part), stride);
+            return colour::to_bgra(frame, bytemuck::cast_slice_mut(part), stride);
         }
         self.convert(frame);
         let rows = pixels.chunks_exact_mut(stride.max(1)).skip(area.top);
@@ -76,32 +76,13 @@ impl Painter {
 
     fn convert(&mut self, frame: &VideoFrame) {
         self.bgra.resize(frame.size().luma_len() * 4, 0);
-        convert(frame, &mut self.bgra, frame.size().width as usize);
+        colour::to_bgra(frame, &mut self.bgra, frame.size().width as usize);
     }
 
     /// The whole picture as RGB, for a snapshot.
     pub(super) fn rgb(&mut self, frame: &VideoFrame) -> Vec<u8> {
         self.convert(frame);
         self.bgra.chunks_exact(4).flat_map(|c| [c[2], c[1], c[0]]).collect()
-    }
-}
-
-/// Writes a picture as bytes in the order blue, green, red, into rows of `stride` pixels.
-fn convert(frame: &VideoFrame, bgra: &mut [u8], stride: usize) {
-    let size = frame.size();
-    let image = YuvPlanarImage {
-        y_plane: frame.y(),
-        y_stride: size.width,
-        u_plane: frame.u(),
-        u_stride: size.width / 2,
-        v_plane: frame.v(),
-        v_stride: size.width / 2,
-        width: size.width,
-        height: size.height,
-    };
-    let (range, matrix) = (YuvRange::Limited, YuvStandardMatrix::Bt601);
-    if let Err(error) = yuv420_to_bgra(&image, bgra, stride as u32 * 4, range, matrix) {
-        tracing::debug!(%error, "a picture is not drawn");
     }
 }
 

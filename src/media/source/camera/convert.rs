@@ -4,9 +4,9 @@
 //! more: the next one is on its way.
 
 use turbojpeg::{Decompressor, Subsamp, YuvImage};
-use yuv::{BufferStoreMut, YuvPackedImage, YuvPlanarImageMut, yuyv422_to_yuv420};
 
 use super::choose::PixelFormat;
+use crate::media::colour;
 use crate::media::frame::{Size, VideoFrame};
 use crate::media::scale::{Planes, Scaler};
 
@@ -44,7 +44,9 @@ impl Converter {
         };
         let rows = (width as usize, height as usize);
         let drawn = match pixels {
-            PixelFormat::Yuyv => whole(area * 2).and_then(|data| draw_yuyv(data, rows, size, to)),
+            PixelFormat::Yuyv => {
+                whole(area * 2).and_then(|data| colour::from_yuyv(data, rows.0, size, to))
+            }
             PixelFormat::Nv12 => whole(area * 3 / 2).map(|data| draw_nv12(data, rows, size, to)),
             PixelFormat::Grey => whole(area).map(|data| {
                 let (luma, chroma) = to.split_at_mut(size.luma_len());
@@ -146,28 +148,6 @@ fn limited_luma(full: u8) -> u8 {
 
 fn limited_chroma(full: u8) -> u8 {
     ((i32::from(full) - 128) * 224 / 255 + 128) as u8
-}
-
-fn draw_yuyv(data: &[u8], rows: (usize, usize), size: Size, to: &mut [u8]) -> Result<(), String> {
-    let (y, chroma) = to.split_at_mut(size.luma_len());
-    let (u, v) = chroma.split_at_mut(size.luma_len() / 4);
-    let mut planar = YuvPlanarImageMut {
-        y_plane: BufferStoreMut::Borrowed(y),
-        y_stride: size.width,
-        u_plane: BufferStoreMut::Borrowed(u),
-        u_stride: size.width / 2,
-        v_plane: BufferStoreMut::Borrowed(v),
-        v_stride: size.width / 2,
-        width: size.width,
-        height: size.height,
-    };
-    let packed = YuvPackedImage {
-        yuy: data,
-        yuy_stride: rows.0 as u32 * 2,
-        width: size.width,
-        height: size.height,
-    };
-    yuyv422_to_yuv420(&mut planar, &packed).map_err(|error| error.to_string())
 }
 
 fn draw_nv12(data: &[u8], (width, height): (usize, usize), size: Size, to: &mut [u8]) {

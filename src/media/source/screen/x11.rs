@@ -7,12 +7,9 @@ use x11rb::protocol::randr::ConnectionExt as _;
 use x11rb::protocol::xfixes::{ConnectionExt as _, GetCursorImageReply};
 use x11rb::protocol::xproto::{ConnectionExt as _, ImageFormat, ImageOrder, Window};
 use x11rb::rust_connection::RustConnection;
-use yuv::{
-    BufferStoreMut, YuvConversionMode, YuvPlanarImageMut, YuvRange, YuvStandardMatrix,
-    bgra_to_yuv420,
-};
 
 use super::{Monitor, failed};
+use crate::media::colour;
 use crate::media::device::DeviceError;
 use crate::media::frame::{Size, VideoFrame};
 use crate::media::scale::{Planes, Scaler};
@@ -131,31 +128,15 @@ impl Grabber {
             let pointer = pointer.reply().map_err(text)?;
             draw_pointer(&pointer, (left, top), (&mut pixels, stride));
         }
-        convert(&pixels, size, &mut self.planar)?;
+        if size == frame.size() {
+            return colour::from_bgra(&pixels, size, frame.i420_mut());
+        }
+        self.planar.resize(size.i420_len(), 0);
+        colour::from_bgra(&pixels, size, &mut self.planar)?;
         let planes = Planes::packed(size.width as usize, size.height as usize, &self.planar);
         self.scaler.draw(planes.ok_or("a picture of no size")?, frame);
         Ok(())
     }
-}
-
-/// BGRA as packed I420.
-fn convert(bgra: &[u8], size: Size, planar: &mut Vec<u8>) -> Result<(), String> {
-    planar.resize(size.i420_len(), 0);
-    let (y, chroma) = planar.split_at_mut(size.luma_len());
-    let (u, v) = chroma.split_at_mut(size.luma_len() / 4);
-    let mut image = YuvPlanarImageMut {
-        y_plane: BufferStoreMut::Borrowed(y),
-        y_stride: size.width,
-        u_plane: BufferStoreMut::Borrowed(u),
-        u_stride: size.width / 2,
-        v_plane: BufferStoreMut::Borrowed(v),
-        v_stride: size.width / 2,
-        width: size.width,
-        height: size.height,
-    };
-    let (range, matrix) = (YuvRange::Limited, YuvStandardMatrix::Bt601);
-    let mode = YuvConversionMode::Balanced;
-    bgra_to_yuv420(&mut image, bgra, size.width * 4, range, matrix, mode).map_err(text)
 }
 
 /// Lays the pointer, premultiplied ARGB, over a picture whose upper left stands at `origin`.
