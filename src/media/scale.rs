@@ -96,6 +96,9 @@ impl Scaler {
                 &self.packed
             }
         };
+        if packed.len() < source.0 * source.1 {
+            return;
+        }
         let has_bars = part != all;
         let scaled = if has_bars {
             self.scaled.resize(part.0 * part.1, 0);

@@ -82,6 +82,8 @@ pub(super) enum Why {
     Forbidden,
     /// Nobody brings any sound.
     NoHost,
+    /// There is no such device.
+    Absent,
     /// Something else.
     Other,
 }
@@ -130,15 +132,12 @@ impl Host {
         }
     }
 
-    /// The name of the device that is used when none is named.
-    fn default(&mut self, kind: Kind) -> Result<Option<String>, Failure> {
+    /// The name of the device that is used when none is named; its id too where it has to be.
+    fn default(&mut self, kind: Kind) -> Result<Option<(String, Option<String>)>, Failure> {
         match self {
             #[cfg(target_os = "linux")]
-            Self::Server(server) => {
-                let default = server.devices(kind)?.into_iter().find(|device| device.is_default);
-                Ok(default.map(|device| device.name))
-            }
-            Self::Cards(cards) => Ok(cards.default(kind)),
+            Self::Server(server) => server.default(kind),
+            Self::Cards(cards) => Ok(cards.default(kind).map(|name| (name, None))),
         }
     }
 
@@ -256,8 +255,8 @@ fn find(kind: Kind, name: Option<&str>) -> Result<Found, DeviceError> {
     let mut host = Host::reach();
     let Some(name) = name else {
         let default = host.default(kind).map_err(|error| failed(kind, None, error))?;
-        let name = default.ok_or_else(|| none_at_all(kind))?;
-        return Ok(Found { host, id: None, name });
+        let (name, id) = default.ok_or_else(|| none_at_all(kind))?;
+        return Ok(Found { host, id, name });
     };
     let mut names = host.names(kind).map_err(|error| failed(kind, Some(name), error))?;
     match best_match(&names, name) {
@@ -315,7 +314,7 @@ fn failed(kind: Kind, name: Option<&str>, Failure { why, reason }: Failure) -> D
             reason: format!("there is no sound server and no sound card ({reason})"),
             hint: format!("start PipeWire or PulseAudio, or {}", kind.way_out()),
         },
-        Why::Other => DeviceError { device, reason, hint: kind.way_out().to_owned() },
+        Why::Absent | Why::Other => DeviceError { device, reason, hint: kind.way_out().to_owned() },
     }
 }
 

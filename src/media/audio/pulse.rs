@@ -1,49 +1,30 @@
 //! Microphones and speakers of a sound server: PulseAudio, or PipeWire, which speaks its protocol.
 //!
-//! Owns the connection and the thread of each stream. The messages are those of the
+//! Owns the connection; what flows over it is in `pulse/streams.rs`. The messages are those of the
 //! `pulseaudio` crate. Its own client, which `cpal` would use, clears a megabyte before
 //! each read, and that costs a call more than everything else about its sound.
 
+mod streams;
+
 use std::ffi::CString;
 use std::io::{BufReader, Read, Write};
-use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::path::Path;
 
 use pulseaudio::protocol::{
-    self as wire, AuthParams, AuthReply, ChannelMap, Command, CommandReply,
-    CreatePlaybackStreamReply, CreateRecordStreamReply, DESCRIPTOR_SIZE, Descriptor,
-    DescriptorFlags, LatencyParams, MAX_MEMBLOCKQ_LENGTH, MAX_VERSION, PlaybackLatency,
-    PlaybackStreamParams, Prop, Props, ProtocolError, PulseError, RecordLatency,
-    RecordStreamParams, SampleFormat, SampleSpec, ServerInfo, SetClientNameReply, SinkInfoList,
-    SourceInfoList, TagStructReader,
-    stream::{BufferAttr, StreamFlags},
+    self as wire, AuthParams, AuthReply, Command, CommandReply, DEFAULT_SINK, DEFAULT_SOURCE,
+    DESCRIPTOR_SIZE, Descriptor, DescriptorFlags, GetSinkInfo, GetSourceInfo, MAX_MEMBLOCKQ_LENGTH,
+    MAX_VERSION, Prop, Props, ProtocolError, PulseError, SampleSpec, ServerInfo,
+    SetClientNameReply, SinkInfo, SinkInfoList, SourceInfo, SourceInfoList, TagStructReader,
 };
 
 use super::cookie;
-use super::device::{AudioDevice, Failure, Kind, OPENING, PERIODS, Stream, Why};
-use crate::clock;
-use crate::media::frame::SAMPLE_RATE;
-
-/// Samples per channel in a period.
-const PERIOD: u32 = SAMPLE_RATE / PERIODS;
-
-/// A speaker's server holds so many periods: one that is played, one that is on its way.
-const HELD: u32 = 2;
-
-/// Channels of what we play; the server brings them to those of the speaker.
-const CHANNELS: usize = 2;
+use super::device::{AudioDevice, Failure, Kind, OPENING, Why};
 
 const BYTES_PER_SAMPLE: usize = size_of::<f32>();
 
 /// The channel of messages that are commands.
 const COMMANDS: u32 = u32::MAX;
-
-/// Once in so many periods the server is asked how far the device is.
-const ASK_EVERY: u32 = 20;
 
 /// A connection to the sound server of this session.
 pub(super) struct Server {
@@ -72,7 +53,7 @@ impl Server {
     pub(super) fn reach() -> Result<Self, Failure> {
         let path = pulseaudio::socket_path_from_env();
         let path = path.ok_or_else(|| failure(Why::NoHost, "there is no socket of one"))?;
-        let socket = UnixStream::connect(path).map_err(ProtocolError::from)?;
+        let socket = connect(&path).map_err(std::io::Error::from)?;
         cookie::ensure();
         let cookie = pulseaudio::cookie_path_from_env().and_then(|path| std::fs::read(path).ok());
         Self::greet(socket, cookie.unwrap_or_default())
@@ -80,7 +61,7 @@ impl Server {
 
     fn greet(socket: UnixStream, cookie: Vec<u8>) -> Result<Self, Failure> {
         for limit in [UnixStream::set_read_timeout, UnixStream::set_write_timeout] {
-            limit(&socket, Some(OPENING)).map_err(ProtocolError::from)?;
+            limit(&socket, Some(OPENING))?;
         }
         let socket = BufReader::new(socket);
         let mut server = Self { socket, version: MAX_VERSION, asked: 0, payload: Vec::new() };
@@ -128,157 +109,65 @@ impl Server {
         })
     }
 
-    /// Opens a microphone; see [`super::device::open_microphone`].
-    pub(super) fn record(
-        mut self,
-        id: Option<&str>,
-        mut heard: impl FnMut(&[f32], Duration) + Send + 'static,
-        broke: impl FnMut(String) + Send + 'static,
-    ) -> Result<Stream, Failure> {
-        let params = RecordStreamParams {
-            sample_spec: form(1),
-            channel_map: ChannelMap::mono(),
-            source_name: named(id)?,
-            buffer_attr: BufferAttr { fragment_size: bytes(PERIOD, 1), ..BufferAttr::default() },
-            flags: StreamFlags { adjust_latency: true, ..StreamFlags::default() },
-            props: a_call(),
-            ..RecordStreamParams::default()
+    /// The name of the device that is used when none is named. Where what a speaker plays would be
+    /// the default microphone, it is the first real one, by its id.
+    pub(super) fn default(
+        &mut self,
+        kind: Kind,
+    ) -> Result<Option<(String, Option<String>)>, Failure> {
+        let called = |name: CString, called: Option<CString>| {
+            called.as_ref().unwrap_or(&name).to_string_lossy().into_owned()
         };
-        let made: CreateRecordStreamReply = self.ask(&Command::CreateRecordStream(params))?;
-        let listen = move |mut server: Self| {
-            let version = server.version;
-            // Samples that came, and how many the device has heard.
-            let (mut came, mut device) = (0.0, Progress::new(clock::now(), 0.0));
-            let (mut samples, mut periods) = (Vec::new(), 0);
-            loop {
-                match server.next()? {
-                    Message::Sound(bytes) => {
-                        samples.clear();
-                        samples.extend(samples_in(bytes));
-                        heard(&samples, seconds(device.at(clock::now()) - came));
-                        came += samples.len() as f64;
-                        if periods % ASK_EVERY == 0 {
-                            server.send(&Command::GetRecordLatency(now_of(made.channel)))?;
-                        }
-                        periods += 1;
-                    }
-                    Message::Answer(answer) => {
-                        let told: RecordLatency = read(answer, version)?;
-                        // All that the server sent before it has come.
-                        let waits = (told.write_offset - told.read_offset) as f64
-                            / BYTES_PER_SAMPLE as f64
-                            + in_samples(told.source_usec);
-                        device = Progress::new(clock::now(), came + waits);
-                    }
-                    Message::Wanted(_) | Message::Aside => {}
-                }
+        // Not from the list: there, one device that cannot be read hides all.
+        match kind {
+            Kind::Speaker => {
+                let name = Some(DEFAULT_SINK.to_owned());
+                let asked = Command::GetSinkInfo(GetSinkInfo { index: None, name });
+                let default: Option<SinkInfo> = self.ask_for(&asked)?;
+                Ok(default.map(|one| (called(one.name, one.description), None)))
             }
-        };
-        self.flow("peer-microphone", 1, listen, broke)
-    }
-
-    /// Opens a speaker; see [`super::device::open_speaker`].
-    pub(super) fn play(
-        mut self,
-        id: Option<&str>,
-        mut fill: impl FnMut(u32, usize, &mut [f32], Duration) + Send + 'static,
-        broke: impl FnMut(String) + Send + 'static,
-    ) -> Result<Stream, Failure> {
-        let params = PlaybackStreamParams {
-            sample_spec: form(CHANNELS as u8),
-            channel_map: ChannelMap::stereo(),
-            sink_name: named(id)?,
-            buffer_attr: BufferAttr {
-                target_length: bytes(PERIOD * HELD, CHANNELS),
-                minimum_request_length: bytes(PERIOD, CHANNELS),
-                ..BufferAttr::default()
-            },
-            flags: StreamFlags { adjust_latency: true, ..StreamFlags::default() },
-            props: a_call(),
-            ..PlaybackStreamParams::default()
-        };
-        let made: CreatePlaybackStreamReply = self.ask(&Command::CreatePlaybackStream(params))?;
-        let speak = move |mut server: Self| {
-            let version = server.version;
-            // Samples per channel that went, when last asked too, and how many the device has played.
-            let (mut went, mut went_then) = (0.0, 0.0);
-            let mut device = Progress::new(clock::now(), 0.0);
-            let (mut block, mut periods) = (Vec::new(), 0);
-            let frame = CHANNELS * BYTES_PER_SAMPLE;
-            let mut wanted = made.requested_bytes as usize;
-            loop {
-                while wanted >= frame {
-                    let frames = (wanted / frame).min(SAMPLE_RATE as usize);
-                    block.clear();
-                    block.resize(frames * CHANNELS, 0.0);
-                    let ahead = seconds(went - device.at(clock::now()));
-                    fill(SAMPLE_RATE, CHANNELS, &mut block, ahead);
-                    server.send_sound(made.channel, &block)?;
-                    went += frames as f64;
-                    wanted -= frames * frame;
-                    if periods % ASK_EVERY == 0 {
-                        server.send(&Command::GetPlaybackLatency(now_of(made.channel)))?;
-                        went_then = went;
+            Kind::Microphone => {
+                let name = Some(DEFAULT_SOURCE.to_owned());
+                let asked = Command::GetSourceInfo(GetSourceInfo { index: None, name });
+                match self.ask_for::<SourceInfo>(&asked)? {
+                    Some(one) if one.monitor_of_sink_index.is_none() => {
+                        Ok(Some((called(one.name, one.description), None)))
                     }
-                    periods += 1;
-                }
-                match server.next()? {
-                    Message::Wanted(more) => wanted += more,
-                    Message::Answer(answer) => {
-                        let told: PlaybackLatency = read(answer, version)?;
-                        let waits = (told.write_offset - told.read_offset) as f64 / frame as f64
-                            + in_samples(told.sink_usec);
-                        device = Progress::new(clock::now(), went_then - waits);
+                    _ => {
+                        let first = self.devices(kind)?.into_iter().next();
+                        Ok(first.map(|device| (device.name, Some(device.id))))
                     }
-                    Message::Sound(_) | Message::Aside => {}
                 }
-            }
-        };
-        self.flow("peer-speaker", CHANNELS, speak, broke)
-    }
-
-    /// Runs a stream on a thread of its own until it breaks or is dropped.
-    fn flow(
-        self,
-        name: &str,
-        channels: usize,
-        run: impl FnOnce(Self) -> Result<std::convert::Infallible, ProtocolError> + Send + 'static,
-        mut broke: impl FnMut(String) + Send + 'static,
-    ) -> Result<Stream, Failure> {
-        let socket = self.socket.get_ref().try_clone().map_err(ProtocolError::from)?;
-        // From now on it may be silent for as long as it likes: whoever listens has a watch of his own.
-        socket.set_read_timeout(None).map_err(ProtocolError::from)?;
-        let closed = Arc::new(AtomicBool::new(false));
-        let by_us = Arc::clone(&closed);
-        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-            let Err(error) = run(self);
-            if !by_us.load(Ordering::Relaxed) {
-                broke(Failure::from(error).reason);
-            }
-        });
-        let thread = Some(thread.map_err(ProtocolError::from)?);
-        let held = Box::new(Flow { socket, closed, thread });
-        Ok(Stream { held, rate: SAMPLE_RATE, channels })
-    }
-
-    /// Asks, and waits for the answer.
-    fn ask<T: CommandReply>(&mut self, command: &Command) -> Result<T, ProtocolError> {
-        self.send(command)?;
-        loop {
-            if let Message::Answer(_) = self.next()? {
-                return read(&self.payload, self.version);
             }
         }
     }
 
-    fn send(&mut self, command: &Command) -> Result<(), ProtocolError> {
+    /// Asks, and waits for the answer.
+    fn ask<T: CommandReply>(&mut self, command: &Command) -> Result<T, Failure> {
+        self.send(command)?;
+        loop {
+            if let Message::Answer(_) = self.next()? {
+                return Ok(read(&self.payload, self.version)?);
+            }
+        }
+    }
+
+    /// The same for what may not be there.
+    fn ask_for<T: CommandReply>(&mut self, command: &Command) -> Result<Option<T>, Failure> {
+        match self.ask(command) {
+            Err(Failure { why: Why::Absent, .. }) => Ok(None),
+            answer => answer.map(Some),
+        }
+    }
+
+    fn send(&mut self, command: &Command) -> Result<(), Failure> {
         self.asked += 1;
         let mut message = Vec::new();
         wire::encode_command_message(&mut message, self.asked, command, self.version)?;
         Ok(self.socket.get_mut().write_all(&message)?)
     }
 
-    fn send_sound(&mut self, channel: u32, samples: &[f32]) -> Result<(), ProtocolError> {
+    fn send_sound(&mut self, channel: u32, samples: &[f32]) -> Result<(), Failure> {
         let length = (samples.len() * BYTES_PER_SAMPLE) as u32;
         let about = Descriptor { length, channel, offset: 0, flags: DescriptorFlags::empty() };
         let mut head = [0; DESCRIPTOR_SIZE];
@@ -290,24 +179,34 @@ impl Server {
     }
 
     /// Waits for the next message.
-    fn next(&mut self) -> Result<Message<'_>, ProtocolError> {
+    fn next(&mut self) -> Result<Message<'_>, Failure> {
         let about = wire::read_descriptor(&mut self.socket)?;
         let length = about.length as usize;
         if length > MAX_MEMBLOCKQ_LENGTH {
-            return Err(ProtocolError::Invalid(format!("a message of {length} bytes")));
+            return Err(ProtocolError::Invalid(format!("a message of {length} bytes")).into());
         }
         self.payload.resize(length, 0);
         self.socket.read_exact(&mut self.payload)?;
         if about.channel != COMMANDS {
             return Ok(Message::Sound(&self.payload));
         }
-        let (number, command) = Command::read_tag_prefixed(&mut &*self.payload, self.version)?;
+        let Ok((number, command)) = Command::read_tag_prefixed(&mut &*self.payload, self.version)
+        else {
+            // News in a form of later days.
+            return Ok(Message::Aside);
+        };
         match command {
             Command::Reply if number == self.asked => Ok(Message::Answer(&self.payload)),
-            Command::Error(error) if number == self.asked => Err(ProtocolError::ServerError(error)),
+            Command::Error(error) if number == self.asked => {
+                Err(ProtocolError::ServerError(error).into())
+            }
             Command::Request(more) => Ok(Message::Wanted(more.length as usize)),
             Command::PlaybackStreamKilled(_) | Command::RecordStreamKilled(_) => {
-                Err(ProtocolError::ServerError(PulseError::Killed))
+                Err(ProtocolError::ServerError(PulseError::Killed).into())
+            }
+            // The far side would hear itself.
+            Command::RecordStreamMoved(to) if to.device_name.to_bytes().ends_with(b".monitor") => {
+                Err(failure(Why::Other, "there is no microphone any more"))
             }
             _ => Ok(Message::Aside),
         }
@@ -320,82 +219,14 @@ fn read<T: CommandReply>(answer: &[u8], version: u16) -> Result<T, ProtocolError
     TagStructReader::new(&mut body, version).read()
 }
 
-/// A running stream. It ends when it is dropped.
-struct Flow {
-    socket: UnixStream,
-    closed: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Drop for Flow {
-    fn drop(&mut self) {
-        self.closed.store(true, Ordering::Relaxed);
-        // Wakes the thread up. It fails where the server has hung up already.
-        let _ = self.socket.shutdown(Shutdown::Both);
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::warn!("a sound stream's thread panicked");
-        }
-    }
-}
-
-/// How far a device is in a stream, in samples per channel: known for a moment, and from then on it
-/// goes by the clock.
-struct Progress {
-    at: Instant,
-    samples: f64,
-}
-
-impl Progress {
-    fn new(at: Instant, samples: f64) -> Self {
-        Self { at, samples }
-    }
-
-    fn at(&self, now: Instant) -> f64 {
-        let since = now.saturating_duration_since(self.at).as_secs_f64();
-        self.samples + since * f64::from(SAMPLE_RATE)
-    }
-}
-
-/// Samples per channel as a time; what would be negative is none.
-fn seconds(samples: f64) -> Duration {
-    Duration::from_secs_f64(samples.max(0.0) / f64::from(SAMPLE_RATE))
-}
-
-fn in_samples(microseconds: u64) -> f64 {
-    microseconds as f64 / 1e6 * f64::from(SAMPLE_RATE)
-}
-
-fn bytes(samples: u32, channels: usize) -> u32 {
-    samples * (channels * BYTES_PER_SAMPLE) as u32
-}
-
-fn samples_in(bytes: &[u8]) -> impl Iterator<Item = f32> {
-    bytes.as_chunks().0.iter().map(|sample| f32::from_le_bytes(*sample))
-}
-
-/// Our own form; the server brings it to that of the device.
-fn form(channels: u8) -> SampleSpec {
-    SampleSpec { format: SampleFormat::Float32Le, channels, sample_rate: SAMPLE_RATE }
-}
-
-/// No name is the default device, and whichever becomes it while the stream flows.
-fn named(id: Option<&str>) -> Result<Option<CString>, Failure> {
-    let name = id.map(CString::new).transpose();
-    name.map_err(|_| failure(Why::Other, "no device has such a name"))
-}
-
-/// Desktops lower music, and bring headsets into the mode with a microphone, while this lasts.
-fn a_call() -> Props {
-    let mut about = Props::new();
-    about.set(Prop::MediaName, c"call");
-    about.set(Prop::MediaRole, c"phone");
-    about
-}
-
-fn now_of(channel: u32) -> LatencyParams {
-    LatencyParams { channel, now: clock::wall() }
+/// A server that is stopped takes no more connections once some wait.
+fn connect(path: &Path) -> Result<UnixStream, rustix::io::Errno> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
+    let flags = SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(OPENING))?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(UnixStream::from(socket))
 }
 
 fn failure(why: Why, reason: &str) -> Failure {
@@ -407,24 +238,27 @@ impl From<ProtocolError> for Failure {
         match error {
             ProtocolError::ServerError(error) => {
                 let why = match error {
-                    PulseError::AccessDenied | PulseError::AuthKey => Why::Forbidden,
                     PulseError::Busy => Why::Busy,
+                    PulseError::NoEntity => Why::Absent,
                     _ => Why::Other,
                 };
                 failure(why, &format!("the sound server says: {error}"))
             }
-            ProtocolError::Io(error) => match error.kind() {
-                std::io::ErrorKind::UnexpectedEof
-                | std::io::ErrorKind::BrokenPipe
-                | std::io::ErrorKind::ConnectionReset => {
-                    failure(Why::NoHost, "the sound server hung up")
-                }
-                std::io::ErrorKind::WouldBlock => {
-                    failure(Why::NoHost, "the sound server does not answer")
-                }
-                _ => failure(Why::NoHost, &format!("the sound server: {error}")),
-            },
+            ProtocolError::Io(error) => error.into(),
             error => failure(Why::Other, &format!("the sound server: {error}")),
+        }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof, WouldBlock};
+        match error.kind() {
+            UnexpectedEof | BrokenPipe | ConnectionReset => {
+                failure(Why::Other, "the sound server hung up")
+            }
+            WouldBlock => failure(Why::Other, "the sound server does not answer"),
+            _ => failure(Why::Other, &format!("the sound server: {error}")),
         }
     }
 }
@@ -432,11 +266,20 @@ impl From<ProtocolError> for Failure {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
-    use std::sync::mpsc::{Receiver, channel};
+    use std::sync::mpsc::{Receiver, sync_channel};
+    use std::time::Duration;
 
-    use pulseaudio::protocol::{Request, encode_command_message, encode_reply_message};
+    use pulseaudio::protocol::stream::BufferAttr;
+    use pulseaudio::protocol::{
+        ChannelMap, CreatePlaybackStreamReply, CreateRecordStreamReply, PlaybackLatency,
+        RecordLatency, RecordStreamMovedParams, Request, encode_command_message,
+        encode_reply_message,
+    };
 
+    use super::streams::{Progress, form, in_samples, samples_in, seconds};
     use super::*;
+    use crate::clock;
+    use crate::media::audio::device::Stream;
 
     /// The other end of a connection: answers what a test wants.
     struct Played(BufReader<UnixStream>);
@@ -478,17 +321,23 @@ mod tests {
         (server, greeting.join().unwrap())
     }
 
-    /// A microphone on it: what it hears, and why it broke.
-    fn microphone() -> (Stream, Played, Receiver<Vec<f32>>, Receiver<String>) {
+    /// Two samples.
+    const SOUND: [u8; 8] = [0, 0, 0x80, 0x3f, 0, 0, 0, 0xbf];
+
+    type Heard = Receiver<(Vec<f32>, Duration)>;
+
+    /// A microphone on it, which has heard something: what it hears, and why it broke.
+    fn microphone() -> (Stream, Played, Heard, Receiver<String>) {
         let (server, mut played) = connected();
         let answering = std::thread::spawn(move || {
             played.answer(&CreateRecordStreamReply { channel: 7, ..Default::default() });
+            played.sound(7, &SOUND);
             played
         });
-        let ((hear, heard), (tell, told)) = (channel(), channel());
+        let ((hear, heard), (tell, told)) = (sync_channel(4), sync_channel(4));
         let stream = server.record(
             Some("desk"),
-            move |samples, _| hear.send(samples.to_vec()).unwrap(),
+            move |samples, age| hear.send((samples.to_vec(), age)).unwrap(),
             move |reason| tell.send(reason).unwrap(),
         );
         let Ok(stream) = stream else { panic!("it opens") };
@@ -496,29 +345,77 @@ mod tests {
     }
 
     #[test]
-    fn a_microphone_hears_and_goes_away_without_a_word() {
+    fn a_microphone_says_how_old_its_sound_is() {
         let (stream, mut played, heard, told) = microphone();
-        played.sound(7, &[0, 0, 0x80, 0x3f, 0, 0, 0, 0xbf]);
-        assert_eq!(heard.recv().unwrap(), [1.0, -0.5]);
-        assert!(matches!(played.asked().1, Command::GetRecordLatency(_)));
+        let (samples, age) = heard.recv().unwrap();
+        assert_eq!((samples, age), (vec![1.0, -0.5], seconds(2.0)));
+        // 10 ms wait at the server, 30 ms in the device.
+        let before = clock::now();
+        let zero = std::time::SystemTime::UNIX_EPOCH;
+        played.answer(&RecordLatency {
+            sink_usec: 0,
+            source_usec: 30_000,
+            playing: false,
+            local_time: zero,
+            remote_time: zero,
+            write_offset: 4 * 500,
+            read_offset: 4 * 20,
+        });
+        played.sound(7, &SOUND);
+        let (_, age) = heard.recv().unwrap();
+        let told_of = Duration::from_millis(40);
+        let slack = clock::now() - before + Duration::from_micros(1);
+        assert!(age + Duration::from_micros(1) >= told_of && age <= told_of + slack, "{age:?}");
         drop(stream);
         assert!(told.recv().is_err(), "that was our own wish");
     }
 
     #[test]
+    fn what_a_speaker_plays_is_no_microphone() {
+        let (mut server, mut played) = connected();
+        let source = |name: &std::ffi::CStr, monitor_of_sink_index| SourceInfo {
+            name: name.to_owned(),
+            sample_spec: form(1),
+            channel_map: ChannelMap::mono(),
+            monitor_of_sink_index,
+            ..Default::default()
+        };
+        let (monitor, desk) = (source(c"speaker.monitor", Some(1)), source(c"desk", None));
+        let answering = std::thread::spawn(move || {
+            played.answer(&monitor);
+            played.answer(&ServerInfo::default());
+            played.answer(&vec![monitor, desk]);
+            played
+        });
+        let Ok(default) = server.default(Kind::Microphone) else { panic!("it answers") };
+        assert_eq!(default, Some(("desk".to_owned(), Some("desk".to_owned()))));
+        drop(answering.join().unwrap());
+    }
+
+    #[test]
     fn what_ends_a_stream_is_told() {
-        for (ended, why) in
-            [(Some(Command::RecordStreamKilled(7)), "Entity killed"), (None, "hung up")]
-        {
+        let moved = |name: &std::ffi::CStr| {
+            Command::RecordStreamMoved(RecordStreamMovedParams {
+                stream_index: 1,
+                device_index: 2,
+                device_name: name.to_owned(),
+                device_suspended: false,
+                buffer_attr: BufferAttr::default(),
+                configured_source_latency: 0,
+            })
+        };
+        for (ended, why) in [
+            (Command::RecordStreamKilled(7), "Entity killed"),
+            (moved(c"speaker.monitor"), "no microphone"),
+        ] {
             let (_stream, mut played, _heard, told) = microphone();
-            if let Some(command) = ended {
-                played.say(&command);
-                assert!(told.recv().unwrap().contains(why));
-            } else {
-                drop(played);
-                assert!(told.recv().unwrap().contains(why));
-            }
+            played.say(&moved(c"another"));
+            played.say(&ended);
+            assert!(told.recv().unwrap().contains(why), "{why}");
         }
+        let (_stream, played, _heard, told) = microphone();
+        drop(played);
+        assert!(told.recv().unwrap().contains("hung up"));
     }
 
     #[test]
@@ -537,7 +434,7 @@ mod tests {
             played.answer(&made);
             played
         });
-        let (tell, told) = channel();
+        let (tell, told) = sync_channel(4);
         let stream = server.play(
             None,
             move |rate, channels, block, ahead| {
@@ -555,6 +452,7 @@ mod tests {
         let mut sound = vec![0; about.length as usize];
         played.0.read_exact(&mut sound).unwrap();
         assert!(samples_in(&sound).all(|sample| sample == 0.25));
+        let before = clock::now();
         // The device says that a third of it waits, and it is 100 ms away itself.
         let zero = std::time::SystemTime::UNIX_EPOCH;
         played.answer(&PlaybackLatency {
@@ -571,8 +469,9 @@ mod tests {
         played.say(&Command::Request(Request { channel: 3, length: 8 * 480 }));
         let (_, _, length, ahead) = told.recv().unwrap();
         assert_eq!(length, 960);
-        let told = Duration::from_micros(100_000 + 6_667);
-        assert!(ahead <= told && ahead > Duration::ZERO, "{ahead:?}");
+        let told_of = Duration::from_micros(106_666);
+        let least = told_of.saturating_sub(clock::now() - before);
+        assert!(ahead >= least && ahead <= told_of + Duration::from_micros(1), "{ahead:?}");
     }
 
     #[test]
