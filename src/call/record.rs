@@ -41,6 +41,7 @@ impl Running {
 
     /// A recording, of theirs or ours, is as it stays.
     pub(super) async fn recording_ended(&mut self, theirs: bool, (path, end): RecordingEnd) {
+        let empty = matches!(end, Ok(false));
         if let Err(error) = end {
             self.say(Said::Error("recording", error.to_string())).await;
         }
@@ -51,7 +52,7 @@ impl Running {
             {
                 media.stop_recording();
             }
-            self.say(Said::RecordingStopped(path)).await;
+            self.say(Said::RecordingStopped(path, empty)).await;
         }
     }
 

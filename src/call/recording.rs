@@ -45,8 +45,8 @@ pub(super) struct Recording {
     path: Arc<Path>,
 }
 
-/// How a recording ended: its file, and why before its time if it did.
-pub(super) type RecordingEnd = (PathBuf, Result<(), SinkError>);
+/// How a recording ended: its file, and whether anything is in it, or why it ended before its time.
+pub(super) type RecordingEnd = (PathBuf, Result<bool, SinkError>);
 
 impl Recording {
     /// Starts the thread, which tells `ended` when the file is as it stays. The second value waits
@@ -165,7 +165,7 @@ fn write(
     mut recorder: Recorder,
     mut times: Times,
     items: &Receiver<Item>,
-) -> Result<(), SinkError> {
+) -> Result<bool, SinkError> {
     for item in items {
         match item {
             Item::Video { data, keyframe, at } => {

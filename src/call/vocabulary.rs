@@ -66,8 +66,8 @@ pub enum Said {
     FirstAudio(u64),
     /// What they send is recorded to this file from now on.
     RecordingStarted(PathBuf),
-    /// This recording is finished.
-    RecordingStopped(PathBuf),
+    /// This recording is finished; whether nothing came, and there is no file.
+    RecordingStopped(PathBuf, bool),
     /// How the call goes.
     Stats(Box<Stats>),
     /// Something went wrong: a word for programs, a line for people.

@@ -37,7 +37,8 @@ pub fn event(event: &Event, asks: bool) -> Option<String> {
             format!("first sound from {peer} after {setup_ms} ms")
         }
         EventKind::RecordingStarted { path } => format!("recording {peer} to {path}"),
-        EventKind::RecordingStopped { path } => format!("recorded {path}"),
+        EventKind::RecordingStopped { path, empty: false } => format!("recorded {path}"),
+        EventKind::RecordingStopped { path, .. } => format!("nothing came to record to {path}"),
         EventKind::Stats(_) => return None,
         EventKind::Missed { .. } if event.call.is_some() => format!("missed a call from {peer}"),
         EventKind::Missed { calls } => missed(calls),

@@ -41,7 +41,7 @@ impl Marks {
                 *self = Self::default();
             }
             EventKind::RecordingStarted { path } => self.recording = Some(path.clone()),
-            EventKind::RecordingStopped { path } if self.recording.as_ref() == Some(path) => {
+            EventKind::RecordingStopped { path, .. } if self.recording.as_ref() == Some(path) => {
                 self.recording = None;
             }
             _ => {}
@@ -97,7 +97,7 @@ mod tests {
     }
 
     fn recorded(path: &str) -> Event {
-        event(EventKind::RecordingStopped { path: path.to_owned() })
+        event(EventKind::RecordingStopped { path: path.to_owned(), empty: false })
     }
 
     #[test]

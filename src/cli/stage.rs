@@ -126,7 +126,12 @@ impl Stage {
             EventKind::RecordingStarted { path } => {
                 self.words.line = format!("recording to {path}")
             }
-            EventKind::RecordingStopped { path } => self.words.line = format!("recorded {path}"),
+            EventKind::RecordingStopped { path, empty: false } => {
+                self.words.line = format!("recorded {path}");
+            }
+            EventKind::RecordingStopped { .. } => {
+                self.words.line = "nothing came to record".to_owned();
+            }
             EventKind::Error { message, .. } => self.words.line.clone_from(message),
             EventKind::Ended { .. } if self.shown == event.call => {
                 self.words = Words::default();

@@ -75,6 +75,9 @@ pub enum EventKind {
     RecordingStopped {
         /// The whole path of the file.
         path: String,
+        /// Nothing came that could be recorded: there is no file.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        empty: bool,
     },
     /// How the call goes; once a second.
     Stats(Box<Stats>),

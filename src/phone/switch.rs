@@ -262,7 +262,9 @@ impl Switch {
             }
             Said::FirstAudio(setup_ms) => EventKind::FirstAudio { setup_ms },
             Said::RecordingStarted(path) => EventKind::RecordingStarted { path: whole(&path) },
-            Said::RecordingStopped(path) => EventKind::RecordingStopped { path: whole(&path) },
+            Said::RecordingStopped(path, empty) => {
+                EventKind::RecordingStopped { path: whole(&path), empty }
+            }
             Said::Stats(stats) => EventKind::Stats(stats),
             Said::Error(code, message) => EventKind::Error { code: code.to_owned(), message },
             // Who calls again while we tidy up is a new call.

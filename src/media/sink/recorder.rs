@@ -181,19 +181,23 @@ impl Recorder {
     }
 
     /// Ends the recording and writes what is only known now: its length and where keyframes are.
+    /// `false` when nothing came: then there is no file.
     ///
     /// # Errors
     /// When the file cannot be written, unless that was said before.
-    pub fn finish(mut self) -> Result<(), SinkError> {
+    pub fn finish(mut self) -> Result<bool, SinkError> {
         if matches!(self.state, State::Waiting)
             && let Some((_, first, _)) = self.waiting.front()
         {
             let first = *first;
             self.begin(None, first)?;
         }
+        if matches!(self.state, State::Waiting) {
+            return Ok(false);
+        }
         let State::Recording { writer, .. } = std::mem::replace(&mut self.state, State::Failed)
         else {
-            return Ok(());
+            return Ok(true);
         };
         let (tail, head) = match writer {
             Writer::Mkv(mkv) => mkv.finish(),
@@ -204,7 +208,8 @@ impl Recorder {
             .write_all(&tail)
             .and_then(|()| self.file.seek(SeekFrom::Start(0)))
             .and_then(|_| self.file.write_all(&head));
-        written.map_err(|error| unwritable(&self.path, error.to_string()))
+        written.map_err(|error| unwritable(&self.path, error.to_string()))?;
+        Ok(true)
     }
 
     /// Writes the head; then the sound that waited, from `origin` on.
@@ -258,6 +263,17 @@ impl Recorder {
             self.state = State::Failed;
             unwritable(&self.path, error.to_string())
         })
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        // An empty file is no recording. Should it not go away, it is in nobody's way.
+        let about = self.path.symlink_metadata();
+        let is_empty = about.is_ok_and(|about| about.is_file() && about.len() == 0);
+        if is_empty && matches!(self.state, State::Waiting) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 

@@ -160,6 +160,22 @@ fn what_cannot_be_written_fails_before_the_call() {
 }
 
 #[test]
+fn where_nothing_came_no_file_stays() {
+    let dir = TempDir::new().unwrap();
+    for finishes in [true, false] {
+        let path = dir.path().join("a.mkv");
+        let recorder = Recorder::create(&path, BOTH).unwrap();
+        assert!(path.exists());
+        if finishes {
+            assert!(!recorder.finish().unwrap());
+        } else {
+            drop(recorder);
+        }
+        assert!(!path.exists());
+    }
+}
+
+#[test]
 fn a_full_disk_is_said_once() {
     let full = Path::new("/dev/full");
     let dir = TempDir::new().unwrap();
