@@ -101,6 +101,21 @@ pub(super) fn fill(area: Area, colour: u32, (pixels, stride): (&mut [u32], usize
     }
 }
 
+/// Draws a line of one pixel around an area.
+pub(super) fn outline(area: Area, colour: u32, (pixels, stride): (&mut [u32], usize)) {
+    let (left, top) = (area.left.saturating_sub(1), area.top.saturating_sub(1));
+    let (right, bottom) = (area.left + area.width, area.top + area.height);
+    let (width, height) = (right + 1 - left, bottom + 1 - top);
+    for edge in [
+        Area { left, top, width, height: 1 },
+        Area { left, top: bottom, width, height: 1 },
+        Area { left, top, width: 1, height },
+        Area { left: right, top, width: 1, height },
+    ] {
+        fill(edge, colour, (pixels, stride));
+    }
+}
+
 /// Draws a round dot; what is outside of the buffer is cut off.
 pub(super) fn dot(
     (x, y): (usize, usize),
@@ -195,6 +210,15 @@ mod tests {
         write("many words that do not fit", area, (&mut pixels, 100));
         assert!(pixels.iter().any(|pixel| *pixel > 0x80_8080));
         write("x", Area { left: 90, top: 20, width: 100, height: 24 }, (&mut pixels, 100));
+    }
+
+    #[test]
+    fn an_outline_is_around_and_nothing_else() {
+        let mut pixels = vec![0; 40 * 30];
+        outline(Area { left: 10, top: 8, width: 4, height: 2 }, 7, (&mut pixels, 40));
+        assert_eq!(pixels.iter().filter(|pixel| **pixel == 7).count(), 6 * 4 - 4 * 2);
+        assert!([7 * 40 + 9, 10 * 40 + 14].iter().all(|at| pixels[*at] == 7));
+        assert!(pixels[8 * 40 + 10] == 0 && pixels[9 * 40 + 13] == 0);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use winit::event_loop::ActiveEventLoop;
 use winit::keyboard::{Key, NamedKey};
 use winit::window::{Fullscreen, Window, WindowId};
 
-use super::canvas::{LINE, Painter, dot, fill, write};
+use super::canvas::{LINE, Painter, dot, fill, outline, write};
 use super::layout::{Area, place};
 use super::{Shown, WindowKey, Words, lock, snapshot};
 use crate::clock;
@@ -262,13 +262,7 @@ impl Painting<'_> {
             painters.0.paint(frame, area, false, (pixels, stride));
         }
         if let (Some((frame, mirrored)), Some(area)) = (self.own, layout.own) {
-            let border = Area {
-                left: area.left.saturating_sub(1),
-                top: area.top.saturating_sub(1),
-                width: area.width + 2,
-                height: area.height + 2,
-            };
-            fill(border, FRAME, (pixels, stride));
+            outline(area, FRAME, (pixels, stride));
             painters.1.paint(frame, area, mirrored, (pixels, stride));
         }
         if self.words.recording {
