@@ -3,9 +3,7 @@
 //! libpulse makes one when there is none; the client that we use does not, and
 //! a server turns away whoever comes without one, even where it matters to nobody.
 
-use std::fs::OpenOptions;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Bytes that both servers insist on.
@@ -32,7 +30,13 @@ fn create(path: &Path) -> std::io::Result<()> {
         std::fs::create_dir_all(folder)?;
     }
     let key: [u8; LENGTH] = std::array::from_fn(|_| rand::random());
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(&key)
+    // Whole at once: whoever else looks for it meanwhile must not find half a key.
+    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(path))?;
+    file.write_all(&key)?;
+    match file.persist_noclobber(path) {
+        Ok(_) => Ok(()),
+        Err(failed) => Err(failed.error),
+    }
 }
 
 #[cfg(test)]
