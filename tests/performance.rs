@@ -97,7 +97,7 @@ async fn measure_devices_at_720p() {
     let from_devices = ["--video", "camera", "--size", "1280x720", "--audio", "mic"];
     let shown = ["--view", "window", "--speaker", "default"];
     let from_devices = [&from_devices[..], &shown].concat();
-    let mut costs = [0.0; 2];
+    let (mut costs, mut to_codecs) = ([0.0; 2], [0.0; 2]);
     // In turn and twice: the machine's mood changes.
     for (at, words) in [&from_files[..], &from_devices].into_iter().cycle().take(4).enumerate() {
         let call = ["call", "bob", "--as", "alice", "--max-bitrate", "2.5M"];
@@ -111,18 +111,32 @@ async fn measure_devices_at_720p() {
         }
         let cost = (cpu_seconds(&[alice.pid()]) - before) / SECONDS as f64;
         println!("{}: {cost:.3} of a core", words.join(" "));
-        println!("{}", threads(alice.pid()));
+        let threads = threads(alice.pid());
+        let words = threads.iter().map(|(name, seconds)| format!("{name} {seconds:.1} s"));
+        println!("{}", words.collect::<Vec<_>>().join(", "));
         costs[at % 2] += cost / 2.0;
+        to_codecs[at % 2] += share_of_codecs(&threads) / 2.0;
         alice.interrupt();
         alice.await_event("ended", PATIENCE).await;
         bob.await_event("ended", PATIENCE).await;
     }
     let [files, devices] = costs;
     println!("files {files:.3}, devices {devices:.3} of a core: {:.2} times", devices / files);
+    let [files, devices] = to_codecs;
+    println!("with the codecs' threads as the measure: {:.2} times", files / devices);
 }
 
-/// What each thread has used since it began, those that did anything.
-fn threads(pid: i32) -> String {
+/// Of all that the threads have used, what encodes and decodes pictures: that is the same work in
+/// each call, and says how fast the machine was meanwhile.
+fn share_of_codecs(threads: &[(String, f64)]) -> f64 {
+    let is_codec = |name: &str| ["peer-encode", "peer-decode"].contains(&name);
+    let codecs = threads.iter().filter(|(name, _)| is_codec(name));
+    codecs.map(|(_, seconds)| seconds).sum::<f64>()
+        / threads.iter().map(|(_, seconds)| seconds).sum::<f64>()
+}
+
+/// Seconds that each thread has used since it began, those that did anything.
+fn threads(pid: i32) -> Vec<(String, f64)> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("alive").flatten();
     let used = tasks.filter_map(|task| {
         let stat = fs::read_to_string(task.path().join("stat")).ok()?;
@@ -130,9 +144,9 @@ fn threads(pid: i32) -> String {
         let fields: Vec<&str> = fields.split(' ').collect();
         let ticks: f64 =
             fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
-        (ticks >= 10.0).then(|| format!("{name} {:.1} s", ticks / 100.0))
+        (ticks >= 10.0).then(|| (name.to_owned(), ticks / 100.0))
     });
-    used.collect::<Vec<_>>().join(", ")
+    used.collect()
 }
 
 fn ffmpeg(input: &[&str], to: &Path) {
