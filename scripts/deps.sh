@@ -57,8 +57,8 @@ install_rust() {
             rustup toolchain install stable --profile minimal
             rustup default stable
         else
-            say "installing rustup and the stable toolchain from https://sh.rustup.rs"
-            curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs |
+            say "installing rustup and the stable toolchain from https://static.rust-lang.org"
+            curl --proto '=https' --tlsv1.2 -sSf https://static.rust-lang.org/rustup/rustup-init.sh |
                 sh -s -- -y --profile minimal
         fi
     fi
