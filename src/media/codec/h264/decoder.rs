@@ -52,19 +52,38 @@ impl VideoDecoder for H264Decoder {
             let reason = "it builds on pictures that were lost".to_owned();
             return Err(CodecError::Decode { codec: CODEC, reason });
         }
-        match self.decoder.decode(data) {
-            Ok(Some(picture)) => {
-                self.waits_for_keyframe = false;
-                Ok(Some(Arc::new(copy(&picture, &self.pool, captured_at))))
-            }
-            Ok(None) => Ok(None),
-            Err(error) => {
-                // After an error this library may stay confused by what it still holds.
-                self.waits_for_keyframe = true;
-                self.decoder = open()?;
-                Err(CodecError::Decode { codec: CODEC, reason: error.to_string() })
+        let mut decoded = self.picture(data, captured_at);
+        if decoded.is_err() {
+            // After an error this library may stay confused by what it still holds, and it may
+            // have been confused before: it does not notice all damage when that comes. So a
+            // keyframe, which needs nothing from before, gets a second chance.
+            self.renew()?;
+            if keyframe {
+                decoded = self.picture(data, captured_at);
             }
         }
+        if decoded.is_err() && keyframe {
+            self.renew()?;
+        }
+        decoded.map_err(|error| CodecError::Decode { codec: CODEC, reason: error.to_string() })
+    }
+}
+
+impl H264Decoder {
+    fn picture(
+        &mut self,
+        data: &[u8],
+        captured_at: Instant,
+    ) -> Result<Option<Arc<VideoFrame>>, openh264::Error> {
+        let Some(picture) = self.decoder.decode(data)? else { return Ok(None) };
+        self.waits_for_keyframe = false;
+        Ok(Some(Arc::new(copy(&picture, &self.pool, captured_at))))
+    }
+
+    fn renew(&mut self) -> Result<(), CodecError> {
+        self.waits_for_keyframe = true;
+        self.decoder = open()?;
+        Ok(())
     }
 }
 
