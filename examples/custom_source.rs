@@ -31,9 +31,10 @@ impl VideoSource for Bar {
         let due = self.started + Duration::from_secs_f64(f64::from(self.number) / FORMAT.fps);
         clock::sleep_until(due);
         let mut frame = self.pool.take(FORMAT.size, due);
-        let bar = self.number as usize * 4 % FORMAT.size.width as usize;
+        let width = frame.size().width as usize;
+        let bar = self.number as usize * 4 % width;
         let (y, u, v) = frame.planes_mut();
-        for row in y.chunks_exact_mut(FORMAT.size.width as usize) {
+        for row in y.chunks_exact_mut(width) {
             row.fill(40);
             row[bar..].iter_mut().take(16).for_each(|pixel| *pixel = 220);
         }

@@ -63,7 +63,7 @@ fn record(mut output: impl Read + Send + 'static) -> JoinHandle<Recording> {
                 peer::clock::now().checked_sub(heard).expect("a machine that runs for a while");
             began_at = Some(began_at.map_or(began, |earlier| earlier.min(began)));
         }
-        let samples = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        let samples = bytes.as_chunks().0.iter().map(|sample| f32::from_le_bytes(*sample));
         Recording { samples: samples.collect(), began_at: began_at.expect("a recording") }
     })
 }

@@ -11,12 +11,11 @@ const WINDOW: usize = 1_000;
 /// under 0.3 is something else.
 pub(crate) fn likeness(said: &[f32], heard: &[f32]) -> f64 {
     let (said, heard) = (thinned(said), thinned(heard));
-    let loudest = heard.chunks_exact(WINDOW).map(energy).fold(0.0, f64::max);
-    let mut all: Vec<f64> = heard
-        .chunks_exact(WINDOW)
-        .filter(|window| energy(window) > loudest / 30.0 && energy(window) > 1e-3)
-        .map(|window| best_match(&said, window))
-        .collect();
+    let (windows, _) = heard.as_chunks::<WINDOW>();
+    let loudest = windows.iter().map(|window| energy(window)).fold(0.0, f64::max);
+    let loud = |window: &&[f32; WINDOW]| energy(*window) > (loudest / 30.0).max(1e-3);
+    let mut all: Vec<f64> =
+        windows.iter().filter(loud).map(|window| best_match(&said, window)).collect();
     all.sort_by(f64::total_cmp);
     all.get(all.len() / 2).copied().unwrap_or(0.0)
 }
@@ -31,7 +30,8 @@ fn energy(samples: &[f32]) -> f64 {
 }
 
 fn thinned(samples: &[f32]) -> Vec<f32> {
-    samples.chunks_exact(KEPT).map(|part| part.iter().sum::<f32>() / KEPT as f32).collect()
+    let (parts, _) = samples.as_chunks::<KEPT>();
+    parts.iter().map(|part| part.iter().sum::<f32>() / KEPT as f32).collect()
 }
 
 fn best_match(said: &[f32], window: &[f32]) -> f64 {

@@ -199,7 +199,7 @@ pub(crate) fn samples(file: &Path) -> Vec<f32> {
 /// The samples that a recorder has written.
 pub(crate) fn raw_samples(file: &Path) -> Vec<f32> {
     let bytes = std::fs::read(file).expect("a recording");
-    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+    bytes.as_chunks().0.iter().map(|sample| f32::from_le_bytes(*sample)).collect()
 }
 
 fn ffmpeg(words: &[&str]) {

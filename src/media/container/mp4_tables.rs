@@ -119,17 +119,11 @@ impl<'a> Chunks<'a> {
         let mut cursor = Cursor::new(stsc);
         cursor.u32()?;
         let count = cursor.u32()? as usize;
-        let runs: Vec<(u32, u32)> = cursor
-            .rest()
-            .chunks_exact(12)
-            .take(count)
-            .map(|run| {
-                let word = |at: usize| {
-                    u32::from_be_bytes([run[at], run[at + 1], run[at + 2], run[at + 3]])
-                };
-                (word(0), word(4))
-            })
-            .collect();
+        let (words, _) = cursor.rest().as_chunks();
+        let runs = words.as_chunks().0.iter().take(count);
+        let runs = runs
+            .map(|[first, samples, _]| (u32::from_be_bytes(*first), u32::from_be_bytes(*samples)));
+        let runs: Vec<(u32, u32)> = runs.collect();
         let (data, wide) = match (stco, co64) {
             (Some(data), _) => (data, false),
             (None, Some(data)) => (data, true),

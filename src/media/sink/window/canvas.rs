@@ -65,7 +65,8 @@ impl Painter {
         let rows = pixels.chunks_exact_mut(stride.max(1)).skip(area.top);
         for (to, from) in rows.zip(self.bgra.chunks_exact(area.width * 4)) {
             let Some(to) = to.get_mut(area.left..area.left + area.width) else { continue };
-            let from = from.chunks_exact(4).map(|c| u32::from_le_bytes([c[0], c[1], c[2], 0]));
+            let from = from.as_chunks().0.iter();
+            let from = from.map(|[b, g, r, _]| u32::from_le_bytes([*b, *g, *r, 0]));
             if mirrored {
                 to.iter_mut().rev().zip(from).for_each(|(to, from)| *to = from);
             } else {
@@ -82,7 +83,7 @@ impl Painter {
     /// The whole picture as RGB, for a snapshot.
     pub(super) fn rgb(&mut self, frame: &VideoFrame) -> Vec<u8> {
         self.convert(frame);
-        self.bgra.chunks_exact(4).flat_map(|c| [c[2], c[1], c[0]]).collect()
+        self.bgra.as_chunks().0.iter().flat_map(|[b, g, r, _]| [*r, *g, *b]).collect()
     }
 }
 
@@ -169,15 +170,15 @@ mod tests {
         let size = Size { width: 64, height: 32 };
         let mut frame = FramePool::default().take(size, clock::now());
         let (y, u, v) = frame.planes_mut();
-        y.chunks_exact_mut(64).for_each(|row| {
+        y.as_chunks_mut::<64>().0.iter_mut().for_each(|row| {
             row[..32].fill(81);
             row[32..].fill(41);
         });
-        u.chunks_exact_mut(32).for_each(|row| {
+        u.as_chunks_mut::<32>().0.iter_mut().for_each(|row| {
             row[..16].fill(90);
             row[16..].fill(240);
         });
-        v.chunks_exact_mut(32).for_each(|row| {
+        v.as_chunks_mut::<32>().0.iter_mut().for_each(|row| {
             row[..16].fill(240);
             row[16..].fill(110);
         });
