@@ -36,7 +36,9 @@ pub struct Microphone {
     state: State,
     voice: Option<Voice>,
     drift: DriftControl,
+    /// As it came, at the device's rate, less than 10 ms of it.
     raw: Vec<f32>,
+    /// At 48 kHz and by our clock.
     ready: Vec<f32>,
     /// Our clock when the first sample of the stream was heard.
     began_at: Option<Instant>,
@@ -135,7 +137,7 @@ impl Microphone {
 
     /// Fills `ready` up to a block, or says why it cannot be.
     fn listen(&mut self) -> Result<Duration, String> {
-        let State::Open { line, stretcher, heard_at, .. } = &mut self.state else {
+        let State::Open { opened, line, stretcher, heard_at } = &mut self.state else {
             return Err("it is gone".to_owned());
         };
         let mut age = Duration::ZERO;
@@ -144,10 +146,15 @@ impl Microphone {
             line.forget();
         }
         while self.ready.len() < BLOCK {
-            self.raw.clear();
             age = line.take(&mut self.raw, *heard_at + PATIENCE)?;
             *heard_at = clock::now();
-            stretcher.push(&self.raw, self.drift.ratio(), &mut self.ready)?;
+            let block = (opened.rate as usize / 100).max(1);
+            let whole = self.raw.len() - self.raw.len() % block;
+            if let Some(voice) = &mut self.voice {
+                self.raw[..whole].chunks_exact_mut(block).for_each(|raw| voice.process(raw, age));
+            }
+            stretcher.push(&self.raw[..whole], self.drift.ratio(), &mut self.ready)?;
+            self.raw.drain(..whole);
         }
         Ok(age)
     }
@@ -187,6 +194,7 @@ impl Microphone {
         {
             let_go(opened);
         }
+        self.raw.clear();
         self.ready.clear();
         self.skip_to(clock::now() - AUDIO_BLOCK);
     }
@@ -235,10 +243,7 @@ impl AudioSource for Microphone {
         };
         let captured_at = self.keep_time(age);
         let rest = self.ready.split_off(BLOCK);
-        let mut samples = std::mem::replace(&mut self.ready, rest);
-        if let Some(voice) = &mut self.voice {
-            voice.process(&mut samples, age);
-        }
+        let samples = std::mem::replace(&mut self.ready, rest);
         Ok(Some(AudioFrame { samples, channels: 1, captured_at }))
     }
 
