@@ -79,7 +79,7 @@ async fn measure_a_call_at_720p_with_chromium() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement of two minutes"]
+#[ignore = "a measurement of three minutes"]
 async fn measure_devices_at_720p() {
     let _alone = one_at_a_time().await;
     let (server, sound, display) =
@@ -94,12 +94,15 @@ async fn measure_devices_at_720p() {
     let mut bob = login(server.url(), "bob", &theirs).await;
     let speech = clip("speech.opus");
     let from_files = ["--video", film, "--audio", &speech];
+    let compressed = clip("camera-720p.mp4");
+    let from_compressed = ["--video", &compressed, "--size", "1280x720", "--audio", &speech];
     let from_devices = ["--video", "camera", "--size", "1280x720", "--audio", "mic"];
     let shown = ["--view", "window", "--speaker", "default"];
     let from_devices = [&from_devices[..], &shown].concat();
-    let (mut costs, mut to_codecs) = ([0.0; 2], [0.0; 2]);
+    let kinds = [&from_files[..], &from_devices, &from_compressed];
+    let (mut costs, mut to_codecs) = ([0.0; 3], [0.0; 3]);
     // In turn and twice: the machine's mood changes.
-    for (at, words) in [&from_files[..], &from_devices].into_iter().cycle().take(4).enumerate() {
+    for (at, words) in kinds.into_iter().cycle().take(6).enumerate() {
         let call = ["call", "bob", "--as", "alice", "--max-bitrate", "2.5M"];
         let alice = peer(server.url(), &call).args(words);
         let mut alice = display.with(sound.with(camera.with(alice))).start();
@@ -114,15 +117,16 @@ async fn measure_devices_at_720p() {
         let threads = threads(alice.pid());
         let words = threads.iter().map(|(name, seconds)| format!("{name} {seconds:.1} s"));
         println!("{}", words.collect::<Vec<_>>().join(", "));
-        costs[at % 2] += cost / 2.0;
-        to_codecs[at % 2] += share_of_codecs(&threads) / 2.0;
+        costs[at % 3] += cost / 2.0;
+        to_codecs[at % 3] += share_of_codecs(&threads) / 2.0;
         alice.interrupt();
         alice.await_event("ended", PATIENCE).await;
         bob.await_event("ended", PATIENCE).await;
     }
-    let [files, devices] = costs;
+    let [files, devices, compressed] = costs;
     println!("files {files:.3}, devices {devices:.3} of a core: {:.2} times", devices / files);
-    let [files, devices] = to_codecs;
+    println!("from MP4 {compressed:.3} of a core: {:.2} times", devices / compressed);
+    let [files, devices, _] = to_codecs;
     println!("with the codecs' threads as the measure: {:.2} times", files / devices);
 }
 
