@@ -20,6 +20,10 @@ use crate::media::pipeline::samples_to_duration;
 /// 10 ms.
 const BLOCK: usize = 480;
 
+/// Samples that wait for the next block when a stream begins, 3 ms: enough for what stretching takes
+/// away later. Whatever waits is heard later.
+const RESERVE: usize = 144;
+
 /// A microphone that gives nothing for so long is gone, whatever it says.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -156,20 +160,26 @@ impl Microphone {
             stretcher.push(&self.raw[..whole], self.drift.ratio(), &mut self.ready)?;
             self.raw.drain(..whole);
         }
+        if self.began_at.is_none() {
+            let over = self.ready.len().saturating_sub(BLOCK + RESERVE);
+            self.ready.drain(..over);
+        }
         Ok(age)
     }
 
     /// Keeps the count of samples in step with our clock; says when the next block was captured.
     fn keep_time(&mut self, age: Duration) -> Instant {
         let now = clock::now();
-        let began_at = *self.began_at.get_or_insert_with(|| now - AUDIO_BLOCK);
-        let due = began_at + samples_to_duration(self.given as usize + BLOCK);
+        let there = samples_to_duration(self.ready.len());
+        let began_at = *self.began_at.get_or_insert_with(|| now - there);
+        // All that was made counts, not only what fills a block: a block more or less is no drift.
+        let due = began_at + samples_to_duration(self.given as usize) + there;
         let missing = due.saturating_duration_since(now).as_secs_f64();
         let missing = now.saturating_duration_since(due).as_secs_f64() - missing;
         let missing = missing * f64::from(SAMPLE_RATE);
         if missing > LOST {
             // The sound system stood still; what it did not hear then is a gap, not a delay.
-            self.skip_to(now - AUDIO_BLOCK);
+            self.skip_to(now - there);
         } else {
             self.drift.on_error(missing);
             self.given += BLOCK as u64;
