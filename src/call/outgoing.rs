@@ -4,22 +4,26 @@
 //! the connection; decides nothing about the call.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::media_event::{MediaEvent, no_panic, no_thread, tell_notice};
 use super::recording::Recording;
-use crate::media::adaptation::video_bitrate;
+use crate::media::adaptation::{Content, Ladder, share};
 use crate::media::codec::h264::H264Encoder;
 use crate::media::codec::opus::OpusEncoder;
 use crate::media::codec::{
     CodecError, EncodedVideo, OpusSettings, VideoEncoder, VideoEncoderSettings,
 };
 use crate::media::pipeline::audio_out::{AudioOut, AudioOutHooks, AudioOutState, EncodedAudio};
-use crate::media::pipeline::video_out::{Delivery, VideoOut, VideoOutHooks, VideoOutState};
+use crate::media::pipeline::video_out::{
+    Allowance, Delivery, VideoOut, VideoOutHooks, VideoOutState,
+};
 use crate::media::sink::VideoSink;
 use crate::media::source::{AudioSource, Sources, VideoSource};
+use crate::rtc::congestion::Path;
 use crate::rtc::connection::Connection;
 use crate::rtc::sender::{AudioWriter, VideoWriter};
 
@@ -28,6 +32,10 @@ const VIDEO_QUEUE: usize = 8;
 
 /// Packets of sound that wait: one second. Sound is never dropped silently.
 const AUDIO_QUEUE: usize = 50;
+
+/// Pictures are held back, before they are encoded, while more than this waits to be sent: one of
+/// the usual rate, so that the one behind it does not wait for two.
+const HOLD: Duration = Duration::from_millis(45);
 
 /// What sound may take, bits a second: one channel, two channels.
 const OPUS_BITRATE: [u32; 2] = [32_000, 64_000];
@@ -51,19 +59,19 @@ impl Outgoing {
         events: &mpsc::Sender<MediaEvent>,
     ) -> Result<Self, CodecError> {
         let mut outgoing = Self::default();
-        let mut audio_bitrate = 0;
+        let mut channels = 0;
         if let (Some(source), Some(sender)) = (sources.audio, connection.audio())
             && let Some(writer) = sender.open().await
         {
-            audio_bitrate = OPUS_BITRATE[source.channels().clamp(1, 2) - 1];
-            outgoing.start_audio(source, writer, audio_bitrate, recording.clone(), events)?;
+            channels = source.channels().clamp(1, 2);
+            let bitrate = OPUS_BITRATE[channels - 1];
+            outgoing.start_audio(source, writer, bitrate, recording.clone(), events)?;
         }
         if let (Some(source), Some(sender)) = (sources.video, connection.video())
             && let Some(writer) = sender.open().await
         {
-            let path = connection.target_bitrate();
-            let bitrate = move || video_bitrate(path.get(), audio_bitrate);
-            outgoing.start_video(source, preview, writer, bitrate, recording, events)?;
+            let path = connection.path().clone();
+            outgoing.start_video(source, preview, writer, (path, channels), recording, events)?;
         }
         Ok(outgoing)
     }
@@ -73,13 +81,20 @@ impl Outgoing {
         source: Box<dyn VideoSource>,
         preview: Option<Box<dyn VideoSink>>,
         writer: VideoWriter,
-        bitrate: impl Fn() -> u32 + Send + 'static,
+        (path, channels): (Path, usize),
         recording: Option<Recording>,
         events: &mpsc::Sender<MediaEvent>,
     ) -> Result<(), CodecError> {
         let format = source.format();
-        let settings =
-            VideoEncoderSettings { size: format.size, fps: format.fps, bitrate: bitrate() };
+        let bitrate = share(path.media_bitrate(), channels).pictures;
+        let settings = VideoEncoderSettings { size: format.size, fps: format.fps, bitrate };
+        let mut ladder = Ladder::new(format.size, format.fps, Content::Motion);
+        let allowance = move |now: Instant| {
+            let rate = path.media_bitrate();
+            let bitrate = share(rate, channels).pictures;
+            let rung = ladder.step(now, rate, bitrate);
+            Allowance { bitrate, rung, hold: path.is_stalled() || path.backlog() > HOLD }
+        };
         let encoder: Box<dyn VideoEncoder> = Box::new(H264Encoder::new(settings)?);
         let (to_send, queue) = mpsc::channel::<EncodedVideo>(VIDEO_QUEUE);
         let deliver = move |frame: EncodedVideo| {
@@ -93,7 +108,7 @@ impl Outgoing {
         };
         let hooks =
             VideoOutHooks { preview, notice: tell_notice(events), ended: tell_ended(events) };
-        let out = VideoOut::start(source, encoder, bitrate, deliver, hooks).map_err(no_thread)?;
+        let out = VideoOut::start(source, encoder, allowance, deliver, hooks).map_err(no_thread)?;
         self.video = Some(Arc::clone(out.state()));
         self.threads.0 = Some(out);
         self.tasks.push(tokio::spawn(send_video(writer, queue)));

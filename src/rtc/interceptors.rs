@@ -149,7 +149,7 @@ impl RtcpTap {
     }
 }
 
-fn add(counter: &AtomicU64, n: u64) {
+pub(super) fn add(counter: &AtomicU64, n: u64) {
     counter.fetch_add(n, Ordering::Relaxed);
 }
 
@@ -173,12 +173,8 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for RtcpTap {
     }
 
     fn handle_write(&mut self, mut msg: TaggedPacket) -> Result<(), Error> {
-        match &mut msg.message.packet {
-            Packet::Rtcp(packets) => self.outbound(msg.now, packets),
-            Packet::Rtp(packet) if packet.header.ssrc == self.state.video_rtx_ssrc => {
-                add(&self.state.counters.retransmitted, 1);
-            }
-            _ => {}
+        if let Packet::Rtcp(packets) = &mut msg.message.packet {
+            self.outbound(msg.now, packets);
         }
         self.write.push_back(msg);
         Ok(())
@@ -194,132 +190,4 @@ impl Interceptor for RtcpTap {
     fn unbind_local_stream(&mut self, _info: &StreamInfo) {}
     fn bind_remote_stream(&mut self, _info: &StreamInfo) {}
     fn unbind_remote_stream(&mut self, _info: &StreamInfo) {}
-}
-
-/// W3: turns repairs (RTX, RFC 4588 section 4) back into the packets they repair.
-///
-/// The library does so only after the chain, so that its NACK generator never sees a repair
-/// arrive and asks for it again and again.
-pub(super) struct RtxUnpacker {
-    state: Arc<TapState>,
-    streams: HashMap<u32, (u32, u8)>,
-    read: VecDeque<TaggedPacket>,
-    write: VecDeque<TaggedPacket>,
-}
-
-impl RtxUnpacker {
-    /// Nearer to the wire than the NACK generator (7000).
-    pub(super) const SLOT: usize = 6_500;
-
-    pub(super) fn new(state: Arc<TapState>) -> Self {
-        Self { state, streams: HashMap::new(), read: VecDeque::new(), write: VecDeque::new() }
-    }
-}
-
-impl Protocol<TaggedPacket, TaggedPacket, ()> for RtxUnpacker {
-    type Rout = TaggedPacket;
-    type Wout = TaggedPacket;
-    type Eout = ();
-    type Error = Error;
-    type Time = Instant;
-
-    fn handle_read(&mut self, mut msg: TaggedPacket) -> Result<(), Error> {
-        if let Packet::Rtp(packet) = &mut msg.message.packet
-            && let Some(&(ssrc, payload_type)) = self.streams.get(&packet.header.ssrc)
-        {
-            // Two bytes of original sequence number, then the payload. Less is padding to probe the
-            // path: it goes on as it is, because a probe that is not reported counts as lost, and the
-            // other side would send at a fraction of what the path carries.
-            if let [high, low, ..] = packet.payload[..] {
-                packet.payload = packet.payload.slice(2..);
-                packet.header.sequence_number = u16::from_be_bytes([high, low]);
-                packet.header.ssrc = ssrc;
-                packet.header.payload_type = payload_type;
-                add(&self.state.counters.repairs_received, 1);
-            }
-        }
-        self.read.push_back(msg);
-        Ok(())
-    }
-
-    fn poll_read(&mut self) -> Option<TaggedPacket> {
-        self.read.pop_front()
-    }
-
-    fn handle_write(&mut self, msg: TaggedPacket) -> Result<(), Error> {
-        self.write.push_back(msg);
-        Ok(())
-    }
-
-    fn poll_write(&mut self) -> Option<TaggedPacket> {
-        self.write.pop_front()
-    }
-}
-
-impl Interceptor for RtxUnpacker {
-    fn bind_local_stream(&mut self, _info: &StreamInfo) {}
-    fn unbind_local_stream(&mut self, _info: &StreamInfo) {}
-
-    fn bind_remote_stream(&mut self, info: &StreamInfo) {
-        if let Some(rtx) = info.ssrc_rtx {
-            self.streams.insert(rtx, (info.ssrc, info.payload_type));
-        }
-    }
-
-    fn unbind_remote_stream(&mut self, info: &StreamInfo) {
-        if let Some(rtx) = info.ssrc_rtx {
-            self.streams.remove(&rtx);
-        }
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use bytes::Bytes;
-    use rtc::rtp;
-
-    const MEDIA: u32 = 1;
-    const RTX: u32 = 2;
-
-    fn unpacker() -> RtxUnpacker {
-        let state = Arc::new(TapState {
-            counters: RtcpCounters::default(),
-            video_ssrc: 0,
-            video_rtx_ssrc: 0,
-            audio_ssrc: 0,
-            mappings: Mutex::default(),
-            news: mpsc::channel(1).0,
-        });
-        let mut unpacker = RtxUnpacker::new(state);
-        unpacker.streams.insert(RTX, (MEDIA, 102));
-        unpacker
-    }
-
-    fn through(unpacker: &mut RtxUnpacker, payload: &'static [u8]) -> rtp::Packet {
-        let header = rtp::header::Header { ssrc: RTX, payload_type: 103, ..Default::default() };
-        let packet = rtp::Packet { header, payload: Bytes::from_static(payload) };
-        let message = Packet::Rtp(packet).into();
-        let tagged =
-            TaggedPacket { now: crate::clock::now(), transport: Default::default(), message };
-        unpacker.handle_read(tagged).unwrap();
-        match unpacker.poll_read().unwrap().message.packet {
-            Packet::Rtp(packet) => packet,
-            _ => panic!("RTP went in"),
-        }
-    }
-
-    #[test]
-    fn a_repair_becomes_the_packet_that_it_repairs() {
-        let repaired = through(&mut unpacker(), &[0x12, 0x34, 9, 8]);
-        assert_eq!((repaired.header.ssrc, repaired.header.payload_type), (MEDIA, 102));
-        assert_eq!((repaired.header.sequence_number, &repaired.payload[..]), (0x1234, &[9, 8][..]));
-    }
-
-    #[test]
-    fn padding_goes_on_so_that_its_arrival_is_reported() {
-        let probe = through(&mut unpacker(), &[]);
-        assert_eq!((probe.header.ssrc, probe.payload.len()), (RTX, 0));
-    }
 }

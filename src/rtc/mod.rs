@@ -3,8 +3,8 @@
 //! Owns the peer connection, RTP in and out, and every workaround that the
 //! library needs. It knows nothing of names, servers or people.
 
-pub mod bandwidth;
 pub mod codecs;
+pub mod congestion;
 pub mod connection;
 pub mod counts;
 pub mod depacketizer;

@@ -1,7 +1,8 @@
 //! Pictures on their way out: one thread captures, one encodes.
 //!
-//! Owns the threads and the keyframe limit. What bitrate to use is told from
-//! outside; where encoded pictures go is the caller's.
+//! Owns the threads, the keyframe limit, and the scaling to what the path is
+//! enough for. What that is is told from outside; where encoded pictures go is
+//! the caller's.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -12,9 +13,11 @@ use super::counters::PictureCounters;
 use super::slot::Slot;
 use super::spawn;
 use crate::clock;
+use crate::media::adaptation::Rung;
 use crate::media::codec::{EncodedVideo, VideoEncoder};
 use crate::media::device::DeviceNotice;
-use crate::media::frame::{FramePool, VideoFrame};
+use crate::media::frame::{FramePool, Size, VideoFrame};
+use crate::media::scale::{Planes, Scaler};
 use crate::media::sink::VideoSink;
 use crate::media::source::VideoSource;
 
@@ -30,11 +33,24 @@ pub enum Delivery {
     Dropped,
 }
 
+/// What the path allows for the next picture.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Allowance {
+    /// The encoder's target, bits a second.
+    pub bitrate: u32,
+    /// Its size and rate; `None`: no pictures, the path carries sound alone.
+    pub rung: Option<Rung>,
+    /// So much waits to be sent already, or the path is so broken, that this picture would only be
+    /// late.
+    pub hold: bool,
+}
+
 /// What the encoding thread is told and what it counts; shared with whoever runs the call.
 #[derive(Debug, Default)]
 pub struct VideoOutState {
     keyframe_wanted: AtomicBool,
     dark: AtomicBool,
+    paused: AtomicBool,
     target_bitrate: AtomicU32,
     counters: PictureCounters,
 }
@@ -54,6 +70,12 @@ impl VideoOutState {
     #[must_use]
     pub fn target_bitrate(&self) -> u32 {
         self.target_bitrate.load(Ordering::Relaxed)
+    }
+
+    /// Whether no pictures are sent, because the path carries sound alone.
+    #[must_use]
+    pub fn paused(&self) -> bool {
+        self.paused.load(Ordering::Relaxed)
     }
 
     /// Pictures encoded, and those that the encoder skipped or that found no room on the way.
@@ -83,15 +105,15 @@ pub struct VideoOut {
 }
 
 impl VideoOut {
-    /// Starts both threads. `bitrate` is asked before each picture for the encoder's target, bits a
-    /// second; `deliver` runs on the encoding thread and must not block.
+    /// Starts both threads. `allowance` is asked before each picture; `deliver` runs on the encoding
+    /// thread and must not block.
     ///
     /// # Errors
     /// When the operating system gives no thread.
     pub fn start(
         source: Box<dyn VideoSource>,
         encoder: Box<dyn VideoEncoder>,
-        bitrate: impl Fn() -> u32 + Send + 'static,
+        allowance: impl FnMut(Instant) -> Allowance + Send + 'static,
         deliver: impl FnMut(EncodedVideo) -> Delivery + Send + 'static,
         hooks: VideoOutHooks,
     ) -> std::io::Result<Self> {
@@ -107,7 +129,7 @@ impl VideoOut {
         let (to_encode, counted) = (slot.clone(), Arc::clone(&state));
         let told = Arc::clone(&state);
         out.threads.push(spawn("encode", move || {
-            Encoding::new(encoder, counted, bitrate, deliver).run(&to_encode);
+            Encoding::new(encoder, counted, allowance, deliver).run(&to_encode);
         })?);
         out.threads.push(spawn("capture", move || {
             capture(source, hooks.preview, &hooks.notice, &told, &slot, &stop);
@@ -175,31 +197,42 @@ fn darkened(frame: &VideoFrame) -> Arc<VideoFrame> {
     Arc::new(dark)
 }
 
-struct Encoding<B, D> {
+struct Encoding<A, D> {
     encoder: Box<dyn VideoEncoder>,
     state: Arc<VideoOutState>,
-    bitrate: B,
+    allowance: A,
     deliver: D,
+    scaled: Scaled,
     last_keyframe: Option<Instant>,
+    last_captured: Option<Instant>,
     overwritten: u64,
 }
 
-impl<B: Fn() -> u32, D: FnMut(EncodedVideo) -> Delivery> Encoding<B, D> {
+impl<A: FnMut(Instant) -> Allowance, D: FnMut(EncodedVideo) -> Delivery> Encoding<A, D> {
     fn new(
         encoder: Box<dyn VideoEncoder>,
         state: Arc<VideoOutState>,
-        bitrate: B,
+        allowance: A,
         deliver: D,
     ) -> Self {
-        Self { encoder, state, bitrate, deliver, last_keyframe: None, overwritten: 0 }
+        Self {
+            encoder,
+            state,
+            allowance,
+            deliver,
+            scaled: Scaled::default(),
+            last_keyframe: None,
+            last_captured: None,
+            overwritten: 0,
+        }
     }
 
     fn run(mut self, slot: &Slot<Arc<VideoFrame>>) {
         while let Some(frame) = slot.take() {
-            self.steer();
             let overwritten = slot.overwritten();
             self.state.counters.count_dropped(overwritten - self.overwritten);
             self.overwritten = overwritten;
+            let Some(frame) = self.steer(frame) else { continue };
             match self.encoder.encode(&frame) {
                 Ok(Some(encoded)) => self.hand_over(encoded),
                 Ok(None) => self.state.counters.count_dropped(1),
@@ -211,16 +244,36 @@ impl<B: Fn() -> u32, D: FnMut(EncodedVideo) -> Delivery> Encoding<B, D> {
         }
     }
 
-    fn steer(&mut self) {
-        let bitrate = (self.bitrate)();
+    /// Tells the encoder what it may spend; gives the picture as it is to be encoded, if it is.
+    fn steer(&mut self, frame: Arc<VideoFrame>) -> Option<Arc<VideoFrame>> {
+        let now = clock::now();
+        let allowed = (self.allowance)(now);
+        self.state.paused.store(allowed.rung.is_none(), Ordering::Relaxed);
+        let Some(rung) = allowed.rung else {
+            self.state.target_bitrate.store(0, Ordering::Relaxed);
+            // Those who see pictures again have seen none for long.
+            self.state.want_keyframe();
+            return None;
+        };
+        if allowed.hold {
+            self.state.counters.count_dropped(1);
+            return None;
+        }
+        // A source is never quite regular.
+        let interval = Duration::from_secs_f64(0.75 / rung.fps);
+        if self.last_captured.is_some_and(|last| frame.captured_at() < last + interval) {
+            return None;
+        }
+        self.last_captured = Some(frame.captured_at());
+        let bitrate = allowed.bitrate;
         if bitrate != self.state.target_bitrate.swap(bitrate, Ordering::Relaxed) {
             self.encoder.set_bitrate(bitrate);
         }
-        let now = clock::now();
-        let allowed = self.last_keyframe.is_none_or(|at| now >= at + KEYFRAME_INTERVAL);
-        if allowed && self.state.keyframe_wanted.swap(false, Ordering::Relaxed) {
+        let may = self.last_keyframe.is_none_or(|at| now >= at + KEYFRAME_INTERVAL);
+        if may && self.state.keyframe_wanted.swap(false, Ordering::Relaxed) {
             self.encoder.request_keyframe();
         }
+        Some(self.scaled.to(rung.size, frame))
     }
 
     fn hand_over(&mut self, encoded: EncodedVideo) {
@@ -235,5 +288,26 @@ impl<B: Fn() -> u32, D: FnMut(EncodedVideo) -> Delivery> Encoding<B, D> {
                 self.state.want_keyframe();
             }
         }
+    }
+}
+
+/// Pictures made smaller.
+#[derive(Default)]
+struct Scaled {
+    scaler: Scaler,
+    pool: FramePool,
+}
+
+impl Scaled {
+    /// The picture in that size, or as it is where it is no larger.
+    fn to(&mut self, size: Size, frame: Arc<VideoFrame>) -> Arc<VideoFrame> {
+        let own = frame.size();
+        let planes = Planes::packed(own.width as usize, own.height as usize, frame.i420());
+        let Some(planes) = planes.filter(|_| size.luma_len() < own.luma_len()) else {
+            return frame;
+        };
+        let mut smaller = self.pool.take(size, frame.captured_at());
+        self.scaler.draw(planes, &mut smaller);
+        Arc::new(smaller)
     }
 }

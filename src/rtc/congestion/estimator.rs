@@ -1,0 +1,333 @@
+//! How much may be sent. Pure: reports in, a rate out.
+//!
+//! The standing queue of the path is the signal (`delay.rs`): with one, the
+//! rate at which packets come out of it is what the path carries, and a little
+//! less is sent until it is gone; without one the rate grows, slowly near what
+//! the path carried last, fast elsewhere, and short probes look further
+//! (`probe.rs`). Loss alone bounds the rate only where it depends on the rate
+//! (`loss.rs`). Where the queue is that of others and does not yield, the rate
+//! follows loss as TCP does, so that it keeps its share (`rival.rs`).
+
+use std::time::{Duration, Instant};
+
+use super::delay::QueueDelay;
+use super::history::{History, Told};
+use super::loss::LossModel;
+use super::probe::{Cluster, Prober, Shown};
+use super::rival::Rival;
+
+/// What is sent before anything is known, bits a second on the wire.
+pub(super) const START: f64 = 300_000.0;
+
+/// The least that is aimed at: sound at its lowest rate.
+pub(super) const LEAST: f64 = 30_000.0;
+
+/// A queue is there, or gone, ms beyond what jitter explains.
+const HIGH_MS: f64 = 24.0;
+const LOW_MS: f64 = 12.0;
+/// How many times the noise of the queue's measure is forgiven, and at most how much.
+const NOISE_FACTOR: f64 = 2.0;
+const MOST_FORGIVEN_MS: f64 = 70.0;
+
+/// What is aimed at of what the path carries.
+const SHARE: f64 = 0.93;
+
+/// A queue shall be gone after this long; less is sent meanwhile, but never less than this share.
+const DRAIN_MS: f64 = 350.0;
+const LEAST_DRAINING: f64 = 0.35;
+
+/// Growth a second: far from any known bound, back to what was carried before, and near that as a
+/// share of it.
+const GROWTH_FAR: f64 = 0.35;
+const GROWTH_BACK: f64 = 0.8;
+const GROWTH_NEAR: f64 = 0.06;
+/// Where near begins and ends, as shares of what the path carried last.
+const NEAR: std::ops::Range<f64> = 0.8..1.1;
+
+/// What a path carried is believed so long.
+const BELIEVED: Duration = Duration::from_secs(30);
+
+/// With less than this share of the target sent, there is nothing to learn from a path that takes it.
+const USED: f64 = 0.55;
+
+/// The rates of so long are what the path carries now.
+const RECENT: Duration = Duration::from_millis(200);
+
+/// Silence of the other side, beyond a round trip, after which the path is taken for broken.
+const SILENCE: Duration = Duration::from_millis(300);
+
+/// After an interruption longer than this the path may be another one.
+const ANOTHER_PATH: Duration = Duration::from_secs(1);
+
+/// What is begun with after an interruption, of what was sent before.
+const RESUMED: f64 = 0.75;
+
+/// What the path looks like now.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct PathView {
+    /// What may be sent, bits a second on the wire, everything counted.
+    pub(super) target: f64,
+    /// The standing queue, ms.
+    pub(super) queue_ms: f64,
+    /// The share of packets that is lost, 0.0 to 1.0.
+    pub(super) loss: f64,
+    /// A round trip, smoothed.
+    pub(super) rtt: Duration,
+    /// Nothing has been heard for too long: what is sent now is lost.
+    pub(super) stalled: bool,
+    /// The target is as high as it may be, and the path takes it easily.
+    pub(super) unhindered: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Estimator {
+    epoch: Instant,
+    max: f64,
+    target: f64,
+    queue: QueueDelay,
+    loss: LossModel,
+    prober: Prober,
+    rival: Rival,
+    /// What the path carried when it last had a queue, and when that was.
+    carried: Option<(f64, Instant)>,
+    /// The rate falls no further before what was done last can be seen.
+    fell_at: Option<Instant>,
+    /// A cluster of ours fills the queue until then.
+    our_queue_until: Option<Instant>,
+    last_report: Option<Instant>,
+    stalled_since: Option<Instant>,
+    rtt: Rtt,
+}
+
+/// Round trips: smoothed, and the least lately.
+#[derive(Debug)]
+struct Rtt {
+    smoothed: Duration,
+    least: Duration,
+    known: bool,
+}
+
+impl Rtt {
+    fn on_sample(&mut self, sample: Duration) {
+        if !self.known {
+            (self.smoothed, self.least, self.known) = (sample, sample, true);
+        }
+        self.smoothed = self.smoothed.mul_f64(0.9) + sample.mul_f64(0.1);
+        // Forgotten slowly, so that a longer path is noticed.
+        self.least = self.least.mul_f64(1.002).min(sample);
+    }
+}
+
+impl Estimator {
+    /// An estimator that stays at or under `max` bits a second.
+    pub(super) fn new(now: Instant, max: f64) -> Self {
+        let max = max.max(LEAST);
+        let guess = Duration::from_millis(100);
+        let mut prober = Prober::default();
+        prober.wait(now);
+        Self {
+            epoch: now,
+            max,
+            target: START.min(max),
+            queue: QueueDelay::default(),
+            loss: LossModel::default(),
+            prober,
+            rival: Rival::default(),
+            carried: None,
+            fell_at: None,
+            our_queue_until: None,
+            last_report: None,
+            stalled_since: None,
+            rtt: Rtt { smoothed: guess, least: guess, known: false },
+        }
+    }
+
+    /// A report came; `told` is what was new in it, `history` what is known of all packets.
+    pub(super) fn on_report(&mut self, now: Instant, told: &[Told], history: &History) {
+        let newest =
+            told.iter().filter(|told| told.arrival_us.is_some()).map(|t| t.departure).max();
+        let Some(newest) = newest else { return };
+        let first = self.last_report.is_none();
+        self.rtt.on_sample(now.saturating_duration_since(newest));
+        self.resume(now);
+        for packet in told {
+            if let Some(arrival_us) = packet.arrival_us {
+                let departure = packet.departure.saturating_duration_since(self.epoch);
+                self.queue.on_packet(departure.as_micros() as i64, arrival_us);
+            }
+        }
+        let rates = history.rates(RECENT.max(self.rtt.smoothed));
+        let lost = told.iter().filter(|told| told.arrival_us.is_none()).count() as u32;
+        let came = told.len() as u32 - lost;
+        self.loss.on_packets(now, came, lost, rates.map_or(self.target, |rates| rates.sent));
+        let since = self.last_report.replace(now).map_or(Duration::ZERO, |last| now - last);
+        if first {
+            self.prober.hurry(now);
+        }
+        self.judge(now, since.min(Duration::from_millis(200)), history, lost > 0);
+    }
+
+    /// Whether there is a queue that jitter does not explain, and whether there is none.
+    fn bounds_ms(&self) -> (f64, f64) {
+        let forgiven = (self.queue.noise_ms() * NOISE_FACTOR).min(MOST_FORGIVEN_MS);
+        (HIGH_MS + forgiven, LOW_MS + forgiven * 0.75)
+    }
+
+    fn judge(&mut self, now: Instant, since: Duration, history: &History, lost: bool) {
+        let queue_ms = self.queue.queue_ms().unwrap_or(0.0);
+        let (high, low) = self.bounds_ms();
+        let loss = self.loss.explain();
+        let inherent = loss.inherent;
+        self.look_at_probe(now, history, inherent);
+        let rates = history.rates(RECENT);
+        let carried = rates.map(|rates| rates.carried(inherent));
+        let ours = self.our_queue_until.is_some_and(|until| now < until);
+        let high = if ours { high + 120.0 } else { high };
+        let rate = self.rival.on_report(now, queue_ms, self.target, lost, self.rtt.smoothed);
+        if let Some(rate) = rate {
+            self.target = rate.clamp(LEAST, self.max);
+        } else if queue_ms > high {
+            self.fall(now, carried.unwrap_or(self.target));
+        } else if queue_ms < low {
+            self.grow(now, since, history);
+        }
+        if let Some(bound) = loss.bound.filter(|_| self.rival.is_calm()) {
+            self.target = self.target.min((bound * SHARE).max(self.target * 0.7));
+            self.carried = Some((bound, now));
+            self.prober.wait(now);
+        }
+        self.target = self.target.clamp(LEAST, self.max);
+    }
+
+    /// The path has a queue: what came out of it is what it carries.
+    fn fall(&mut self, now: Instant, carried: f64) {
+        let seen_after = self.rtt.smoothed + QueueDelay::MEMORY;
+        let settled = self.fell_at.is_none_or(|at| now > at + seen_after);
+        self.carried = Some(match self.carried {
+            // Until what was done can be seen, the same queue is measured on: less is nearer the truth.
+            Some((before, _)) if !settled => (before.min(carried), now),
+            _ => (carried, now),
+        });
+        self.target = self.target.min(carried * SHARE);
+        if settled {
+            self.fell_at = Some(now);
+            self.prober.wait(now);
+            self.rival.on_fall(now, self.target / SHARE);
+        }
+    }
+
+    fn grow(&mut self, now: Instant, since: Duration, history: &History) {
+        let seen_after = self.rtt.smoothed + QueueDelay::MEMORY;
+        if self.fell_at.is_some_and(|at| now < at + seen_after) {
+            return;
+        }
+        let recent = history.rates(Duration::from_millis(700));
+        if recent.is_none_or(|rates| rates.sent < self.target * USED) {
+            return;
+        }
+        let known = self.carried.filter(|(_, at)| now.saturating_duration_since(*at) < BELIEVED);
+        let seconds = since.as_secs_f64();
+        let grown = match known {
+            Some((carried, _)) if NEAR.contains(&(self.target / carried)) => {
+                // The same for all who share the path, as far as they see the same: so shares even out.
+                let packet = 1_200.0 * 8.0 / (self.rtt.smoothed.as_secs_f64() + 0.1);
+                self.target
+                    + packet.min(carried * GROWTH_NEAR * 2.0).max(carried * GROWTH_NEAR) * seconds
+            }
+            Some((carried, _)) if self.target < carried => {
+                (self.target * (1.0 + GROWTH_BACK * seconds)).min(carried * NEAR.start.max(0.9))
+            }
+            _ => self.target * (1.0 + GROWTH_FAR * seconds),
+        };
+        self.target = self.target.max(grown);
+    }
+
+    fn look_at_probe(&mut self, now: Instant, history: &History, inherent: f64) {
+        let Some(cluster) = self.prober.cluster() else { return };
+        let known = (self.target, inherent);
+        let rates = history.probe_rates(cluster.id);
+        match self.prober.look(now, rates, self.rtt.smoothed, known) {
+            Some(Shown::AtLeast(rate)) => {
+                self.target = self.target.max(rate).min(self.max);
+                if self.carried.is_some_and(|(carried, _)| carried < rate) {
+                    self.carried = None;
+                }
+            }
+            Some(Shown::Limit(rate)) => {
+                self.carried = Some((rate, now));
+                self.target = self.target.max((rate * 0.85).min(self.max));
+            }
+            None => {}
+        }
+    }
+
+    /// A cluster to send, if one is due. Everything that leaves until its end is part of it.
+    pub(super) fn poll_probe(&mut self, now: Instant) -> Option<Cluster> {
+        let queue_ms = self.queue.queue_ms()?;
+        if self.is_stalled() || !self.rival.is_calm() || queue_ms > self.bounds_ms().1 {
+            return None;
+        }
+        let cluster = self.prober.begin(now, self.target, self.max, self.queue.noise_ms())?;
+        let drained = (cluster.until - now) + QueueDelay::MEMORY + self.rtt.smoothed;
+        self.our_queue_until = Some(cluster.until + drained);
+        Some(cluster)
+    }
+
+    /// Looks at what has not been heard since `waiting`: the departure of the first packet that left
+    /// after the newest that is known to have come.
+    pub(super) fn on_tick(&mut self, now: Instant, waiting: Option<Instant>) {
+        let patience = self.rtt.smoothed * 2 + SILENCE;
+        let heard = self.last_report.is_some();
+        let silent = waiting.is_some_and(|at| now.saturating_duration_since(at) > patience);
+        if heard && silent && self.stalled_since.is_none() {
+            self.stalled_since = Some(now);
+        }
+    }
+
+    /// Whether the other side reports arrivals at all.
+    pub(super) fn has_reports(&self) -> bool {
+        self.last_report.is_some()
+    }
+
+    fn is_stalled(&self) -> bool {
+        self.stalled_since.is_some()
+    }
+
+    fn resume(&mut self, now: Instant) {
+        let Some(since) = self.stalled_since.take() else { return };
+        if now.saturating_duration_since(since) > ANOTHER_PATH {
+            self.queue.start_over();
+            self.loss.start_over();
+        }
+        self.target = (self.target * RESUMED).max(START.min(self.target));
+        self.fell_at = None;
+        self.rival = Rival::default();
+        self.prober.hurry(now);
+    }
+
+    /// What the path looks like now.
+    pub(super) fn view(&self) -> PathView {
+        let queue_ms = self.queue.queue_ms().unwrap_or(0.0);
+        let (high, low) = self.bounds_ms();
+        let draining = match self.rival.is_calm() && queue_ms > low && queue_ms > high * 0.7 {
+            true => 1.0 - ((queue_ms - low) / DRAIN_MS).clamp(0.0, 1.0 - LEAST_DRAINING),
+            false => 1.0,
+        };
+        // A queue of a cluster of ours drains by itself.
+        let ours = self.our_queue_until.is_some_and(|until| Some(until) > self.last_report);
+        let draining = if ours { draining.max(0.8) } else { draining };
+        PathView {
+            target: (self.target * draining).clamp(LEAST, self.max),
+            queue_ms,
+            loss: self.loss.fraction(),
+            rtt: self.rtt.smoothed,
+            stalled: self.is_stalled(),
+            unhindered: self.target >= self.max && queue_ms < low,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "estimator_tests.rs"]
+mod tests;

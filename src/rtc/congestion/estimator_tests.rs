@@ -1,0 +1,124 @@
+use super::super::simulation::{Link, Seen, play};
+
+const MAX: f64 = 4e6;
+
+/// What a call of 40 s shows, as the median of three seeds would: each seed must hold.
+fn each_seed(link: &Link, seconds: u32, check: impl Fn(&Seen)) {
+    for seed in 1..=3 {
+        let seen = play(link, seconds, 1, MAX, seed).remove(0);
+        if std::env::var("SHOW").is_ok() {
+            let kbit: Vec<u32> = seen.carried.iter().map(|bits| (bits / 1e3) as u32).collect();
+            println!(
+                "used {:.3} p95 {:.0} drops {} stalled {} {kbit:?}",
+                seen.used(link, 10.min(seconds as usize - 1)),
+                seen.queue_p95(5),
+                seen.tail_drops,
+                seen.stalled
+            );
+        }
+        check(&seen);
+    }
+}
+
+#[test]
+fn a_clean_link_is_filled_in_seconds_without_a_queue() {
+    let link = Link::default();
+    each_seed(&link, 30, |seen| {
+        assert!(seen.first_second_over(&link, 0.85) <= 4);
+        assert!(seen.used(&link, 10) > 0.85);
+        assert!(seen.queue_p95(5) < 80.0);
+    });
+}
+
+#[test]
+fn a_narrow_link_too() {
+    let link = Link { rate: |_| 500e3, ..Link::default() };
+    each_seed(&link, 40, |seen| {
+        assert!(seen.used(&link, 10) > 0.82);
+        assert!(seen.queue_p95(5) < 100.0);
+    });
+    let link = Link { rate: |_| 150e3, delay_ms: 100.0, ..Link::default() };
+    each_seed(&link, 40, |seen| assert!(seen.queue_p95(5) < 200.0));
+}
+
+#[test]
+fn loss_that_no_rate_explains_takes_nothing() {
+    for loss in [0.05, 0.2] {
+        let link = Link { loss, ..Link::default() };
+        each_seed(&link, 40, |seen| {
+            assert!(seen.used(&link, 10) > 0.75, "{loss}");
+            assert!(seen.queue_p95(5) < 100.0, "{loss}");
+        });
+    }
+}
+
+#[test]
+fn a_queue_too_short_to_be_seen_is_found_by_its_losses() {
+    let link = Link { rate: |_| 1e6, queue_ms: 30.0, ..Link::default() };
+    each_seed(&link, 40, |seen| {
+        assert!(seen.used(&link, 10) > 0.6, "{:?}", seen.carried);
+        let sent: f64 = seen.carried.iter().sum::<f64>() / 8.0 / 1_000.0;
+        assert!((seen.tail_drops as f64) < sent * 0.1, "{} of {sent}", seen.tail_drops);
+    });
+}
+
+#[test]
+fn jitter_takes_nothing() {
+    let link = Link { delay_ms: 50.0, jitter_ms: 100.0, ..Link::default() };
+    each_seed(&link, 40, |seen| assert!(seen.used(&link, 10) > 0.6));
+}
+
+#[test]
+fn a_fall_is_followed_at_once_and_a_rise_within_seconds() {
+    let rate = |t| if (18.0..30.0).contains(&t) { 600e3 } else { 3e6 };
+    let link = Link { rate, ..Link::default() };
+    each_seed(&link, 46, |seen| {
+        let over = seen.queue_ms[18_000..].iter().filter(|ms| **ms > 100.0).count();
+        assert!(over < 1_000, "{over} ms over 100 ms");
+        assert!(seen.tail_drops < 70, "{} tail drops", seen.tail_drops);
+        assert!(seen.carried[36..39].iter().any(|bits| *bits > 2.4e6), "{:?}", seen.carried);
+    });
+}
+
+#[test]
+fn the_cases_of_rfc_8867_are_followed() {
+    // RFC 8867 section 5.1, and 5.3's forward direction.
+    let first = |t| match t {
+        40.0..60.0 => 2.5e6,
+        60.0..80.0 => 600e3,
+        _ => 1e6,
+    };
+    let third = |t| match t {
+        20.0..40.0 => 1e6,
+        40.0..60.0 => 500e3,
+        _ => 2e6,
+    };
+    for rate in [first as fn(f64) -> f64, third] {
+        let link = Link { rate, delay_ms: 50.0, ..Link::default() };
+        each_seed(&link, 100, |seen| {
+            assert!(seen.used(&link, 10) > 0.8, "{:?}", seen.carried);
+            assert!(seen.queue_p95(10) < 80.0, "{}", seen.queue_p95(10));
+        });
+    }
+}
+
+#[test]
+fn after_an_interruption_it_goes_on_where_it_was() {
+    let link = Link { rate: |_| 2e6, gap: 20.0..25.0, ..Link::default() };
+    each_seed(&link, 40, |seen| {
+        assert!(seen.stalled > 4_000, "{}", seen.stalled);
+        assert!(seen.carried[26] > 1.2e6, "{:?}", seen.carried);
+    });
+}
+
+#[test]
+fn two_calls_share() {
+    let link = Link { rate: |_| 2e6, ..Link::default() };
+    for seed in 1..=3 {
+        let seen = play(&link, 45, 2, MAX, seed);
+        let used: Vec<f64> = seen.iter().map(|seen| seen.used(&link, 15)).collect();
+        let share = used[0] / (used[0] + used[1]);
+        assert!((0.4..0.6).contains(&share), "{used:?}");
+        assert!(used[0] + used[1] > 0.8, "{used:?}");
+    }
+}

@@ -1,0 +1,92 @@
+//! What the path carries now, readable from any thread.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::estimator::{PathView, START};
+
+/// Shared between what measures the path and what fills it.
+#[derive(Debug, Clone)]
+pub struct Path(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    media: AtomicU32,
+    backlog_us: AtomicU32,
+    rtt_us: AtomicU32,
+    stalled: AtomicBool,
+    /// Millionths.
+    loss: AtomicU32,
+    padding: AtomicU64,
+    expired: AtomicU64,
+}
+
+impl Path {
+    /// Before anything is known; at most `max` bits a second.
+    pub(super) fn new(max: u32) -> Self {
+        let shared = Shared::default();
+        shared.media.store((START as u32).min(max), Relaxed);
+        Self(Arc::new(shared))
+    }
+
+    pub(super) fn publish(&self, view: &PathView, repairs: f64, backlog: Duration) {
+        let media = (view.target - repairs).max(view.target * 0.5);
+        self.0.media.store(media.clamp(0.0, f64::from(u32::MAX)) as u32, Relaxed);
+        let micros = |span: Duration| u32::try_from(span.as_micros()).unwrap_or(u32::MAX);
+        self.0.backlog_us.store(micros(backlog), Relaxed);
+        self.0.rtt_us.store(micros(view.rtt), Relaxed);
+        self.0.stalled.store(view.stalled, Relaxed);
+        self.0.loss.store((view.loss * 1e6) as u32, Relaxed);
+    }
+
+    pub(super) fn count_padding(&self) {
+        self.0.padding.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn count_expired(&self, packets: u64) {
+        self.0.expired.fetch_add(packets, Relaxed);
+    }
+
+    /// What sound and pictures may take together, all headers counted, bits a second.
+    #[must_use]
+    pub fn media_bitrate(&self) -> u32 {
+        self.0.media.load(Relaxed)
+    }
+
+    /// How long what waits here needs to leave.
+    #[must_use]
+    pub fn backlog(&self) -> Duration {
+        Duration::from_micros(u64::from(self.0.backlog_us.load(Relaxed)))
+    }
+
+    /// A round trip; zero before one is known.
+    #[must_use]
+    pub fn round_trip(&self) -> Duration {
+        Duration::from_micros(u64::from(self.0.rtt_us.load(Relaxed)))
+    }
+
+    /// Nothing comes through at the moment: a picture that is sent now is lost.
+    #[must_use]
+    pub fn is_stalled(&self) -> bool {
+        self.0.stalled.load(Relaxed)
+    }
+
+    /// The share of packets that is lost on the way, 0.0 to 1.0.
+    #[must_use]
+    pub fn loss(&self) -> f64 {
+        f64::from(self.0.loss.load(Relaxed)) / 1e6
+    }
+
+    /// Packets sent only to see what the path carries.
+    #[must_use]
+    pub fn padding_sent(&self) -> u64 {
+        self.0.padding.load(Relaxed)
+    }
+
+    /// Packets of pictures that were too old when the path could have taken them.
+    #[must_use]
+    pub fn expired(&self) -> u64 {
+        self.0.expired.load(Relaxed)
+    }
+}

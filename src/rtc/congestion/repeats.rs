@@ -1,0 +1,213 @@
+//! Which packets are sent again when they are asked for. Pure.
+//!
+//! Owns what of one stream was sent lately, and its repair stream (RTX, RFC
+//! 4588): a packet is repeated at most once a round trip, never when it is too
+//! old to be of use, and all repeats together take a bounded share of the rate.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::{BufMut, BytesMut};
+use rtc::rtp;
+
+/// Packets that are remembered.
+const MOST: usize = 2_048;
+
+/// A picture of longer ago is not shown any more.
+const USEFUL: Duration = Duration::from_millis(1_200);
+
+/// The share of the rate that repeats may take, and over which time that is looked at.
+const SHARE: f64 = 0.5;
+const OVER: Duration = Duration::from_millis(500);
+
+/// The repair stream (RFC 4588 section 4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rtx {
+    /// Its SSRC.
+    pub(super) ssrc: u32,
+    /// Its payload type.
+    pub(super) payload_type: u8,
+}
+
+#[derive(Debug)]
+struct Sent {
+    packet: rtp::Packet,
+    at: Instant,
+    repeated_at: Option<Instant>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Repeats {
+    rtx: Option<Rtx>,
+    rtx_sequence: u16,
+    sent: VecDeque<Sent>,
+    /// Bits of repeats that are not paid for by time yet.
+    debt: f64,
+    paid_at: Option<Instant>,
+    padding_from: usize,
+}
+
+impl Repeats {
+    /// Repeats on `rtx`, or as they were where the other side takes no RTX.
+    pub(super) fn new(rtx: Option<Rtx>, first_sequence: u16) -> Self {
+        Self {
+            rtx,
+            rtx_sequence: first_sequence,
+            sent: VecDeque::new(),
+            debt: 0.0,
+            paid_at: None,
+            padding_from: 0,
+        }
+    }
+
+    /// Negotiated anew; what was sent stays.
+    pub(super) fn set_rtx(&mut self, rtx: Option<Rtx>) {
+        self.rtx = rtx;
+    }
+
+    /// A packet of the stream left.
+    pub(super) fn on_sent(&mut self, now: Instant, packet: &rtp::Packet) {
+        while self.sent.len() >= MOST
+            || self.sent.front().is_some_and(|s| now.saturating_duration_since(s.at) > USEFUL)
+        {
+            self.sent.pop_front();
+        }
+        self.sent.push_back(Sent { packet: packet.clone(), at: now, repeated_at: None });
+    }
+
+    /// The packets to send again of those that were asked for; `rate` is what may be sent in all.
+    pub(super) fn on_nack(
+        &mut self,
+        now: Instant,
+        wanted: impl Iterator<Item = u16>,
+        rtt: Duration,
+        rate: f64,
+    ) -> Vec<rtp::Packet> {
+        let passed = self.paid_at.replace(now).map_or(OVER, |at| now.saturating_duration_since(at));
+        self.debt = (self.debt - passed.as_secs_f64() * rate * SHARE).max(0.0);
+        let mut repeats = Vec::new();
+        for number in wanted {
+            if self.debt > OVER.as_secs_f64() * rate * SHARE {
+                break;
+            }
+            let Some(index) = self.index(number) else { continue };
+            let Some(sent) = self.sent.get_mut(index) else { continue };
+            // One that is on its way cannot have been missed yet.
+            let on_its_way = sent
+                .repeated_at
+                .is_some_and(|at| now.saturating_duration_since(at) < rtt.mul_f64(0.9));
+            if on_its_way || now.saturating_duration_since(sent.at) > USEFUL {
+                continue;
+            }
+            sent.repeated_at = Some(now);
+            let packet = sent.packet.clone();
+            self.debt += packet.payload.len() as f64 * 8.0;
+            repeats.push(self.repeat(packet));
+        }
+        repeats
+    }
+
+    /// Whether [`Repeats::padding`] has something.
+    pub(super) fn can_pad(&self) -> bool {
+        self.rtx.is_some() && !self.sent.is_empty()
+    }
+
+    /// A packet to fill a cluster with, if there is one and the other side can tell it from new ones.
+    /// Repeats what was sent last, in turn: it may mend a loss that nobody asked about yet.
+    pub(super) fn padding(&mut self) -> Option<rtp::Packet> {
+        self.rtx?;
+        let last = self.sent.len().min(32);
+        self.padding_from = self.padding_from.checked_add(1).filter(|n| *n < last).unwrap_or(0);
+        let index = self.sent.len().checked_sub(1 + self.padding_from)?;
+        let packet = self.sent.get(index)?.packet.clone();
+        Some(self.repeat(packet))
+    }
+
+    fn index(&self, number: u16) -> Option<usize> {
+        let newest = self.sent.back()?.packet.header.sequence_number;
+        let back = usize::from(newest.wrapping_sub(number));
+        let index = self.sent.len().checked_sub(1)?.checked_sub(back)?;
+        // Numbers are without a gap, and this is what would show if they were not.
+        (self.sent.get(index)?.packet.header.sequence_number == number).then_some(index)
+    }
+
+    fn repeat(&mut self, packet: rtp::Packet) -> rtp::Packet {
+        let Some(rtx) = self.rtx else { return packet };
+        let mut payload = BytesMut::with_capacity(2 + packet.payload.len());
+        payload.put_u16(packet.header.sequence_number);
+        payload.put_slice(&packet.payload);
+        let header = rtp::header::Header {
+            version: 2,
+            marker: packet.header.marker,
+            payload_type: rtx.payload_type,
+            sequence_number: self.rtx_sequence,
+            timestamp: packet.header.timestamp,
+            ssrc: rtx.ssrc,
+            ..Default::default()
+        };
+        self.rtx_sequence = self.rtx_sequence.wrapping_add(1);
+        rtp::Packet { header, payload: payload.freeze() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+    use bytes::Bytes;
+
+    const RTT: Duration = Duration::from_millis(50);
+    const RATE: f64 = 1e6;
+    const RTX: Rtx = Rtx { ssrc: 2, payload_type: 103 };
+
+    fn repeats(start: Instant) -> Repeats {
+        let mut repeats = Repeats::new(Some(RTX), 7);
+        for n in 0..100_u16 {
+            let sequence_number = n.wrapping_sub(50);
+            let header = rtp::header::Header { sequence_number, ssrc: 1, ..Default::default() };
+            let packet = rtp::Packet { header, payload: Bytes::from(vec![n as u8; 1_000]) };
+            repeats.on_sent(start, &packet);
+        }
+        repeats
+    }
+
+    #[test]
+    fn repeats_on_the_repair_stream_once_a_round_trip() {
+        let start = clock::now();
+        let mut repeats = repeats(start);
+        let sent = repeats.on_nack(start + RTT, [0, 3, 200].into_iter(), RTT, RATE);
+        assert_eq!(sent.len(), 2, "what was never sent cannot be repeated");
+        assert_eq!((sent[0].header.ssrc, sent[0].header.payload_type), (2, 103));
+        assert_eq!((sent[0].header.sequence_number, sent[1].header.sequence_number), (7, 8));
+        assert_eq!(&sent[1].payload[..3], [0, 3, 53]);
+        let again = |at| [(at, 0_u16)];
+        for (at, number) in again(start + RTT + RTT / 2) {
+            assert!(repeats.on_nack(at, [number].into_iter(), RTT, RATE).is_empty());
+        }
+        for (at, number) in again(start + 3 * RTT) {
+            assert_eq!(repeats.on_nack(at, [number].into_iter(), RTT, RATE).len(), 1);
+        }
+        assert!(repeats.on_nack(start + 2 * USEFUL, [1].into_iter(), RTT, RATE).is_empty());
+    }
+
+    #[test]
+    fn a_flood_of_requests_gets_a_bounded_answer() {
+        let start = clock::now();
+        let mut repeats = repeats(start);
+        let all = (0..=u16::MAX).cycle().take(500_000);
+        let answer = repeats.on_nack(start, all, Duration::ZERO, RATE);
+        let bits: usize = answer.iter().map(|packet| packet.payload.len() * 8).sum();
+        assert!((bits as f64) < RATE * SHARE, "{bits}");
+    }
+
+    #[test]
+    fn padding_is_what_was_sent_last() {
+        let start = clock::now();
+        let mut repeats = repeats(start);
+        let padding = repeats.padding().map(|packet| packet.header.ssrc);
+        assert_eq!(padding, Some(2));
+        repeats.set_rtx(None);
+        assert_eq!(repeats.padding(), None, "it would look like new packets");
+    }
+}

@@ -1,0 +1,279 @@
+//! A call's sending half on an emulated link, in virtual time: estimator, pacer and history as they
+//! are, an encoder that obeys roughly, a receiver that reports. For tests only.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::estimator::Estimator;
+use super::history::History;
+use super::pacer::{Class, Pacer};
+use super::transmit_rate;
+use crate::clock;
+
+const TICK: Duration = Duration::from_millis(1);
+/// UDP, IP, SRTP and RTP around a payload, bytes.
+const HEADERS: u32 = 60;
+
+/// What lies between two ends.
+pub(super) struct Link {
+    /// Bits a second at a second of the call.
+    pub(super) rate: fn(f64) -> f64,
+    /// One way, ms.
+    pub(super) delay_ms: f64,
+    /// What waits at most, ms.
+    pub(super) queue_ms: f64,
+    /// The chance of a packet to be lost.
+    pub(super) loss: f64,
+    /// Delay added to each packet at random, up to so many ms; packets may overtake each other.
+    pub(super) jitter_ms: f64,
+    /// Nothing comes through in these seconds.
+    pub(super) gap: std::ops::Range<f64>,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self {
+            rate: |_| 3e6,
+            delay_ms: 25.0,
+            queue_ms: 300.0,
+            loss: 0.0,
+            jitter_ms: 0.0,
+            gap: 0.0..0.0,
+        }
+    }
+}
+
+/// What is seen of a call.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// Bits that left the link in each second.
+    pub(super) carried: Vec<f64>,
+    /// Queue of the link at each tick, ms.
+    pub(super) queue_ms: Vec<f64>,
+    pub(super) tail_drops: usize,
+    /// Target at each tenth of a second, bits a second.
+    pub(super) target: Vec<f64>,
+    /// Ticks of a stalled path.
+    pub(super) stalled: usize,
+}
+
+impl Seen {
+    /// The share of the link that was used from second `from` on.
+    pub(super) fn used(&self, link: &Link, from: usize) -> f64 {
+        let could: f64 = (from..self.carried.len()).map(|s| (link.rate)(s as f64 + 0.5)).sum();
+        self.carried[from..].iter().sum::<f64>() / could
+    }
+
+    pub(super) fn queue_p95(&self, from: usize) -> f64 {
+        let mut queue = self.queue_ms[from * 1_000..].to_vec();
+        queue.sort_by(f64::total_cmp);
+        queue[queue.len() * 95 / 100]
+    }
+
+    /// The first second that used so much of the link.
+    pub(super) fn first_second_over(&self, link: &Link, share: f64) -> usize {
+        let over = |(s, bits): &(usize, &f64)| **bits >= share * (link.rate)(*s as f64 + 0.5);
+        self.carried.iter().enumerate().find(over).map_or(usize::MAX, |(second, _)| second + 1)
+    }
+}
+
+/// One sending end.
+pub(super) struct Sender {
+    pub(super) estimator: Estimator,
+    history: History,
+    pacer: Pacer<u32>,
+    next_picture: Instant,
+    next_sound: Instant,
+    keyframe: bool,
+    cluster_until: Option<Instant>,
+    cluster: Option<(u32, f64)>,
+    /// Numbers and arrivals that were not reported yet.
+    to_report: Vec<(u16, i64)>,
+    highest: Option<u64>,
+    arrived: u64,
+    reports: VecDeque<(Instant, Vec<(u16, Option<i64>)>)>,
+    sent: u64,
+}
+
+impl Sender {
+    pub(super) fn new(now: Instant, max: f64) -> Self {
+        Self {
+            estimator: Estimator::new(now, max),
+            history: History::default(),
+            pacer: Pacer::new(300e3),
+            next_picture: now,
+            next_sound: now,
+            keyframe: true,
+            cluster_until: None,
+            cluster: None,
+            to_report: Vec::new(),
+            highest: None,
+            arrived: 0,
+            reports: VecDeque::new(),
+            sent: 0,
+        }
+    }
+
+    fn encode(&mut self, now: Instant, random: &mut StdRng) {
+        let view = self.estimator.view();
+        if now >= self.next_sound {
+            self.next_sound += Duration::from_millis(20);
+            self.pacer.push(now, Class::Sound, f64::from(80 + HEADERS) * 8.0, 80 + HEADERS);
+        }
+        if now < self.next_picture {
+            return;
+        }
+        self.next_picture += Duration::from_micros(33_333);
+        if view.stalled {
+            self.keyframe = true;
+            return;
+        }
+        if self.pacer.backlog(now) > Duration::from_millis(50) {
+            return;
+        }
+        let media = (view.target - 56e3).max(40e3) * 0.92;
+        let large = if std::mem::take(&mut self.keyframe) { 5.0 } else { 1.0 };
+        let bytes = media / 8.0 / 30.0 * large * random.random_range(0.6..1.4);
+        let packets = (bytes / 1_150.0).ceil().max(1.0);
+        for _ in 0..packets as u32 {
+            let size = (bytes / packets) as u32 + HEADERS;
+            self.pacer.push(now, Class::Picture, f64::from(size) * 8.0, size);
+        }
+    }
+
+    /// Sizes of what leaves now, with its number.
+    fn send(&mut self, now: Instant) -> Vec<(u64, u32)> {
+        let view = self.estimator.view();
+        if self.cluster_until.is_some_and(|until| now >= until) {
+            (self.cluster, self.cluster_until) = (None, None);
+        }
+        if let Some(cluster) = self.estimator.poll_probe(now) {
+            (self.cluster, self.cluster_until) =
+                (Some((cluster.id, cluster.rate)), Some(cluster.until));
+        }
+        self.pacer.set_rate(transmit_rate(&view, self.cluster.map(|(_, rate)| rate)));
+        let mut out = Vec::new();
+        loop {
+            let size = match self.pacer.pop(now) {
+                Some((_, size)) => size,
+                None if self.cluster.is_some() && self.pacer.may_send(now) => {
+                    self.pacer.pay(now, 1_200.0 * 8.0);
+                    1_200
+                }
+                None => break,
+            };
+            self.history.on_sent(now, size, self.cluster.map(|(id, _)| id));
+            out.push((self.sent, size));
+            self.sent += 1;
+        }
+        out
+    }
+
+    fn on_arrival(&mut self, number: u64, at_us: i64) {
+        self.to_report.push((number as u16, at_us));
+        self.arrived += 1;
+        self.highest = self.highest.max(Some(number));
+    }
+
+    fn report(&mut self, now: Instant, back: Duration, lost: bool) {
+        if self.to_report.is_empty() {
+            return;
+        }
+        let came = std::mem::take(&mut self.to_report);
+        let (first, last) = (came.iter().map(|c| c.0).min(), came.iter().map(|c| c.0).max());
+        let (Some(first), Some(last)) = (first, last) else { return };
+        let statuses = (first..=last)
+            .map(|n| (n, came.iter().find(|(number, _)| *number == n).map(|(_, at)| *at)))
+            .collect();
+        if !lost {
+            self.reports.push_back((now + back, statuses));
+        }
+    }
+
+    fn take_reports(&mut self, now: Instant) {
+        while self.reports.front().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, statuses)) = self.reports.pop_front() else { return };
+            let told = self.history.on_feedback(statuses.into_iter());
+            self.estimator.on_report(now, &told, &self.history);
+        }
+        self.estimator.on_tick(now, self.history.waiting_since());
+    }
+}
+
+/// Plays `seconds` of a call of one or more senders over `link`.
+pub(super) fn play(link: &Link, seconds: u32, senders: usize, max: f64, seed: u64) -> Vec<Seen> {
+    let start = clock::now();
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut all: Vec<Sender> = (0..senders).map(|_| Sender::new(start, max)).collect();
+    let mut seen: Vec<Seen> = (0..senders).map(|_| Seen::default()).collect();
+    // In the queue: sender, number, size. On the way behind it: arrival, sender, number.
+    let mut queue: VecDeque<(usize, u64, u32)> = VecDeque::new();
+    let mut queued_bits = 0.0;
+    let mut budget = 0.0;
+    let mut flying: Vec<(Instant, usize, u64)> = Vec::new();
+    for tick in 0..seconds * 1_000 {
+        let (now, t) = (start + tick * TICK, f64::from(tick) / 1e3);
+        let rate = (link.rate)(t);
+        let gap = link.gap.contains(&t);
+        for (index, sender) in all.iter_mut().enumerate() {
+            sender.encode(now, &mut random);
+            sender.take_reports(now);
+            for (number, size) in sender.send(now) {
+                if gap || random.random_bool(link.loss) {
+                    continue;
+                }
+                if queued_bits / rate * 1e3 > link.queue_ms {
+                    seen[index].tail_drops += 1;
+                    continue;
+                }
+                queue.push_back((index, number, size));
+                queued_bits += f64::from(size) * 8.0;
+            }
+        }
+        budget += rate / 1e3;
+        while let Some(&(index, number, size)) = queue.front() {
+            let bits = f64::from(size) * 8.0;
+            if bits > budget {
+                break;
+            }
+            budget -= bits;
+            queued_bits -= bits;
+            queue.pop_front();
+            let second = t as usize;
+            seen[index].carried.resize(second + 1, 0.0);
+            seen[index].carried[second] += bits;
+            let jitter = link.jitter_ms * random.random_range(0.0..=1.0);
+            let delay = Duration::from_secs_f64((link.delay_ms + jitter) / 1e3);
+            flying.push((now + delay, index, number));
+        }
+        if queue.is_empty() {
+            budget = 0.0;
+        }
+        flying.retain(|&(at, index, number)| {
+            let here = at <= now;
+            if here {
+                all[index].on_arrival(number, i64::from(tick) * 1_000);
+            }
+            !here
+        });
+        for (index, sender) in all.iter_mut().enumerate() {
+            if tick % 50 == 17 * index as u32 % 50 {
+                let lost = gap || random.random_bool(link.loss);
+                sender.report(now, Duration::from_secs_f64(link.delay_ms / 1e3), lost);
+            }
+            let view = sender.estimator.view();
+            seen[index].stalled += usize::from(view.stalled);
+            seen[index].queue_ms.push(queued_bits / rate * 1e3);
+            if tick % 100 == 0 {
+                seen[index].target.push(view.target);
+            }
+        }
+    }
+    for seen in &mut seen {
+        seen.carried.resize(seconds as usize, 0.0);
+    }
+    seen
+}

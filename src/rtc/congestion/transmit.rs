@@ -1,0 +1,383 @@
+//! The way out: numbers, paces and repeats packets, and learns from reports what the path carries.
+//!
+//! Thin: an interceptor of the library around the pure parts. It takes the
+//! place of the library's own numbering, history, pacer and NACK responder.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket, convert_twcc};
+use rtc::rtcp;
+use rtc::rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
+use rtc::rtcp::receiver_report::ReceiverReport;
+use rtc::rtcp::reception_report::ReceptionReport;
+use rtc::rtcp::sender_report::SenderReport;
+use rtc::rtcp::transport_feedbacks::transport_layer_cc::TransportLayerCc;
+use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
+use rtc::rtp;
+use rtc::rtp::extension::transport_cc_extension::TransportCcExtension;
+use rtc::sansio::Protocol;
+use rtc::shared::error::Error;
+use rtc::shared::marshal::{Marshal, MarshalSize};
+
+use super::estimator::{Estimator, PathView};
+use super::fallback::Fallback;
+use super::history::History;
+use super::pacer::{Class, Pacer};
+use super::path::Path;
+use super::probe::Cluster;
+use super::repeats::{Repeats, Rtx};
+use super::transmit_rate;
+use crate::rtc::events::ConnectionEvent;
+use crate::rtc::interceptors::{TapState, add};
+
+/// What IP, UDP and SRTP add to an RTP packet, bytes.
+const ENVELOPE: usize = 20 + 8 + 10;
+
+/// Transport-wide numbers (draft-holmer-rmcat-transport-wide-cc-extensions-01).
+const TRANSPORT_WIDE: &str =
+    "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+
+/// How often silence is looked at.
+const TICK: Duration = Duration::from_millis(50);
+
+/// How long after the first packet reports on arrivals may be awaited before others are believed.
+const NO_REPORTS: Duration = Duration::from_secs(2);
+
+/// The rate of repairs is measured over this.
+const REPAIR_WINDOW: Duration = Duration::from_millis(200);
+const REPAIR_GAIN: f64 = 0.25;
+
+/// One tick of the reference time in a report (section 3.1 of the draft), microseconds.
+const REFERENCE_US: i64 = 64_000;
+
+/// See the module.
+pub(in crate::rtc) struct Transmit {
+    state: Arc<TapState>,
+    path: Path,
+    estimator: Option<Estimator>,
+    fallback: Fallback,
+    max: f64,
+    history: History,
+    pacer: Pacer<TaggedPacket>,
+    repeats: Repeats,
+    /// How many pictures' packets were dropped, which later numbers must not show.
+    skipped: u16,
+    cluster: Option<Cluster>,
+    extensions: HashMap<u32, u8>,
+    /// The reference time of reports, without its 24 bits' wrapping.
+    reference: Option<i64>,
+    began_at: Option<Instant>,
+    next_tick: Option<Instant>,
+    repaired: (f64, Option<Instant>, f64),
+    out: VecDeque<TaggedPacket>,
+    read: VecDeque<TaggedPacket>,
+}
+
+impl Transmit {
+    /// Sends at most `max_bitrate` bits a second.
+    pub(in crate::rtc) fn new(state: Arc<TapState>, max_bitrate: u32) -> (Self, Path) {
+        let path = Path::new(max_bitrate);
+        let max = f64::from(max_bitrate);
+        let transmit = Self {
+            state,
+            path: path.clone(),
+            estimator: None,
+            fallback: Fallback::new(max),
+            max,
+            history: History::default(),
+            pacer: Pacer::new(max),
+            repeats: Repeats::new(None, rand::random()),
+            skipped: 0,
+            cluster: None,
+            extensions: HashMap::new(),
+            reference: None,
+            began_at: None,
+            next_tick: None,
+            repaired: (0.0, None, 0.0),
+            out: VecDeque::new(),
+            read: VecDeque::new(),
+        };
+        (transmit, path)
+    }
+
+    fn estimator(&mut self, now: Instant) -> &mut Estimator {
+        self.estimator.get_or_insert_with(|| Estimator::new(now, self.max))
+    }
+
+    fn view(&mut self, now: Instant) -> PathView {
+        let began_at = *self.began_at.get_or_insert(now);
+        let (loss, target) = (self.fallback.loss(), self.fallback.target(now));
+        let numbered = !self.extensions.is_empty();
+        let estimator = self.estimator(now);
+        let unreported = !estimator.has_reports()
+            && (!numbered || now.saturating_duration_since(began_at) > NO_REPORTS);
+        let view = estimator.view();
+        match unreported {
+            true => PathView { target, loss, ..view },
+            false => view,
+        }
+    }
+
+    fn inbound(&mut self, now: Instant, packets: &[Box<dyn rtcp::Packet>]) {
+        for packet in packets {
+            let any = packet.as_any();
+            if let Some(feedback) = any.downcast_ref::<TransportLayerCc>() {
+                self.on_arrivals(now, feedback);
+            } else if let Some(nack) = any.downcast_ref::<TransportLayerNack>() {
+                self.on_nack(now, nack);
+            } else if let Some(remb) = any.downcast_ref::<ReceiverEstimatedMaximumBitrate>() {
+                self.fallback.on_remb(now, f64::from(remb.bitrate));
+            } else if let Some(report) = any.downcast_ref::<SenderReport>() {
+                self.on_reception(now, &report.reports);
+            } else if let Some(report) = any.downcast_ref::<ReceiverReport>() {
+                self.on_reception(now, &report.reports);
+            }
+        }
+    }
+
+    fn on_reception(&mut self, now: Instant, reports: &[ReceptionReport]) {
+        let of_ours = |report: &&ReceptionReport| report.ssrc == self.state.video_ssrc;
+        if let Some(report) = reports.iter().find(of_ours).or(reports.first()) {
+            self.fallback.on_loss(now, f64::from(report.fraction_lost) / 256.0);
+        }
+    }
+
+    fn on_arrivals(&mut self, now: Instant, feedback: &TransportLayerCc) {
+        // 24 bits that wrap (section 3.1 of the draft).
+        let raw = i64::from(feedback.reference_time & 0x00ff_ffff);
+        let reference = match self.reference {
+            Some(last) => last + (((raw - last) << 40) >> 40),
+            None => raw,
+        };
+        self.reference = Some(reference);
+        let ahead_us = (reference - i64::from(feedback.reference_time)) * REFERENCE_US;
+        let statuses = convert_twcc(feedback).into_iter().map(|told| {
+            let arrival = told.arrival.map(|at| at.as_micros() as i64 + ahead_us);
+            (told.sequence_number, arrival.filter(|_| told.arrived))
+        });
+        let told = self.history.on_feedback(statuses);
+        let was_stalled = self.path.is_stalled();
+        let max = self.max;
+        let estimator = self.estimator.get_or_insert_with(|| Estimator::new(now, max));
+        estimator.on_report(now, &told, &self.history);
+        if was_stalled && !estimator.view().stalled {
+            self.want_keyframe();
+        }
+        self.send(now);
+    }
+
+    fn on_nack(&mut self, now: Instant, nack: &TransportLayerNack) {
+        if nack.media_ssrc != self.state.video_ssrc {
+            return;
+        }
+        let wanted = nack.nacks.iter().flat_map(|pair| {
+            let bits = (0..16_u16).filter(|bit| pair.lost_packets & (1 << bit) != 0);
+            let others = bits.map(|bit| pair.packet_id.wrapping_add(bit + 1));
+            std::iter::once(pair.packet_id).chain(others)
+        });
+        let view = self.view(now);
+        let repeats = self.repeats.on_nack(now, wanted, view.rtt, view.target);
+        for packet in repeats {
+            let bits = bits_of(&packet);
+            let tagged = tagged(now, packet);
+            self.pacer.push(now, Class::Repair, bits, tagged);
+        }
+        self.send(now);
+    }
+
+    /// A packet of ours, new.
+    fn outbound(&mut self, msg: TaggedPacket) {
+        let now = msg.now;
+        let Packet::Rtp(packet) = &msg.message.packet else {
+            return self.out.push_back(msg);
+        };
+        let class = match packet.header.ssrc == self.state.video_ssrc {
+            true => Class::Picture,
+            false => Class::Sound,
+        };
+        // What is sent into a broken path is lost, and takes place from what mends it later.
+        if class == Class::Picture && self.path.is_stalled() {
+            self.skipped = self.skipped.wrapping_add(1);
+            return;
+        }
+        let bits = bits_of(packet);
+        if self.pacer.push(now, class, bits, msg).is_some() {
+            self.skipped = self.skipped.wrapping_add(1);
+            self.want_keyframe();
+        }
+        self.send(now);
+    }
+
+    /// Lets leave what may leave now, and publishes how things stand.
+    fn send(&mut self, now: Instant) {
+        if self.pacer.has_expired(now) || self.path.is_stalled() && self.pacer.has_pictures() {
+            let dropped = self.pacer.drop_pictures().count();
+            self.skipped = self.skipped.wrapping_add(dropped as u16);
+            self.path.count_expired(dropped as u64);
+            self.want_keyframe();
+        }
+        if self.cluster.is_some_and(|cluster| now >= cluster.until) {
+            self.cluster = None;
+        }
+        if self.cluster.is_none() && self.repeats.can_pad() {
+            self.cluster = self.estimator(now).poll_probe(now);
+        }
+        let view = self.view(now);
+        self.pacer.set_rate(transmit_rate(&view, self.cluster.map(|cluster| cluster.rate)));
+        while let Some(packet) = self.next(now) {
+            self.leave(now, packet);
+        }
+        let repairs = self.repair_rate(now);
+        self.path.publish(&view, repairs, self.pacer.backlog(now));
+    }
+
+    fn next(&mut self, now: Instant) -> Option<TaggedPacket> {
+        if let Some((class, mut packet)) = self.pacer.pop(now) {
+            match (class, &mut packet.message.packet) {
+                (Class::Picture, Packet::Rtp(rtp)) => {
+                    let number = rtp.header.sequence_number.wrapping_sub(self.skipped);
+                    rtp.header.sequence_number = number;
+                    self.repeats.on_sent(now, rtp);
+                }
+                (Class::Repair, Packet::Rtp(rtp)) => {
+                    add(&self.state.counters.retransmitted, 1);
+                    self.repaired.0 += bits_of(rtp);
+                }
+                _ => {}
+            }
+            return Some(packet);
+        }
+        if self.cluster.is_none() || !self.pacer.may_send(now) {
+            return None;
+        }
+        let padding = self.repeats.padding()?;
+        self.pacer.pay(now, bits_of(&padding));
+        self.path.count_padding();
+        Some(tagged(now, padding))
+    }
+
+    /// Numbers a packet and hands it to the wire.
+    fn leave(&mut self, now: Instant, mut packet: TaggedPacket) {
+        packet.now = now;
+        if let Packet::Rtp(rtp) = &mut packet.message.packet
+            && let Some(extension) = self.extensions.get(&rtp.header.ssrc)
+        {
+            // Its length does not depend on the number.
+            let size = rtp.marshal_size() + ENVELOPE + 8;
+            let probe = self.cluster.map(|cluster| cluster.id);
+            let number = self.history.on_sent(now, size as u32, probe);
+            let number = TransportCcExtension { transport_sequence: number };
+            if let Ok(number) = number.marshal() {
+                let _ = rtp.header.set_extension(*extension, number.freeze());
+            }
+        }
+        self.out.push_back(packet);
+    }
+
+    fn repair_rate(&mut self, now: Instant) -> f64 {
+        let (bits, since, rate) = self.repaired;
+        let begun = since.unwrap_or(now);
+        let passed = now.saturating_duration_since(begun);
+        self.repaired = match passed >= REPAIR_WINDOW {
+            true => {
+                let measured = bits / passed.as_secs_f64();
+                (0.0, Some(now), rate + (measured - rate) * REPAIR_GAIN)
+            }
+            false => (bits, Some(begun), rate),
+        };
+        self.repaired.2
+    }
+
+    fn want_keyframe(&mut self) {
+        // The next picture would need those that were dropped. Without room there is a request already.
+        let _ = self.state.news.try_send(ConnectionEvent::KeyframeWanted);
+    }
+
+    fn tick(&mut self, now: Instant) {
+        let waiting = self.history.waiting_since();
+        self.estimator(now).on_tick(now, waiting);
+        self.next_tick = waiting.is_some().then_some(now + TICK);
+        self.send(now);
+    }
+}
+
+fn tagged(now: Instant, packet: rtp::Packet) -> TaggedPacket {
+    TaggedPacket { now, transport: Default::default(), message: Packet::Rtp(packet).into() }
+}
+
+/// Bits on the wire.
+fn bits_of(packet: &rtp::Packet) -> f64 {
+    ((packet.marshal_size() + ENVELOPE) * 8) as f64
+}
+
+impl Protocol<TaggedPacket, TaggedPacket, ()> for Transmit {
+    type Rout = TaggedPacket;
+    type Wout = TaggedPacket;
+    type Eout = ();
+    type Error = Error;
+    type Time = Instant;
+
+    fn handle_read(&mut self, msg: TaggedPacket) -> Result<(), Error> {
+        if let Packet::Rtcp(packets) = &msg.message.packet {
+            self.inbound(msg.now, packets);
+        }
+        self.read.push_back(msg);
+        Ok(())
+    }
+
+    fn poll_read(&mut self) -> Option<TaggedPacket> {
+        self.read.pop_front()
+    }
+
+    fn handle_write(&mut self, msg: TaggedPacket) -> Result<(), Error> {
+        let now = msg.now;
+        self.outbound(msg);
+        self.next_tick.get_or_insert(now + TICK);
+        Ok(())
+    }
+
+    fn poll_write(&mut self) -> Option<TaggedPacket> {
+        self.out.pop_front()
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
+        match self.next_tick.is_some_and(|at| at <= now) {
+            true => self.tick(now),
+            false => self.send(now),
+        }
+        Ok(())
+    }
+
+    fn poll_timeout(&mut self) -> Option<Instant> {
+        let padding = self.cluster.and(self.pacer.free_at());
+        [self.pacer.deadline(), padding, self.next_tick].into_iter().flatten().min()
+    }
+}
+
+impl Interceptor for Transmit {
+    fn bind_local_stream(&mut self, info: &StreamInfo) {
+        let rtx = info.ssrc_rtx.zip(info.payload_type_rtx);
+        let extension = info.rtp_header_extensions.iter().find(|e| e.uri == TRANSPORT_WIDE);
+        let extension = extension.and_then(|e| u8::try_from(e.id).ok()).filter(|id| *id != 0);
+        for ssrc in [Some(info.ssrc), info.ssrc_rtx].into_iter().flatten() {
+            match extension {
+                Some(id) => self.extensions.insert(ssrc, id),
+                None => self.extensions.remove(&ssrc),
+            };
+        }
+        if info.ssrc == self.state.video_ssrc {
+            self.repeats.set_rtx(rtx.map(|(ssrc, payload_type)| Rtx { ssrc, payload_type }));
+        }
+    }
+
+    fn unbind_local_stream(&mut self, info: &StreamInfo) {
+        for ssrc in [Some(info.ssrc), info.ssrc_rtx].into_iter().flatten() {
+            self.extensions.remove(&ssrc);
+        }
+    }
+
+    fn bind_remote_stream(&mut self, _info: &StreamInfo) {}
+    fn unbind_remote_stream(&mut self, _info: &StreamInfo) {}
+}
