@@ -115,8 +115,9 @@ impl Connection {
         mdns: MulticastDnsMode,
     ) -> Result<(Self, mpsc::Receiver<ConnectionEvent>), ConnectionError> {
         let progress = Arc::new(Progress::default());
-        let (events, news, receiver) =
-            Events::new(Arc::clone(&progress), Relays::new(&config.ice_servers, &config.bind));
+        let path = Path::new(config.max_bitrate);
+        let relays = Relays::new(&config.ice_servers, &config.bind);
+        let (events, news, receiver) = Events::new(Arc::clone(&progress), relays, path.clone());
         let tap = Arc::new(TapState {
             counters: RtcpCounters::default(),
             video_ssrc: rand::random(),
@@ -127,8 +128,8 @@ impl Connection {
         });
         let failed = ConnectionError::at("preparing the connection");
         let mut engine = codecs::media_engine().map_err(&failed)?;
-        let (registry, path) =
-            interceptors(config.max_bitrate, &tap, &mut engine).map_err(&failed)?;
+        let registry =
+            interceptors(config.max_bitrate, &path, &tap, &mut engine).map_err(&failed)?;
         let mut builder = PeerConnectionBuilder::new()
             .with_configuration(configuration(config))
             .with_media_engine(engine)
@@ -328,10 +329,11 @@ fn settings(mdns: MulticastDnsMode) -> webrtc::peer_connection::SettingEngine {
 
 fn interceptors(
     max_bitrate: u32,
+    path: &Path,
     tap: &Arc<TapState>,
     engine: &mut webrtc::peer_connection::MediaEngine,
-) -> webrtc::error::Result<(Registry, Path)> {
-    let (transmit, path) = Transmit::new(Arc::clone(tap), max_bitrate);
+) -> webrtc::error::Result<Registry> {
+    let transmit = Transmit::new(Arc::clone(tap), path.clone(), max_bitrate);
     configure_simulcast_extension_headers(engine)?;
     // For what it says in descriptions; the numbers themselves are ours.
     configure_twcc_sender_only(Registry::new(), engine)?;
@@ -343,7 +345,7 @@ fn interceptors(
         .with(Slot::TwccReceiver, Reports::new())
         .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
         .with(Slot::SenderReport, sender_reports.build());
-    Ok((registry, path))
+    Ok(registry)
 }
 
 /// A wildcard skips loopback, so a call within one machine names 127.0.0.1. A machine without

@@ -10,6 +10,7 @@ use webrtc::peer_connection::{
 };
 
 use super::codecs::MediaKind;
+use super::congestion::Path;
 use super::receiver::RemoteTrack;
 use super::relays::Relays;
 use super::runtime::Progress;
@@ -102,15 +103,17 @@ pub(super) struct Events {
     to: mpsc::Sender<ConnectionEvent>,
     progress: Arc<Progress>,
     relays: Relays,
+    path: Path,
 }
 
 impl Events {
     pub(super) fn new(
         progress: Arc<Progress>,
         relays: Relays,
+        path: Path,
     ) -> (Self, mpsc::Sender<ConnectionEvent>, mpsc::Receiver<ConnectionEvent>) {
         let (to, from) = mpsc::channel(EVENT_QUEUE);
-        (Self { to: to.clone(), progress, relays }, to, from)
+        (Self { to: to.clone(), progress, relays, path }, to, from)
     }
 
     /// Fails only when nobody listens any more, and then nobody cares.
@@ -165,7 +168,7 @@ impl PeerConnectionEventHandler for Events {
     }
 
     async fn on_track(&self, track: Arc<dyn TrackRemote>) {
-        if let Some(track) = RemoteTrack::new(track).await {
+        if let Some(track) = RemoteTrack::new(track, self.path.clone()).await {
             self.tell(ConnectionEvent::Track(track)).await;
         }
     }

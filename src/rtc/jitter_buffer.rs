@@ -10,10 +10,15 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::depacketizer::{Assembler, begins_nal_unit};
-use crate::media::codec::h264::nal::contains_idr;
+use super::packetizer::STAP_A;
+use crate::media::codec::h264::nal::{contains_idr, nal_type, nal_unit_type};
 
-/// How long a missing packet may hold up the pictures behind it; a repair takes a round trip.
+/// How long a missing packet may hold up the pictures behind it, before a round trip is known, at
+/// least and at most: a repair takes a round trip, and may be lost itself.
 const PATIENCE: Duration = Duration::from_millis(400);
+const LEAST_PATIENCE: Duration = Duration::from_millis(300);
+const MOST_PATIENCE: Duration = Duration::from_millis(700);
+const ROUNDS: u32 = 3;
 
 /// Packets that are held at most; two seconds at 10 Mbit/s.
 const MAX_PACKETS: usize = 2_048;
@@ -78,22 +83,42 @@ struct Held {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct JitterBuffer {
     packets: BTreeMap<u64, Held>,
     /// The next packet of the next picture, once it is known where that begins.
     next: Option<u64>,
     highest: Option<u64>,
     waits_for_keyframe: bool,
+    patience: Duration,
     outputs: VecDeque<Output>,
     counters: Counters,
+}
+
+impl Default for JitterBuffer {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl JitterBuffer {
     /// An empty buffer that waits for a keyframe.
     #[must_use]
     pub fn new() -> Self {
-        Self { waits_for_keyframe: true, ..Self::default() }
+        Self {
+            packets: BTreeMap::new(),
+            next: None,
+            highest: None,
+            waits_for_keyframe: true,
+            patience: PATIENCE,
+            outputs: VecDeque::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// A repair takes so long to be asked for and to come.
+    pub fn set_round_trip(&mut self, rtt: Duration) {
+        self.patience = (rtt * ROUNDS + rtt / 2).clamp(LEAST_PATIENCE, MOST_PATIENCE);
     }
 
     /// Takes a packet that came at `now`.
@@ -114,7 +139,36 @@ impl JitterBuffer {
         while self.packets.len() > MAX_PACKETS {
             self.give_up();
         }
+        self.skip_to_keyframe(sequence);
         self.assemble();
+    }
+
+    /// With a whole keyframe here, nothing is worth waiting for that should have come before it.
+    fn skip_to_keyframe(&mut self, sequence: u64) {
+        if self.next.is_none_or(|next| self.packets.contains_key(&next)) {
+            return;
+        }
+        let Some(timestamp) = self.packets.get(&sequence).map(|held| held.packet.timestamp) else {
+            return;
+        };
+        let same = |s: u64| self.packets.get(&s).filter(|held| held.packet.timestamp == timestamp);
+        let first = (0..=sequence).rev().take_while(|&s| same(s).is_some()).last();
+        let Some(first) = first.filter(|first| self.next.is_some_and(|next| next < *first)) else {
+            return;
+        };
+        let last = (sequence..).take_while(|&s| same(s).is_some()).last();
+        let whole = last.and_then(same).is_some_and(|held| held.packet.marker)
+            && same(first).is_some_and(|held| begins_keyframe(&held.packet.payload));
+        if !whole {
+            return;
+        }
+        let kept = self.packets.split_off(&first);
+        let missed = std::mem::replace(&mut self.packets, kept);
+        let next = self.next.replace(first).unwrap_or(first);
+        self.counters.packets_lost += (first - next).saturating_sub(missed.len() as u64);
+        let mut pictures: Vec<u32> = missed.values().map(|held| held.packet.timestamp).collect();
+        pictures.dedup();
+        self.counters.frames_dropped += pictures.len().max(1) as u64;
     }
 
     /// Gives up on what has been missing too long.
@@ -132,14 +186,14 @@ impl JitterBuffer {
         let (&oldest, first) = self.packets.first_key_value()?;
         if self.next.is_none() && !begins_nal_unit(&first.packet.payload) {
             // The stream was joined in the middle of a picture.
-            return Some(first.at + PATIENCE);
+            return Some(first.at + self.patience);
         }
         let behind_a_gap = (self.next.unwrap_or(oldest)..)
             .zip(&self.packets)
             .find_map(|(expected, (&sequence, held))| (sequence != expected).then_some(held));
         // With nothing missing, a large picture is still arriving over a slow path.
         let since = behind_a_gap.or_else(|| self.packets.values().next_back())?;
-        Some(since.at + PATIENCE)
+        Some(since.at + self.patience)
     }
 
     /// The next output; drain after every call.
@@ -272,6 +326,14 @@ impl JitterBuffer {
 
     fn begins_picture(&self, sequence: u64) -> bool {
         self.packets.get(&sequence).is_some_and(|held| begins_nal_unit(&held.packet.payload))
+    }
+}
+
+/// Whether a payload is the first of a picture that needs no other: parameter sets stand before it.
+fn begins_keyframe(payload: &[u8]) -> bool {
+    match payload {
+        [first, _, _, nal, ..] if first & 0x1f == STAP_A => nal & 0x1f == nal_type::SPS,
+        payload => !payload.is_empty() && nal_unit_type(payload) == nal_type::SPS,
     }
 }
 

@@ -56,6 +56,33 @@ fn a_picture_comes_out_with_its_last_packet() {
     assert_eq!(drain(&mut buffer), (vec![180], 0), "sequence numbers wrap");
 }
 
+/// Parameter sets, as an encoder puts them before a keyframe, and the keyframe.
+fn whole_keyframe(first_sequence: u16, timestamp: u32) -> Vec<VideoPacket> {
+    let sets = Bytes::from_static(&[0x78, 0, 2, 0x67, 9, 0, 2, 0x68, 9]);
+    let sets =
+        VideoPacket { sequence_number: first_sequence, timestamp, marker: false, payload: sets };
+    let slices = picture(first_sequence.wrapping_add(1), timestamp, true, 3);
+    std::iter::once(sets).chain(slices).collect()
+}
+
+#[test]
+fn with_a_whole_keyframe_nothing_before_it_is_waited_for() {
+    let mut buffer = JitterBuffer::new();
+    feed(&mut buffer, whole_keyframe(0, 90));
+    assert_eq!(drain(&mut buffer), (vec![90], 0));
+    feed(&mut buffer, picture(6, 180, false, 2));
+    let mut keyframe = whole_keyframe(900, 270);
+    let late = keyframe.remove(1);
+    feed(&mut buffer, keyframe);
+    assert_eq!(drain(&mut buffer), (vec![], 0), "one of its packets is missing");
+    feed(&mut buffer, [late]);
+    assert_eq!(drain(&mut buffer), (vec![270], 0));
+    let counters = buffer.counters();
+    assert_eq!((counters.packets_lost, counters.frames_dropped), (894, 1));
+    feed(&mut buffer, picture(904, 360, false, 1));
+    assert_eq!(drain(&mut buffer), (vec![360], 0));
+}
+
 #[test]
 fn a_large_picture_may_take_its_time_over_a_slow_path() {
     let mut buffer = JitterBuffer::new();

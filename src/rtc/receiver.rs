@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 
 use super::codecs::MediaKind;
+use super::congestion::Path;
 use super::jitter_buffer::{Counters, JitterBuffer, Output, ReceivedFrame, VideoPacket};
 use crate::clock;
 
@@ -39,6 +40,7 @@ pub struct ReceivedPacket {
 pub struct RemoteTrack {
     kind: MediaKind,
     track: Arc<dyn TrackRemote>,
+    path: Path,
 }
 
 impl std::fmt::Debug for RemoteTrack {
@@ -48,13 +50,13 @@ impl std::fmt::Debug for RemoteTrack {
 }
 
 impl RemoteTrack {
-    pub(super) async fn new(track: Arc<dyn TrackRemote>) -> Option<Self> {
+    pub(super) async fn new(track: Arc<dyn TrackRemote>, path: Path) -> Option<Self> {
         let kind = match track.kind().await {
             RtpCodecKind::Audio => MediaKind::Audio,
             RtpCodecKind::Video => MediaKind::Video,
             _ => return None,
         };
-        Some(Self { kind, track })
+        Some(Self { kind, track, path })
     }
 
     /// Pictures or sound.
@@ -92,6 +94,12 @@ impl RemoteTrack {
         }
     }
 
+    /// A round trip; zero before one is known.
+    #[must_use]
+    pub fn round_trip(&self) -> Duration {
+        self.path.round_trip()
+    }
+
     /// The streams of this track that are known so far.
     pub async fn ssrcs(&self) -> Vec<u32> {
         self.track.ssrcs().await
@@ -103,10 +111,15 @@ impl RemoteTrack {
 pub struct KeyframeRequests {
     wanted: bool,
     asked_at: Option<Instant>,
+    times: u32,
+    round_trip: Duration,
 }
 
-/// How long an encoder and a round trip may take before we ask again.
-const ASK_AGAIN: Duration = Duration::from_millis(400);
+/// How long an encoder and a keyframe on its way may take, beside the round trip, before we ask
+/// again; each time is waited longer, so that a narrow path is not filled with keyframes.
+const ASK_AGAIN: Duration = Duration::from_millis(300);
+const ASK_AGAIN_AT_MOST: Duration = Duration::from_secs(2);
+const BACK_OFF: f64 = 1.4;
 
 impl KeyframeRequests {
     /// A keyframe is needed.
@@ -116,14 +129,24 @@ impl KeyframeRequests {
 
     /// One came.
     pub fn satisfied(&mut self) {
-        self.wanted = false;
-        self.asked_at = None;
+        (self.wanted, self.asked_at, self.times) = (false, None, 0);
+    }
+
+    /// An answer takes so long.
+    pub fn set_round_trip(&mut self, rtt: Duration) {
+        self.round_trip = rtt;
+    }
+
+    fn wait(&self) -> Duration {
+        let wait = (ASK_AGAIN + self.round_trip * 2)
+            .mul_f64(BACK_OFF.powi(self.times.saturating_sub(1).min(16) as i32));
+        wait.min(ASK_AGAIN_AT_MOST)
     }
 
     /// When the next request is due, if any.
     #[must_use]
     pub fn deadline(&self, now: Instant) -> Option<Instant> {
-        self.wanted.then(|| self.asked_at.map_or(now, |at| at + ASK_AGAIN))
+        self.wanted.then(|| self.asked_at.map_or(now, |at| at + self.wait()))
     }
 
     /// Whether a request is due now; then it counts as sent.
@@ -131,6 +154,7 @@ impl KeyframeRequests {
         let due = self.deadline(now).is_some_and(|at| at <= now);
         if due {
             self.asked_at = Some(now);
+            self.times += 1;
         }
         due
     }
@@ -168,6 +192,11 @@ pub async fn receive_video(
     requests.want();
     loop {
         let now = clock::now();
+        let rtt = track.round_trip();
+        requests.set_round_trip(rtt);
+        if !rtt.is_zero() {
+            buffer.set_round_trip(rtt);
+        }
         if let Some(ssrc) = ssrc
             && requests.take_due(now)
         {
@@ -245,6 +274,7 @@ mod tests {
         assert!(!requests.take_due(start + ASK_AGAIN / 2), "too soon to ask again");
         assert_eq!(requests.deadline(start), Some(start + ASK_AGAIN));
         assert!(requests.take_due(start + ASK_AGAIN));
+        assert!(!requests.take_due(start + 2 * ASK_AGAIN), "less and less often");
         requests.satisfied();
         assert!(!requests.take_due(start + 10 * ASK_AGAIN));
     }

@@ -7,6 +7,7 @@ pub mod audio_in;
 pub mod audio_out;
 pub mod counters;
 pub mod slot;
+mod spending;
 pub mod video_in;
 pub mod video_out;
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use super::counters::PictureCounters;
 use super::slot::Slot;
 use super::spawn;
+use super::spending::Spending;
 use crate::clock;
 use crate::media::adaptation::Rung;
 use crate::media::codec::{EncodedVideo, VideoEncoder};
@@ -203,8 +204,10 @@ struct Encoding<A, D> {
     allowance: A,
     deliver: D,
     scaled: Scaled,
+    spending: Spending,
     last_keyframe: Option<Instant>,
     last_captured: Option<Instant>,
+    told: u32,
     overwritten: u64,
 }
 
@@ -221,8 +224,10 @@ impl<A: FnMut(Instant) -> Allowance, D: FnMut(EncodedVideo) -> Delivery> Encodin
             allowance,
             deliver,
             scaled: Scaled::default(),
+            spending: Spending::default(),
             last_keyframe: None,
             last_captured: None,
+            told: 0,
             overwritten: 0,
         }
     }
@@ -255,7 +260,9 @@ impl<A: FnMut(Instant) -> Allowance, D: FnMut(EncodedVideo) -> Delivery> Encodin
             self.state.want_keyframe();
             return None;
         };
+        let told = self.spending.tell(now, allowed.bitrate);
         if allowed.hold {
+            self.spending.on_held();
             self.state.counters.count_dropped(1);
             return None;
         }
@@ -265,9 +272,10 @@ impl<A: FnMut(Instant) -> Allowance, D: FnMut(EncodedVideo) -> Delivery> Encodin
             return None;
         }
         self.last_captured = Some(frame.captured_at());
-        let bitrate = allowed.bitrate;
-        if bitrate != self.state.target_bitrate.swap(bitrate, Ordering::Relaxed) {
-            self.encoder.set_bitrate(bitrate);
+        self.state.target_bitrate.store(allowed.bitrate, Ordering::Relaxed);
+        if told != self.told {
+            self.told = told;
+            self.encoder.set_bitrate(told);
         }
         let may = self.last_keyframe.is_none_or(|at| now >= at + KEYFRAME_INTERVAL);
         if may && self.state.keyframe_wanted.swap(false, Ordering::Relaxed) {
@@ -278,6 +286,7 @@ impl<A: FnMut(Instant) -> Allowance, D: FnMut(EncodedVideo) -> Delivery> Encodin
 
     fn hand_over(&mut self, encoded: EncodedVideo) {
         let (keyframe, size) = (encoded.keyframe, encoded.size);
+        self.spending.on_picture(encoded.data.len());
         if keyframe {
             self.last_keyframe = Some(clock::now());
         }

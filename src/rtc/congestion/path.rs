@@ -24,7 +24,8 @@ struct Shared {
 
 impl Path {
     /// Before anything is known; at most `max` bits a second.
-    pub(super) fn new(max: u32) -> Self {
+    #[must_use]
+    pub fn new(max: u32) -> Self {
         let shared = Shared::default();
         shared.media.store((START as u32).min(max), Relaxed);
         Self(Arc::new(shared))

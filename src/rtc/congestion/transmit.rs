@@ -76,13 +76,12 @@ pub(in crate::rtc) struct Transmit {
 }
 
 impl Transmit {
-    /// Sends at most `max_bitrate` bits a second.
-    pub(in crate::rtc) fn new(state: Arc<TapState>, max_bitrate: u32) -> (Self, Path) {
-        let path = Path::new(max_bitrate);
+    /// Sends at most `max_bitrate` bits a second; what it learns stands in `path`.
+    pub(in crate::rtc) fn new(state: Arc<TapState>, path: Path, max_bitrate: u32) -> Self {
         let max = f64::from(max_bitrate);
-        let transmit = Self {
+        Self {
             state,
-            path: path.clone(),
+            path,
             estimator: None,
             fallback: Fallback::new(max),
             max,
@@ -98,8 +97,7 @@ impl Transmit {
             repaired: (0.0, None, 0.0),
             out: VecDeque::new(),
             read: VecDeque::new(),
-        };
-        (transmit, path)
+        }
     }
 
     fn estimator(&mut self, now: Instant) -> &mut Estimator {
