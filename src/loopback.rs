@@ -147,7 +147,7 @@ fn phone_config(
     let mut phone = PhoneConfig::new(url, name);
     phone.network.stun.clear();
     phone.network.bind = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
-    phone.call.max_bitrate = config.max_bitrate;
+    phone.call.rate.max = Some(config.max_bitrate);
     phone.sources = Arc::new(move || Ok(probed_sources(source::open(&media)?, &sent)));
     phone.sinks = Arc::new(move || probing_sinks(&received));
     phone

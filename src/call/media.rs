@@ -13,6 +13,7 @@ use super::media_event::{MediaEvent, no_panic, no_thread};
 use super::outgoing::Outgoing;
 use super::recording::{Recording, RecordingTap, RecordingThread};
 use crate::clock;
+use crate::media::adaptation::Content;
 use crate::media::codec::CodecError;
 use crate::media::playout::sync::LipSync;
 use crate::media::sink::recorder::Recorder;
@@ -115,11 +116,13 @@ impl Media {
         &mut self,
         connection: &Connection,
         sources: Sources,
+        content: Content,
     ) -> Result<(), CodecError> {
         let recording = self.recording_local.take();
         let preview = self.sinks.preview.take();
         self.outgoing =
-            Outgoing::start(connection, sources, preview, recording, &self.events).await?;
+            Outgoing::start(connection, (sources, content), preview, recording, &self.events)
+                .await?;
         Ok(())
     }
 

@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use crate::clock;
+use crate::media::adaptation::worth;
 use crate::media::device::DeviceNotice;
 use crate::media::source::Sources;
 use crate::rtc::codecs::MediaKind;
@@ -45,6 +46,9 @@ const TOLD_QUEUE: usize = 512;
 
 /// What media threads tell; few things.
 const MEDIA_QUEUE: usize = 16;
+
+/// The most that is worth sending without pictures, bits a second.
+const SOUND_ONLY: u32 = 300_000;
 
 /// How often statistics are said.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
@@ -251,6 +255,7 @@ impl Running {
             let config = ConnectionConfig {
                 send_video: sources.video.is_some(),
                 send_audio: sources.audio.is_some(),
+                max_bitrate: self.config.rate.max.unwrap_or_else(|| worth_of(&sources)),
                 ..self.config.connection.clone()
             };
             let (connection, events) = match Connection::open(config).await {
@@ -298,7 +303,7 @@ impl Running {
     async fn start_media(&mut self) -> Option<Input> {
         let (media, connection) = (self.media.as_mut()?, self.connection.as_ref()?);
         let sources = self.sources.take().unwrap_or_default();
-        let started = media.start_sending(connection, sources).await;
+        let started = media.start_sending(connection, sources, self.config.rate.content).await;
         if let Err(error) = started {
             return self.give_up(error.to_string()).await;
         }
@@ -477,4 +482,10 @@ fn text(error: impl std::fmt::Display) -> String {
 
 fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What is worth sending of these sources, bits a second.
+fn worth_of(sources: &Sources) -> u32 {
+    let format = sources.video.as_ref().map(|video| video.format());
+    format.map_or(SOUND_ONLY, |format| worth(format.size, format.fps))
 }

@@ -53,7 +53,7 @@ impl Outgoing {
     /// Starts what the connection negotiated; what the other side does not take is not encoded.
     pub(super) async fn start(
         connection: &Connection,
-        sources: Sources,
+        (sources, content): (Sources, Content),
         preview: Option<Box<dyn VideoSink>>,
         recording: Option<Recording>,
         events: &mpsc::Sender<MediaEvent>,
@@ -71,7 +71,10 @@ impl Outgoing {
             && let Some(writer) = sender.open().await
         {
             let path = connection.path().clone();
-            outgoing.start_video(source, preview, writer, (path, channels), recording, events)?;
+            let format = source.format();
+            let ladder = Ladder::new(format.size, format.fps, content);
+            let allowance = (path, ladder, channels);
+            outgoing.start_video(source, preview, writer, allowance, recording, events)?;
         }
         Ok(outgoing)
     }
@@ -81,14 +84,13 @@ impl Outgoing {
         source: Box<dyn VideoSource>,
         preview: Option<Box<dyn VideoSink>>,
         writer: VideoWriter,
-        (path, channels): (Path, usize),
+        (path, mut ladder, channels): (Path, Ladder, usize),
         recording: Option<Recording>,
         events: &mpsc::Sender<MediaEvent>,
     ) -> Result<(), CodecError> {
         let format = source.format();
         let bitrate = share(path.media_bitrate(), channels).pictures;
         let settings = VideoEncoderSettings { size: format.size, fps: format.fps, bitrate };
-        let mut ladder = Ladder::new(format.size, format.fps, Content::Motion);
         let allowance = move |now: Instant| {
             let rate = path.media_bitrate();
             let bitrate = share(rate, channels).pictures;

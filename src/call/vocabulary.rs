@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::reason::EndReason;
 use super::step::{Input, Progress, Setup};
 use super::summary::Summary;
+use crate::media::adaptation::RateOptions;
 use crate::media::sink::OpenSinks;
 use crate::media::source::OpenSources;
 use crate::rtc::connection::ConnectionConfig;
@@ -16,8 +17,10 @@ use crate::signaling::message::Message;
 pub struct CallConfig {
     /// Names and bounds.
     pub setup: Setup,
-    /// Servers, addresses and the bitrate; what is sent depends on the sources.
+    /// Servers, addresses and the bounds of the bitrate; what is sent depends on the sources.
     pub connection: ConnectionConfig,
+    /// What pictures and sound may spend, and on what.
+    pub rate: RateOptions,
     /// Opened when the call is made or answered.
     pub sources: OpenSources,
     /// Opened when the call is answered.

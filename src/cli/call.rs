@@ -64,7 +64,7 @@ pub async fn run(command: CallCommand, mut stage: Stage, output: &Output) -> Res
     let mut reporter = Reporter::new(output.clone(), command.stats.open()?, false, false);
     // Whoever calls us meanwhile is refused: this login is for one call.
     let options =
-        command.call.call_options(command.media.max_bitrate, AnswerPolicy::Refuse, Vec::new());
+        command.call.call_options(command.media.rate_options(), AnswerPolicy::Refuse, Vec::new());
     let (media, token) = (&command.media, command.settings.token());
     let config = setup::phone_config(identity, media, &command.network, options, &stage, token)?;
     let (phone, mut events) = tokio::select! {

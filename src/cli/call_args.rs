@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::values;
-use crate::phone::config::{AnswerPolicy, CallOptions};
+use crate::phone::config::{AnswerPolicy, CallOptions, RateOptions};
 
 /// When to stop.
 #[derive(Debug, Clone, Args)]
@@ -27,17 +27,11 @@ impl CallArgs {
     #[must_use]
     pub fn call_options(
         &self,
-        max_bitrate: u32,
+        rate: RateOptions,
         answer: AnswerPolicy,
         allow: Vec<String>,
     ) -> CallOptions {
-        CallOptions {
-            answer,
-            allow,
-            ring_timeout: self.timeout,
-            duration: self.duration,
-            max_bitrate,
-        }
+        CallOptions { answer, allow, ring_timeout: self.timeout, duration: self.duration, rate }
     }
 }
 
@@ -87,18 +81,20 @@ mod tests {
     #[test]
     fn without_flags_the_library_defaults_hold() {
         let only = parse(&[]);
-        let options = only.call.call_options(2_000_000, only.answer.policy(true), Vec::new());
+        let options =
+            only.call.call_options(RateOptions::default(), only.answer.policy(true), Vec::new());
         assert_eq!(options, CallOptions::default());
     }
 
     #[test]
     fn every_flag_reaches_its_option() {
         let only = parse(&["--timeout=500ms", "--duration=2m", "--allow=ann", "--allow=ben,cy"]);
-        let options = only.call.call_options(1, AnswerPolicy::Refuse, only.answer.allow);
+        let rate = RateOptions { max: Some(1), ..RateOptions::default() };
+        let options = only.call.call_options(rate, AnswerPolicy::Refuse, only.answer.allow);
         assert_eq!(options.ring_timeout, Duration::from_millis(500));
         assert_eq!(options.duration, Some(Duration::from_secs(120)));
         assert_eq!(options.allow, ["ann", "ben", "cy"]);
-        assert_eq!((options.max_bitrate, options.answer), (1, AnswerPolicy::Refuse));
+        assert_eq!((options.rate, options.answer), (rate, AnswerPolicy::Refuse));
     }
 
     #[test]

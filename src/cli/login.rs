@@ -81,7 +81,7 @@ pub async fn run(command: LoginCommand, stage: Stage, output: &Output) -> Result
     let people = People::new(last.people.clone());
     let policy = command.answer.policy(input != stdin::Kind::Nobody);
     let allow = command.answer.allow.clone();
-    let options = command.call.call_options(command.media.max_bitrate, policy, allow);
+    let options = command.call.call_options(command.media.rate_options(), policy, allow);
     let prompted = input == stdin::Kind::Terminal;
     let asks = policy == AnswerPolicy::Ask;
     let mut reporter = Reporter::new(output.clone(), command.stats.open()?, prompted, asks);

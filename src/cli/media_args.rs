@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::values;
+use crate::media::adaptation::{Content, RateOptions};
 use crate::media::audio::echo::EchoReference;
 use crate::media::audio::voice::VoiceOptions;
 use crate::media::frame::Size;
@@ -33,9 +34,17 @@ pub struct MediaArgs {
     /// Pictures a second, 1 to 120 [default: the file's own, at most 30]
     #[arg(long, value_name = "N", value_parser = values::fps)]
     fps: Option<f64>,
-    /// The most that we send, bits a second: 2M, 1500k or 800000
-    #[arg(long, value_name = "RATE", default_value = "2M", value_parser = values::bitrate)]
-    pub max_bitrate: u32,
+    /// The most that we send, bits a second: 2M, 1500k or 800000 [default: what the size is worth, 2M
+    /// at 640x360, 5.7M at 1280x720]
+    #[arg(long, value_name = "RATE", value_parser = values::bitrate)]
+    max_bitrate: Option<u32>,
+    /// The least that we send, whatever the path seems to carry [default: what sound needs]
+    #[arg(long, value_name = "RATE", value_parser = values::bitrate)]
+    min_bitrate: Option<u32>,
+    /// What to keep when the path is too narrow: motion keeps the pictures a second and makes them
+    /// smaller, detail keeps the size and sends fewer
+    #[arg(long, value_name = "KIND", default_value = "motion")]
+    content: Content,
     /// Play a file once and end the call with it; otherwise it loops
     #[arg(long)]
     once: bool,
@@ -81,6 +90,12 @@ impl MediaArgs {
             echo: echo.clone(),
             share: ScreenShare::default(),
         }
+    }
+
+    /// What may be spent on it.
+    #[must_use]
+    pub fn rate_options(&self) -> RateOptions {
+        RateOptions { max: self.max_bitrate, min: self.min_bitrate, content: self.content }
     }
 
     /// A voice is worked on where it can be heard together with a speaker; else it stays as it is.
@@ -168,7 +183,7 @@ mod tests {
         let sinks = args.sink_options(&EchoReference::default());
         assert_eq!((args.view, sinks.speaker), (ViewSpec::Auto, SpeakerSpec::Auto));
         assert_eq!((sinks.record, sinks.record_local), (None, None));
-        assert_eq!(args.max_bitrate, 2_000_000);
+        assert_eq!(args.rate_options(), RateOptions::default());
     }
 
     #[test]
@@ -184,6 +199,8 @@ mod tests {
             "--record=o.MKV",
             "--record-local=l.mp4",
             "--max-bitrate=800k",
+            "--min-bitrate=60k",
+            "--content=detail",
         ])
         .unwrap();
         let media = args.media_options(&EchoReference::default());
@@ -196,7 +213,9 @@ mod tests {
         assert_eq!(sinks.speaker, SpeakerSpec::Named("hall".into()));
         assert_eq!(sinks.record, Some("o.MKV".into()));
         assert_eq!(sinks.record_local, Some("l.mp4".into()));
-        assert_eq!(args.max_bitrate, 800_000);
+        let rate = args.rate_options();
+        assert_eq!((rate.max, rate.min), (Some(800_000), Some(60_000)));
+        assert_eq!(rate.content, Content::Detail);
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub const KEYS: &[Key] = &[
     key("size", Kind::Text),
     key("fps", Kind::Number),
     key("max-bitrate", Kind::Text),
+    key("min-bitrate", Kind::Text),
+    key("content", Kind::Text),
     key("view", Kind::Text),
     key("speaker", Kind::Text),
     key("stun", Kind::List),

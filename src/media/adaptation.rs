@@ -18,6 +18,45 @@ pub enum Content {
     Detail,
 }
 
+impl std::str::FromStr for Content {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "motion" => Ok(Self::Motion),
+            "detail" => Ok(Self::Detail),
+            _ => Err(format!("'{text}' is no kind of content; write motion or detail")),
+        }
+    }
+}
+
+/// What a sender may spend, and on what.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RateOptions {
+    /// The most that sound and pictures may take, headers counted, bits a second; `None`: what the
+    /// size of the pictures is worth.
+    pub max: Option<u32>,
+    /// The least that is aimed at whatever the path seems to carry, bits a second; `None`: what sound
+    /// needs.
+    pub min: Option<u32>,
+    /// What is given up first.
+    pub content: Content,
+}
+
+/// More than so many times what pictures of a size need can hardly be seen.
+const WORTH: f64 = 6.7;
+
+/// Bounds of what pictures are worth, bits a second.
+const MAX_AT_LEAST: f64 = 1_000_000.0;
+const MAX_AT_MOST: f64 = 10_000_000.0;
+
+/// What pictures of that size and rate are worth at most, with sound, bits a second.
+#[must_use]
+pub fn worth(size: Size, fps: f64) -> u32 {
+    let worth = Rung { size, fps: fps.min(60.0) }.needs() * WORTH;
+    worth.clamp(MAX_AT_LEAST, MAX_AT_MOST) as u32
+}
+
 /// Sound gets this share of a narrow path, and no more than it uses at its best, all headers
 /// counted, bits a second; a second channel takes as much again.
 const SOUND_SHARE: f64 = 0.4;
@@ -243,6 +282,15 @@ mod tests {
         assert_eq!(share(1_000_000, 2).sound, 116_000);
         assert!(share(u32::MAX, 0).pictures < u32::MAX);
         assert_eq!(share(0, 1).pictures, LEAST_PICTURES);
+    }
+
+    #[test]
+    fn larger_pictures_are_worth_more() {
+        let small = worth(Size { width: 640, height: 360 }, 30.0);
+        assert!((1_900_000..2_100_000).contains(&small), "{small}");
+        assert!((5_000_000..6_000_000).contains(&worth(HD, 30.0)));
+        assert_eq!(worth(Size { width: 64, height: 64 }, 1.0), MAX_AT_LEAST as u32);
+        assert_eq!(worth(Size { width: 4_096, height: 4_096 }, 120.0), MAX_AT_MOST as u32);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ice::IceServer;
+pub use crate::media::adaptation::{Content, RateOptions};
 pub use crate::media::sink::OpenSinks;
 use crate::media::sink::Sinks;
 pub use crate::media::source::OpenSources;
@@ -68,7 +69,8 @@ impl PhoneConfig {
             bind: self.addresses(),
             send_video: true,
             send_audio: true,
-            max_bitrate: self.call.max_bitrate,
+            max_bitrate: self.call.rate.max.unwrap_or(u32::MAX),
+            min_bitrate: self.call.rate.min.unwrap_or_default(),
             runtime: None,
         }
     }
@@ -196,8 +198,8 @@ pub struct CallOptions {
     pub ring_timeout: Duration,
     /// Hang up after being connected so long.
     pub duration: Option<Duration>,
-    /// The most that pictures and sound together may take, bits a second.
-    pub max_bitrate: u32,
+    /// What pictures and sound may spend, and on what.
+    pub rate: RateOptions,
 }
 
 impl Default for CallOptions {
@@ -207,7 +209,7 @@ impl Default for CallOptions {
             allow: Vec::new(),
             ring_timeout: Duration::from_secs(30),
             duration: None,
-            max_bitrate: 2_000_000,
+            rate: RateOptions::default(),
         }
     }
 }

@@ -166,6 +166,7 @@ impl Switch {
         let config = CallConfig {
             setup,
             connection: self.config.connection(&self.ice_servers),
+            rate: options.rate,
             sources: self.config.sources.clone(),
             sinks: self.config.sinks.clone(),
         };

@@ -48,6 +48,8 @@ pub struct ConnectionConfig {
     pub send_audio: bool,
     /// The most that all media together may take, bits a second.
     pub max_bitrate: u32,
+    /// The least that is aimed at whatever the path seems to carry, bits a second.
+    pub min_bitrate: u32,
     /// Clock, timers and sockets; `None`: tokio's.
     pub runtime: Option<Arc<dyn Runtime>>,
 }
@@ -128,8 +130,7 @@ impl Connection {
         });
         let failed = ConnectionError::at("preparing the connection");
         let mut engine = codecs::media_engine().map_err(&failed)?;
-        let registry =
-            interceptors(config.max_bitrate, &path, &tap, &mut engine).map_err(&failed)?;
+        let registry = interceptors(config, &path, &tap, &mut engine).map_err(&failed)?;
         let mut builder = PeerConnectionBuilder::new()
             .with_configuration(configuration(config))
             .with_media_engine(engine)
@@ -328,12 +329,13 @@ fn settings(mdns: MulticastDnsMode) -> webrtc::peer_connection::SettingEngine {
 }
 
 fn interceptors(
-    max_bitrate: u32,
+    config: &ConnectionConfig,
     path: &Path,
     tap: &Arc<TapState>,
     engine: &mut webrtc::peer_connection::MediaEngine,
 ) -> webrtc::error::Result<Registry> {
-    let transmit = Transmit::new(Arc::clone(tap), path.clone(), max_bitrate);
+    let bounds = config.min_bitrate..config.max_bitrate;
+    let transmit = Transmit::new(Arc::clone(tap), path.clone(), bounds);
     configure_simulcast_extension_headers(engine)?;
     // For what it says in descriptions; the numbers themselves are ours.
     configure_twcc_sender_only(Registry::new(), engine)?;

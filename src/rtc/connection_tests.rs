@@ -25,6 +25,7 @@ fn config() -> ConnectionConfig {
         send_video: true,
         send_audio: true,
         max_bitrate: 2_000_000,
+        min_bitrate: 0,
         runtime: None,
     }
 }

@@ -8,6 +8,7 @@
 //! (`loss.rs`). Where the queue is that of others and does not yield, the rate
 //! follows loss as TCP does, so that it keeps its share (`rival.rs`).
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::delay::QueueDelay;
@@ -84,6 +85,7 @@ pub(super) struct PathView {
 pub(super) struct Estimator {
     epoch: Instant,
     max: f64,
+    least: f64,
     target: f64,
     queue: QueueDelay,
     loss: LossModel,
@@ -120,16 +122,18 @@ impl Rtt {
 }
 
 impl Estimator {
-    /// An estimator that stays at or under `max` bits a second.
-    pub(super) fn new(now: Instant, max: f64) -> Self {
-        let max = max.max(LEAST);
+    /// An estimator that stays within `bounds`, bits a second.
+    pub(super) fn new(now: Instant, bounds: Range<f64>) -> Self {
+        let least = bounds.start.max(LEAST);
+        let max = bounds.end.max(least);
         let guess = Duration::from_millis(100);
         let mut prober = Prober::default();
         prober.wait(now);
         Self {
             epoch: now,
             max,
-            target: START.min(max),
+            least,
+            target: START.max(least).min(max),
             queue: QueueDelay::default(),
             loss: LossModel::default(),
             prober,
@@ -186,7 +190,7 @@ impl Estimator {
         let high = if ours { high + 120.0 } else { high };
         let rate = self.rival.on_report(now, queue_ms, self.target, lost, self.rtt.smoothed);
         if let Some(rate) = rate {
-            self.target = rate.clamp(LEAST, self.max);
+            self.target = rate.clamp(self.least, self.max);
         } else if queue_ms > high {
             self.fall(now, carried.unwrap_or(self.target));
         } else if queue_ms < low {
@@ -197,7 +201,7 @@ impl Estimator {
             self.carried = Some((bound, now));
             self.prober.wait(now);
         }
-        self.target = self.target.clamp(LEAST, self.max);
+        self.target = self.target.clamp(self.least, self.max);
     }
 
     /// The path has a queue: what came out of it is what it carries.
@@ -318,7 +322,7 @@ impl Estimator {
         let ours = self.our_queue_until.is_some_and(|until| Some(until) > self.last_report);
         let draining = if ours { draining.max(0.8) } else { draining };
         PathView {
-            target: (self.target * draining).clamp(LEAST, self.max),
+            target: (self.target * draining).clamp(self.least, self.max),
             queue_ms,
             loss: self.loss.fraction(),
             rtt: self.rtt.smoothed,

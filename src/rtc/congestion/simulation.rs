@@ -101,7 +101,7 @@ pub(super) struct Sender {
 impl Sender {
     pub(super) fn new(now: Instant, max: f64) -> Self {
         Self {
-            estimator: Estimator::new(now, max),
+            estimator: Estimator::new(now, 0.0..max),
             history: History::default(),
             pacer: Pacer::new(300e3),
             next_picture: now,

@@ -4,6 +4,7 @@
 //! place of the library's own numbering, history, pacer and NACK responder.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -58,7 +59,7 @@ pub(in crate::rtc) struct Transmit {
     path: Path,
     estimator: Option<Estimator>,
     fallback: Fallback,
-    max: f64,
+    bounds: Range<f64>,
     history: History,
     pacer: Pacer<TaggedPacket>,
     repeats: Repeats,
@@ -76,15 +77,15 @@ pub(in crate::rtc) struct Transmit {
 }
 
 impl Transmit {
-    /// Sends at most `max_bitrate` bits a second; what it learns stands in `path`.
-    pub(in crate::rtc) fn new(state: Arc<TapState>, path: Path, max_bitrate: u32) -> Self {
-        let max = f64::from(max_bitrate);
+    /// Aims at a rate in `bounds`, bits a second; what it learns stands in `path`.
+    pub(in crate::rtc) fn new(state: Arc<TapState>, path: Path, bounds: Range<u32>) -> Self {
+        let max = f64::from(bounds.end);
         Self {
             state,
             path,
             estimator: None,
             fallback: Fallback::new(max),
-            max,
+            bounds: f64::from(bounds.start)..max,
             history: History::default(),
             pacer: Pacer::new(max),
             repeats: Repeats::new(None, rand::random()),
@@ -101,7 +102,7 @@ impl Transmit {
     }
 
     fn estimator(&mut self, now: Instant) -> &mut Estimator {
-        self.estimator.get_or_insert_with(|| Estimator::new(now, self.max))
+        self.estimator.get_or_insert_with(|| Estimator::new(now, self.bounds.clone()))
     }
 
     fn view(&mut self, now: Instant) -> PathView {
@@ -157,8 +158,8 @@ impl Transmit {
         });
         let told = self.history.on_feedback(statuses);
         let was_stalled = self.path.is_stalled();
-        let max = self.max;
-        let estimator = self.estimator.get_or_insert_with(|| Estimator::new(now, max));
+        let bounds = self.bounds.clone();
+        let estimator = self.estimator.get_or_insert_with(|| Estimator::new(now, bounds));
         estimator.on_report(now, &told, &self.history);
         if was_stalled && !estimator.view().stalled {
             self.want_keyframe();
