@@ -14,7 +14,7 @@
 //! | 3 | [`call`] | one call: its life as a pure machine, and the task that carries it out |
 //! | 2 | [`signaling`], [`rtc`] | who is online; the peer connection |
 //! | 1 | [`media`] | pictures and sound |
-//! | ground | [`clock`], [`ice`], [`secret`] | time; candidates and servers as plain data; what is never shown |
+//! | ground | [`clock`], [`ice`], [`quantity`], [`secret`] | time; candidates and servers as plain data; numbers with units; what is never shown |
 //!
 //! Own pictures or sound come in through [`VideoSource`] and [`AudioSource`], and go out through
 //! [`VideoSink`] and [`AudioSink`].
@@ -27,6 +27,7 @@ pub mod ice;
 pub mod loopback;
 pub mod media;
 pub mod phone;
+pub mod quantity;
 pub mod rtc;
 pub mod secret;
 pub mod signaling;

@@ -5,19 +5,15 @@
 
 use std::time::Duration;
 
+use crate::quantity::{self, NotATime};
+
 /// Reads a bitrate such as `2M`, `1.5M`, `1500k` or `800000`, in bits a second.
 ///
 /// # Errors
 /// When it is no bitrate, or outside 50k to 50M.
 pub fn bitrate(text: &str) -> Result<u32, String> {
-    let (digits, scale) = match text.char_indices().last() {
-        Some((at, 'k' | 'K')) => (&text[..at], 1e3),
-        Some((at, 'm' | 'M')) => (&text[..at], 1e6),
-        _ => (text, 1.0),
-    };
-    let value = decimal(digits)
-        .ok_or_else(|| format!("'{text}' is not a bitrate; write 2M, 1500k or 800000"))?
-        * scale;
+    let value = quantity::bits_a_second(text)
+        .ok_or_else(|| format!("'{text}' is not a bitrate; write 2M, 1500k or 800000"))?;
     if !(50_000.0..=50_000_000.0).contains(&value) {
         return Err(format!("{text}: a bitrate must be 50k to 50M"));
     }
@@ -29,34 +25,19 @@ pub fn bitrate(text: &str) -> Result<u32, String> {
 /// # Errors
 /// When it is no duration, has no unit, or is outside 1 ms to 24 h.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
-    let (digits, unit) = text.split_at(unit_at);
-    let seconds_a_unit = match unit {
-        "ms" => 0.001,
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        "" if decimal(digits).is_some() => {
+    let seconds = match quantity::seconds(text) {
+        Ok(seconds) => seconds,
+        Err(NotATime::NoUnit) => {
             return Err(format!("'{text}' has no unit; write {text}s for seconds"));
         }
-        _ => return Err(not_a_duration(text)),
+        Err(NotATime::NoNumber) => {
+            return Err(format!("'{text}' is not a duration; write 30s, 500ms or 2m"));
+        }
     };
-    let seconds = decimal(digits).ok_or_else(|| not_a_duration(text))? * seconds_a_unit;
     if !(0.001..=86_400.0).contains(&seconds) {
         return Err(format!("{text}: a duration must be 1ms to 24h"));
     }
     Ok(Duration::from_micros((seconds * 1e6).round() as u64))
-}
-
-fn not_a_duration(text: &str) -> String {
-    format!("'{text}' is not a duration; write 30s, 500ms or 2m")
-}
-
-/// Digits with at most one point, no sign, no exponent.
-fn decimal(text: &str) -> Option<f64> {
-    let plain = text.starts_with(|c: char| c.is_ascii_digit())
-        && text.chars().all(|c| c.is_ascii_digit() || c == '.');
-    if plain { text.parse().ok() } else { None }
 }
 
 /// Reads a frame rate: 1 to 120 pictures a second.
@@ -64,7 +45,7 @@ fn decimal(text: &str) -> Option<f64> {
 /// # Errors
 /// When it is no number in that range.
 pub fn fps(text: &str) -> Result<f64, String> {
-    match decimal(text) {
+    match quantity::decimal(text) {
         Some(fps) if (1.0..=120.0).contains(&fps) => Ok(fps),
         _ => Err(format!("'{text}' is not a frame rate; write a number from 1 to 120")),
     }
