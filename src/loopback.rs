@@ -1,11 +1,14 @@
 //! Floor 4: a real call with itself, measured.
 //!
 //! Owns a server, two phones and what they send each other; everything between is the call that
-//! everybody else makes too. The measuring ends are in `probe.rs`, the numbers in `report.rs`.
+//! everybody else makes too. The measuring ends are in `probe.rs`, the numbers in `report.rs`, what is
+//! good enough in `verdict.rs`; `bad_network.rs` stands between the two if it is asked for.
 
+mod bad_network;
 mod measure;
 mod probe;
 pub mod report;
+mod verdict;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -25,7 +28,10 @@ use crate::phone::command::Command;
 use crate::phone::config::{AnswerPolicy, PhoneConfig};
 use crate::phone::event::{EndReason, EventKind, Summary};
 use crate::phone::{Events, Phone, PhoneError};
+use crate::rtc::netem::Network;
 use crate::signaling::server::{self, ServerConfig};
+use bad_network::BadNetwork;
+use measure::Played;
 use probe::{ComparingSink, KeepingSink, Probe, RememberingSource, StampingSource};
 use report::LoopbackReport;
 
@@ -44,6 +50,8 @@ pub struct LoopbackConfig {
     pub max_bitrate: u32,
     /// How long the call lasts once it is connected.
     pub duration: Duration,
+    /// The network that it goes over; `None`: this machine's own.
+    pub network: Option<Network>,
 }
 
 /// Why there is no report.
@@ -61,10 +69,19 @@ pub enum LoopbackError {
         /// What the operating system said.
         reason: String,
     },
+    /// There is no thread for the bad network.
+    #[error("the bad network cannot start: {reason}; end other programs")]
+    Network {
+        /// What the operating system said.
+        reason: String,
+    },
     /// The call ended before its time.
     #[error("the loopback call ended before its time ({0:?})")]
     Ended(EndReason),
 }
+
+/// How long a picture may be under way on one machine.
+const ON_ONE_MACHINE: Duration = Duration::from_millis(200);
 
 const CALLER: &str = "caller";
 const CALLEE: &str = "callee";
@@ -86,37 +103,80 @@ pub async fn run(
     // Before anything else is started.
     drop(source::open(&media)?);
 
+    let network = config.network.as_ref().map(BadNetwork::start).transpose();
+    let network = network.map_err(|error| LoopbackError::Network { reason: error.to_string() })?;
     let (url, _server) = start_server().await?;
-    let (to_callee, to_caller) = (Arc::new(Probe::default()), Arc::new(Probe::default()));
+    let (to_callee, to_caller) = probes(&config);
     let mut callee = phone_config(&url, CALLEE, &config, &media, &to_caller, &to_callee);
     callee.call.answer = AnswerPolicy::Auto;
     let mut caller = phone_config(&url, CALLER, &config, &media, &to_callee, &to_caller);
     caller.call.duration = Some(config.duration);
+    if let Some(network) = &network {
+        caller.wire = Some(Arc::clone(&network.up));
+        callee.wire = Some(Arc::clone(&network.down));
+    }
 
     let (callee, callee_hears) = Phone::login(callee).await?;
     let (caller, caller_hears) = Phone::login(caller).await?;
     caller.tell(Command::Call { name: CALLEE.to_owned() });
-    let (ours, theirs) =
-        tokio::join!(until_ended(caller_hears, &mut progress), until_ended(callee_hears, |_| {}),);
+    let connected = |now| network.iter().for_each(|network| network.begin(now));
+    let (ours, theirs) = tokio::join!(
+        until_ended(caller_hears, connected, &mut progress),
+        until_ended(callee_hears, |_| {}, |_| {}),
+    );
     caller.close().await;
     callee.close().await;
-    let (reason, ours) = ours;
-    let (_, theirs) = theirs;
-    if reason != EndReason::Duration && reason != EndReason::MediaEnded {
-        return Err(LoopbackError::Ended(reason));
+    if ours.reason != EndReason::Duration && ours.reason != EndReason::MediaEnded {
+        return Err(LoopbackError::Ended(ours.reason));
     }
     // Comparing sound takes a while, and waiting for it must not hold up others.
-    let measured = tokio::task::spawn_blocking(move || LoopbackReport {
-        caller_to_callee: measure::direction(&to_callee, &ours, &theirs),
-        callee_to_caller: measure::direction(&to_caller, &theirs, &ours),
-        setup_ms: ours.setup_ms.clone(),
-        process: ours.process,
-        ..LoopbackReport::default()
+    let measured = tokio::task::spawn_blocking(move || {
+        let report = measured(&to_callee, &to_caller, &ours, &theirs, network.as_ref());
+        verdict::judged(report, config.network.as_ref().map(|asked| (asked, config.duration)))
     });
     match measured.await {
-        Ok(report) => Ok(report.judged()),
+        Ok(report) => Ok(report),
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
+}
+
+/// A probe for each direction, which knows how long a picture may be under way: to the callee, to the
+/// caller.
+fn probes(config: &LoopbackConfig) -> (Arc<Probe>, Arc<Probe>) {
+    let (there, back) = match &config.network {
+        Some(network) => bad_network::hardships(network, config.duration),
+        None => Default::default(),
+    };
+    let probe = |longest| Arc::new(Probe::new(ON_ONE_MACHINE + longest));
+    (probe(there.longest), probe(back.longest))
+}
+
+fn measured(
+    to_callee: &Probe,
+    to_caller: &Probe,
+    ours: &Followed,
+    theirs: &Followed,
+    network: Option<&BadNetwork>,
+) -> LoopbackReport {
+    let (caller, callee) = (&ours.summary, &theirs.summary);
+    let mut report = LoopbackReport {
+        caller_to_callee: measure::direction(to_callee, caller, callee),
+        callee_to_caller: measure::direction(to_caller, callee, caller),
+        setup_ms: caller.setup_ms.clone(),
+        process: caller.process,
+        network: network.map(BadNetwork::report),
+        ..LoopbackReport::default()
+    };
+    if let (Some(network), Some(began)) = (network, ours.connected_at) {
+        let call = Duration::from_millis(caller.duration_ms);
+        let there = network.up.counts();
+        report.caller_to_callee.per_second =
+            measure::per_second(began, call, &there, to_callee, &theirs.played);
+        let back = network.down.counts();
+        report.callee_to_caller.per_second =
+            measure::per_second(began, call, &back, to_caller, &ours.played);
+    }
+    report
 }
 
 async fn start_server() -> Result<(String, JoinSet<()>), LoopbackError> {
@@ -179,25 +239,52 @@ fn probing_sinks(probe: &Arc<Probe>) -> Result<Sinks, SinkError> {
     })
 }
 
+/// What a phone told from login to the end of its call.
+struct Followed {
+    reason: EndReason,
+    summary: Box<Summary>,
+    connected_at: Option<Instant>,
+    /// Second by second.
+    played: Vec<Played>,
+}
+
 /// Follows a phone to the end of its call.
 async fn until_ended(
     mut events: Events,
+    connected: impl Fn(Instant),
     mut progress: impl FnMut(Duration),
-) -> (EndReason, Box<Summary>) {
-    let mut connected_at: Option<Instant> = None;
+) -> Followed {
+    let mut followed = Followed {
+        reason: EndReason::ConnectionFailed,
+        summary: Box::default(),
+        connected_at: None,
+        played: vec![],
+    };
     while let Some(event) = events.recv().await {
+        let now = clock::now();
         match event.kind {
-            EventKind::Connected { .. } => connected_at = Some(clock::now()),
-            EventKind::Stats(_) => {
-                let since = connected_at.unwrap_or_else(clock::now);
-                progress(clock::now().saturating_duration_since(since));
+            EventKind::Connected { .. } => {
+                followed.connected_at = Some(now);
+                connected(now);
             }
-            EventKind::Ended { reason, summary } => return (reason, summary),
+            EventKind::Stats(stats) => {
+                let since = followed.connected_at.unwrap_or(now);
+                progress(now.saturating_duration_since(since));
+                followed.played.extend(stats.inbound.audio.map(|audio| Played {
+                    at: now,
+                    concealed: audio.concealed_samples,
+                    total: audio.total_samples_received,
+                }));
+            }
+            EventKind::Ended { reason, summary } => {
+                (followed.reason, followed.summary) = (reason, summary);
+                return followed;
+            }
             EventKind::Error { message, .. } => tracing::error!(message, "in the loopback call"),
             _ => {}
         }
     }
-    (EndReason::ConnectionFailed, Box::default())
+    followed
 }
 
 /// The clip that comes with us, as a file for as long as it is needed.

@@ -64,6 +64,43 @@ async fn a_bound_that_no_picture_fits_in_falls_short_and_says_so() {
 }
 
 #[tokio::test]
+async fn a_bad_network_is_in_the_report() {
+    let _alone = one_at_a_time().await;
+    let network = ["--loss", "5%", "--rate", "2M", "--delay", "30ms", "--queue", "200ms"];
+    let words = ["loopback", "--duration", "4s", "--json", "--seed", "3"];
+    let ended = PeerBuilder::new(words).args(network).run().await;
+    let report = ended.events.last().expect("a report");
+    assert_eq!(report["event"], "report", "{}", ended.said);
+    let network = &report["network"];
+    assert_eq!(network["asked"], "rate=2M,queue=200ms,delay=30ms,loss=5%", "{}", ended.said);
+    assert_eq!(network["seed"], 3);
+    for direction in ["callerToCallee", "calleeToCaller"] {
+        let link = &network[direction];
+        let (packets, lost) = (number(&link["packets"]), number(&link["lost"]));
+        assert!(packets > 300.0 && lost > 0.0 && lost < packets * 0.15, "{}", ended.said);
+        assert!(number(&link["queueMs"]["max"]) <= 202.0, "{}", ended.said);
+        let way = &report[direction];
+        assert!(number(&way["video"]["latencyMs"]["p50"]) >= 30.0, "{}", ended.said);
+        let seconds = way["perSecond"].as_array().expect("seconds");
+        assert!((3..=5).contains(&seconds.len()), "{}", ended.said);
+        assert!(
+            seconds.iter().all(|second| number(&second["bitrateBps"]) < 2.3e6),
+            "{}",
+            ended.said
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_network_that_cannot_be_is_a_matter_of_usage() {
+    for (word, hint) in [("--loss=0.05", "5%"), ("--rate=fast", "500k"), ("--network=18", "=")] {
+        let ended = PeerBuilder::new(["loopback", word]).run().await;
+        assert_eq!(ended.code, Some(2), "{}", ended.said);
+        assert!(ended.said.contains(hint), "{}", ended.said);
+    }
+}
+
+#[tokio::test]
 async fn an_interrupted_measurement_is_no_success() {
     let _alone = one_at_a_time().await;
     let mut builder = PeerBuilder::new(["loopback", "--duration", "10m"]);

@@ -207,6 +207,7 @@ fn loopback_exit(error: &LoopbackError) -> Exit {
         LoopbackError::Source(_) => Exit::Media,
         LoopbackError::Phone(error) => phone_exit(error),
         LoopbackError::Server { .. } => Exit::Signaling,
+        LoopbackError::Network { .. } => Exit::Failed,
         LoopbackError::Ended(reason) => match reason_exit(*reason) {
             // A call that ended before its time has not been measured.
             Exit::Done => Exit::Failed,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
+use super::bad_network_args::BadNetworkArgs;
 use super::exit::Failure;
 use super::output::Output;
 use super::report_table;
@@ -21,11 +22,18 @@ pub const EXAMPLES: &str = "\
 Examples:
   peer loopback
   peer loopback --size 1280x720 --bitrate 2.5M --duration 30s
-  peer loopback --video test --audio tone --json";
+  peer loopback --video test --audio tone --json
+  peer loopback --loss 5% --rate 1M --delay 50ms --jitter 20ms --queue 300ms
+  peer loopback --network 'rate=3M,delay=25ms;18 rate=600k;30 rate=3M' --duration 45s --bitrate 4M";
 
 /// What comes after the flags.
 pub const NOTES: &str = "\
-Exits with 0 only when everything measured is good enough.";
+Exits with 0 only when everything measured is good enough.
+
+Over a bad network that is what a good call can be there: nothing is asked of the picture's quality;
+pictures come within 200 ms more than the network takes (its delay, jitter and whole queue, and once there and
+back for a repair); no more pictures are missing than the network loses, nor more sound than half of that; and
+in the last three seconds pictures come, in time, unless the rate is under 200k, where sound alone is enough.";
 
 /// Flags of `peer loopback`.
 #[derive(Debug, Args)]
@@ -50,6 +58,9 @@ pub struct LoopbackCommand {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = values::duration,
           help_heading = "Call")]
     duration: Duration,
+    /// The network it goes over.
+    #[command(flatten)]
+    network: BadNetworkArgs,
 }
 
 impl LoopbackCommand {
@@ -61,6 +72,7 @@ impl LoopbackCommand {
             fps: self.fps,
             max_bitrate: self.bitrate,
             duration: self.duration,
+            network: self.network.network(),
         }
     }
 }
@@ -124,6 +136,7 @@ mod tests {
         let config = parse(&[]);
         assert_eq!((config.video, config.audio, config.size, config.fps), (None, None, None, None));
         assert_eq!((config.max_bitrate, config.duration), (1_500_000, Duration::from_secs(10)));
+        assert_eq!(config.network, None);
     }
 
     #[test]
@@ -135,12 +148,14 @@ mod tests {
             "--fps=25",
             "--max-bitrate=2.5M",
             "--duration=1s",
+            "--loss=3%",
         ]);
         assert_eq!(config.video, Some(VideoSourceSpec::Test));
         assert_eq!(config.audio, Some(AudioSourceSpec::None));
         assert_eq!(config.size, Some(Size { width: 1280, height: 720 }));
         assert_eq!((config.fps, config.max_bitrate), (Some(25.0), 2_500_000));
         assert_eq!(config.duration, Duration::from_secs(1));
+        assert_eq!(config.network.map(|network| network.to_string()).as_deref(), Some("loss=3%"));
         assert_eq!(parse(&["--bitrate=800k"]).max_bitrate, 800_000);
     }
 }

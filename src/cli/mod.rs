@@ -6,6 +6,7 @@
 
 pub mod above;
 pub mod addresses;
+pub mod bad_network_args;
 pub mod bar;
 pub mod call;
 pub mod call_args;
@@ -119,7 +120,7 @@ enum Subject {
     Call(Box<call::CallCommand>),
     /// Call itself in one process, and measure how good it was
     #[command(before_help = loopback::EXAMPLES, after_help = loopback::NOTES, help_template = HELP)]
-    Loopback(loopback::LoopbackCommand),
+    Loopback(Box<loopback::LoopbackCommand>),
     /// List cameras, screens, microphones and speakers, with the words that ask for them
     #[command(before_help = devices::EXAMPLES, after_help = devices::NOTES, help_template = HELP)]
     Devices(devices::DevicesCommand),
@@ -243,7 +244,7 @@ fn on_a_runtime(command: Subject, stage: Stage, output: &Output) -> Result<(), F
             Subject::Serve(command) => serve::run(command, output).await,
             Subject::Login(command) => login::run(*command, stage, output).await,
             Subject::Call(command) => call::run(*command, stage, output).await,
-            Subject::Loopback(command) => loopback::run(command, output).await,
+            Subject::Loopback(command) => loopback::run(*command, output).await,
             Subject::Devices(command) => devices::run(command, output).await,
             Subject::Doctor(command) => doctor::run(command, output).await,
             Subject::Config(command) => config::run(&command, output),

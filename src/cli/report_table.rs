@@ -2,13 +2,13 @@
 
 use super::format;
 use crate::loopback::report::{
-    AudioReport, Direction, LoopbackReport, Spread, Verdict, VideoReport,
+    AudioReport, Direction, LinkReport, LoopbackReport, Spread, Verdict, VideoReport,
 };
 
 /// One row: its label, and what stands in the column of a direction that has it.
 type Row = (&'static str, fn(&Direction) -> Option<String>);
 
-const ROWS: [Row; 9] = [
+const ROWS: [Row; 10] = [
     ("pictures", |direction| direction.video.as_ref().map(pictures)),
     ("bitrate", |direction| {
         direction.video.as_ref().map(|video| format::bitrate(video.bitrate_bps as f64))
@@ -23,6 +23,9 @@ const ROWS: [Row; 9] = [
     }),
     ("picture latency, ms", |direction| {
         direction.video.as_ref().map(|video| spread(&video.latency_ms))
+    }),
+    ("longest gap, ms", |direction| {
+        direction.video.as_ref().map(|video| format!("{:.0}", video.longest_gap_ms))
     }),
     ("sound latency, ms", |direction| {
         direction.audio.as_ref()?.latency_ms.map(|ms| format!("{ms:.1}"))
@@ -42,6 +45,13 @@ pub fn lines(report: &LoopbackReport) -> Vec<String> {
             let or_dash = |cell: Option<String>| cell.unwrap_or_else(|| "-".into());
             lines.push(row(label, &or_dash(there), &or_dash(back)));
         }
+    }
+    if let Some(network) = &report.network {
+        let (there, back) = (&network.caller_to_callee, &network.callee_to_caller);
+        lines.push(row("network", &network.asked, ""));
+        lines.push(row("packets", &there.packets.to_string(), &back.packets.to_string()));
+        lines.push(row("lost, queue full", &missing(there), &missing(back)));
+        lines.push(row("wait for it, ms", &spread(&there.queue_ms), &spread(&back.queue_ms)));
     }
     let setup = &report.setup_ms;
     for (label, ms) in
@@ -84,6 +94,11 @@ fn concealed(audio: &AudioReport) -> String {
     format!("{share:.2} %")
 }
 
+/// What the link lost at random, and what found its queue full.
+fn missing(link: &LinkReport) -> String {
+    format!("{}, {}", link.lost, link.tail_dropped)
+}
+
 fn spread(spread: &Spread) -> String {
     format!("{:.1} p50, {:.1} p95, {:.1} max", spread.p50, spread.p95, spread.max)
 }
@@ -91,7 +106,7 @@ fn spread(spread: &Spread) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::loopback::report::MeanMin;
+    use crate::loopback::report::{MeanMin, NetworkReport};
     use crate::phone::event::{ProcessUsage, SetupMs};
 
     fn report(verdict: Verdict) -> LoopbackReport {
@@ -112,11 +127,13 @@ mod tests {
                 video: Some(video),
                 audio: None,
                 av_sync_ms: Some(Spread { p50: 3.0, p95: 9.04, max: 20.0 }),
+                ..Default::default()
             },
             callee_to_caller: Direction { audio: Some(audio), ..Default::default() },
             setup_ms: SetupMs { first_video_frame: Some(80), ..Default::default() },
             process: ProcessUsage { cpu_seconds: 4.25, peak_rss_bytes: 64_000_000 },
             verdict,
+            network: None,
         }
     }
 
@@ -135,6 +152,20 @@ mod tests {
         assert_eq!(row_of(&lines, "first sound, ms"), None);
         assert_eq!(row_of(&lines, "memory, MB"), Some("64"));
         assert_eq!(row_of(&lines, "verdict"), Some("pass"));
+    }
+
+    #[test]
+    fn a_bad_network_says_what_it_did() {
+        let mut report = report(Verdict::Pass);
+        let there = LinkReport { packets: 1_000, lost: 50, tail_dropped: 2, ..Default::default() };
+        report.network = Some(NetworkReport {
+            asked: "loss=5%".to_owned(),
+            caller_to_callee: there,
+            ..Default::default()
+        });
+        let lines = lines(&report);
+        assert_eq!(row_of(&lines, "network"), Some("loss=5%"));
+        assert_eq!(row_of(&lines, "lost, queue full"), Some("50, 2                      0, 0"));
     }
 
     #[test]

@@ -97,6 +97,7 @@ pub fn phone_config(
         }),
         network: network.network_options(),
         call,
+        wire: None,
     })
 }
 

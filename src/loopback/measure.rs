@@ -1,12 +1,21 @@
 //! From what a probe has seen to the numbers of one direction. Pure.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::probe::{Probe, Received, Sound};
-use super::report::{AudioReport, Direction, MeanMin, Spread, VideoReport};
+use super::report::{AudioReport, Direction, DirectionSecond, MeanMin, Spread, VideoReport, round};
 use crate::media::frame::SAMPLE_RATE;
 use crate::media::quality::sound::compare;
 use crate::phone::event::Summary;
+use crate::rtc::netem::LinkCounts;
+
+/// What a phone counted of the sound that it played, and when it said so.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Played {
+    pub(super) at: Instant,
+    pub(super) concealed: u64,
+    pub(super) total: u64,
+}
 
 /// Sound that was played at a moment: its delay from capture to loudspeaker.
 struct Heard {
@@ -24,7 +33,46 @@ pub(super) fn direction(probe: &Probe, sender: &Summary, receiver: &Summary) -> 
         video: video(&received, probe.under_way(), sender, receiver),
         audio: audio(&heard, receiver, sender),
         av_sync_ms,
+        per_second: vec![],
     }
+}
+
+/// What happened second by second from `began` on, to the link and to what came over it.
+pub(super) fn per_second(
+    began: Instant,
+    call: Duration,
+    link: &LinkCounts,
+    probe: &Probe,
+    played: &[Played],
+) -> Vec<DirectionSecond> {
+    let mut seconds = vec![DirectionSecond::default(); call.as_secs() as usize];
+    for (second, link) in seconds.iter_mut().zip(&link.seconds) {
+        second.bitrate_bps = link.bits.round() as u64;
+        second.queue_ms = round(link.longest_wait.as_secs_f64() * 1e3, 10.0);
+        (second.lost, second.tail_dropped) = (link.lost, link.tail_dropped);
+    }
+    let index = |at: Instant| Some(at.checked_duration_since(began)?.as_secs() as usize);
+    let mut delays = vec![vec![]; seconds.len()];
+    for (at, delay) in probe.received().shown {
+        if let Some(delays) = index(at).and_then(|index| delays.get_mut(index)) {
+            delays.push(delay);
+        }
+    }
+    for (second, delays) in seconds.iter_mut().zip(delays) {
+        second.frames_shown = delays.len() as u64;
+        second.latency_ms = (!delays.is_empty()).then(|| Spread::of(delays).p50);
+    }
+    for pair in played.windows(2) {
+        let middle = pair[0].at + pair[1].at.saturating_duration_since(pair[0].at) / 2;
+        let total = pair[1].total.saturating_sub(pair[0].total);
+        let concealed = pair[1].concealed.saturating_sub(pair[0].concealed);
+        if let Some(second) = index(middle).and_then(|index| seconds.get_mut(index))
+            && total > 0
+        {
+            second.concealed_percent = Some(round(100.0 * concealed as f64 / total as f64, 100.0));
+        }
+    }
+    seconds
 }
 
 fn video(
@@ -36,7 +84,7 @@ fn video(
     let sent = sender.stats.outbound.video.as_ref()?;
     let seconds = (sender.duration_ms as f64 / 1e3).max(1e-3);
     let dropped = receiver.stats.inbound.video.as_ref().map_or(0, |video| video.frames_dropped);
-    let decoded = received.psnr.len() as u64;
+    let decoded = received.shown.len() as u64;
     Some(VideoReport {
         // The encoder may have skipped one of those under way.
         frames_sent: sent.frames_encoded.saturating_sub(under_way).max(decoded),
@@ -45,8 +93,16 @@ fn video(
         psnr_y: MeanMin::of(&received.psnr),
         ssim: MeanMin::of(&received.ssim),
         latency_ms: Spread::of(received.latency_ms.clone()),
+        longest_gap_ms: longest_gap_ms(received),
         bitrate_bps: (sent.bytes_sent as f64 * 8.0 / seconds).round() as u64,
     })
+}
+
+fn longest_gap_ms(received: &Received) -> f64 {
+    let shown = received.shown.iter().map(|(at, _)| *at);
+    let next = shown.clone().skip(1).chain(received.stopped_at);
+    let gaps = shown.zip(next).map(|(one, next)| next.saturating_duration_since(one));
+    round(gaps.max().unwrap_or_default().as_secs_f64() * 1e3, 10.0)
 }
 
 fn audio(heard: &[Heard], receiver: &Summary, sender: &Summary) -> Option<AudioReport> {

@@ -12,15 +12,13 @@ use std::time::{Duration, Instant};
 use crate::clock;
 use crate::media::frame::{AudioFrame, FramePool, VideoFrame};
 use crate::media::quality::stamp::{read_stamp, write_stamp};
-use crate::media::quality::{psnr_y, ssim_y};
+use crate::media::quality::{psnr_y, resized, ssim_y};
 use crate::media::sink::{AudioSink, SinkError, VideoSink};
 use crate::media::source::{AudioSource, SourceError, VideoFormat, VideoSource};
 
-/// Sent pictures that wait for their arrival; two seconds at 30 a second.
+/// Sent pictures that wait to be compared; two seconds at 30 a second. One that comes later counts
+/// as any other, but its quality is not known.
 const REMEMBERED: usize = 64;
-
-/// How long a picture may be under way.
-const ON_THE_WAY: Duration = Duration::from_millis(200);
 
 /// Sound that is kept for comparing, samples per channel: five minutes.
 const SOUND_KEPT: usize = 48_000 * 300;
@@ -31,6 +29,8 @@ const COMPARE_QUEUE: usize = 32;
 /// One direction: what was sent into it and what came out.
 #[derive(Debug, Default)]
 pub(super) struct Probe {
+    /// How long a picture may be under way.
+    on_the_way: Duration,
     sent: Mutex<VecDeque<(u32, Arc<VideoFrame>)>>,
     /// When each picture was captured, by number.
     captured_at: Mutex<Vec<Instant>>,
@@ -52,7 +52,7 @@ pub(super) struct Received {
     /// The highest number among the pictures.
     last_number: Option<u32>,
     /// When the receiver stopped looking.
-    stopped_at: Option<Instant>,
+    pub(super) stopped_at: Option<Instant>,
     pub(super) sound: Sound,
 }
 
@@ -77,6 +77,10 @@ impl Sound {
 }
 
 impl Probe {
+    pub(super) fn new(on_the_way: Duration) -> Self {
+        Self { on_the_way, ..Self::default() }
+    }
+
     pub(super) fn sent_sound(&self) -> Sound {
         lock(&self.sent_sound).clone()
     }
@@ -93,7 +97,7 @@ impl Probe {
         let next = received.last_number.map_or(0, |last| last as usize + 1);
         let captured_at = lock(&self.captured_at);
         let after = captured_at.iter().skip(next);
-        after.filter(|at| **at + ON_THE_WAY > stopped_at).count() as u64
+        after.filter(|at| **at + self.on_the_way > stopped_at).count() as u64
     }
 }
 
@@ -202,24 +206,37 @@ impl Drop for ComparingSink {
 }
 
 fn compare(probe: &Probe, picture: &VideoFrame, shown_at: Instant) {
-    let original = read_stamp(picture).and_then(|number| {
-        let sent = lock(&probe.sent);
-        let found = sent.iter().find(|(sent, _)| *sent == number);
-        found.map(|(_, frame)| (number, Arc::clone(frame)))
-    });
-    let same_size = |found: &(u32, Arc<VideoFrame>)| found.1.size() == picture.size();
-    let Some((number, original)) = original.filter(same_size) else {
+    let Some((number, captured_at, original)) = probe.original_of(picture) else {
         lock(&probe.received).unknown += 1;
         return;
     };
-    let (psnr, ssim) = (psnr_y(&original, picture), ssim_y(&original, picture));
-    let ms = |at: Instant| at.saturating_duration_since(original.captured_at()).as_secs_f64() * 1e3;
+    let quality = original.map(|original| {
+        if original.size() == picture.size() {
+            return (psnr_y(&original, picture), ssim_y(&original, picture));
+        }
+        let picture = resized(picture, original.size());
+        (psnr_y(&original, &picture), ssim_y(&original, &picture))
+    });
+    let ms = |at: Instant| at.saturating_duration_since(captured_at).as_secs_f64() * 1e3;
     let mut received = lock(&probe.received);
     received.last_number = received.last_number.max(Some(number));
-    received.psnr.push(psnr);
-    received.ssim.push(ssim);
+    if let Some((psnr, ssim)) = quality {
+        received.psnr.push(psnr);
+        received.ssim.push(ssim);
+    }
     received.latency_ms.push(ms(picture.captured_at()));
     received.shown.push((shown_at, ms(shown_at)));
+}
+
+impl Probe {
+    /// Which of the sent pictures this is, when it was captured, and that picture if it is remembered.
+    fn original_of(&self, picture: &VideoFrame) -> Option<(u32, Instant, Option<Arc<VideoFrame>>)> {
+        let sent = lock(&self.sent);
+        let number = read_stamp(picture, sent.back()?.1.size())?;
+        let captured_at = *lock(&self.captured_at).get(number as usize)?;
+        let found = sent.iter().find(|(sent, _)| *sent == number);
+        Some((number, captured_at, found.map(|(_, frame)| Arc::clone(frame))))
+    }
 }
 
 /// A sink that keeps the sound it was given.

@@ -12,6 +12,7 @@ use crate::media::sink::Sinks;
 pub use crate::media::source::OpenSources;
 use crate::media::source::{AudioSourceSpec, MediaOptions, VideoSourceSpec, open};
 use crate::rtc::connection::ConnectionConfig;
+pub use crate::rtc::netem::Wire;
 pub use crate::secret::Secret;
 pub use crate::signaling::client::trust::Trust;
 
@@ -32,6 +33,8 @@ pub struct PhoneConfig {
     pub network: NetworkOptions,
     /// What to do when it rings, and when to stop.
     pub call: CallOptions,
+    /// A bad network that all media of its calls are sent over, to see how they fare.
+    pub wire: Option<Arc<Wire>>,
 }
 
 impl PhoneConfig {
@@ -52,6 +55,7 @@ impl PhoneConfig {
             sinks: Arc::new(|| Ok(Sinks::default())),
             network: NetworkOptions::default(),
             call: CallOptions::default(),
+            wire: None,
         }
     }
 }
@@ -72,6 +76,7 @@ impl PhoneConfig {
             max_bitrate: self.call.rate.max.unwrap_or(u32::MAX),
             min_bitrate: self.call.rate.min.unwrap_or_default(),
             runtime: None,
+            wire: self.wire.clone(),
         }
     }
 

@@ -27,6 +27,7 @@ use super::codecs;
 use super::congestion::{Path, Receive, Reports, Transmit};
 use super::events::{ConnectionEvent, Events};
 use super::interceptors::{RtcpCounters, RtcpTap, TapState};
+use super::netem::Wire;
 use super::relays::Relays;
 use super::runtime::{Impatient, Progress};
 use super::sdp::{Direction, sections};
@@ -52,6 +53,8 @@ pub struct ConnectionConfig {
     pub min_bitrate: u32,
     /// Clock, timers and sockets; `None`: tokio's.
     pub runtime: Option<Arc<dyn Runtime>>,
+    /// A bad network that all we send goes over; `None`: the one that there is.
+    pub wire: Option<Arc<Wire>>,
 }
 
 /// Why the connection could not do what it was told.
@@ -140,7 +143,8 @@ impl Connection {
             .with_udp_addrs(addresses(&config.bind));
         if let Some(inner) = config.runtime.clone().or_else(default_runtime) {
             let progress = Arc::clone(&progress);
-            builder = builder.with_runtime(Arc::new(Impatient { inner, progress }));
+            let wire = config.wire.clone();
+            builder = builder.with_runtime(Arc::new(Impatient { inner, progress, wire }));
         }
         let inner =
             Arc::new(builder.build().await.map_err(ConnectionError::at("opening media sockets"))?);

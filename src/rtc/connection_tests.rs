@@ -27,6 +27,7 @@ fn config() -> ConnectionConfig {
         max_bitrate: 2_000_000,
         min_bitrate: 0,
         runtime: None,
+        wire: None,
     }
 }
 

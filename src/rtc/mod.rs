@@ -11,6 +11,7 @@ pub mod depacketizer;
 pub mod events;
 mod interceptors;
 pub mod jitter_buffer;
+pub mod netem;
 pub mod packetizer;
 pub mod probe;
 pub mod receiver;

@@ -1,4 +1,5 @@
-//! The runtime that the library runs on: another one, less patient while a connection comes up.
+//! The runtime that the library runs on: another one, less patient while a connection comes up, and
+//! with a bad network where one is asked for.
 //!
 //! Owns W8 and nothing else; clock, sockets and tasks are those of the runtime inside.
 
@@ -13,6 +14,8 @@ use std::time::{Duration, Instant};
 use webrtc::runtime::{
     AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime,
 };
+
+use super::netem::Wire;
 
 /// How long the library may sleep while it connects.
 const NAP: Duration = Duration::from_millis(5);
@@ -47,6 +50,8 @@ impl Progress {
 pub(super) struct Impatient {
     pub(super) inner: Arc<dyn Runtime>,
     pub(super) progress: Arc<Progress>,
+    /// What is sent goes over this.
+    pub(super) wire: Option<Arc<Wire>>,
 }
 
 impl Runtime for Impatient {
@@ -60,7 +65,10 @@ impl Runtime for Impatient {
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        self.inner.wrap_udp_socket(socket)
+        match &self.wire {
+            Some(wire) => wire.attach(socket, |socket| self.inner.wrap_udp_socket(socket)),
+            None => self.inner.wrap_udp_socket(socket),
+        }
     }
 
     fn wrap_tcp_listener(

@@ -7,7 +7,8 @@
 pub mod sound;
 pub mod stamp;
 
-use super::frame::VideoFrame;
+use super::frame::{FramePool, Size, VideoFrame};
+use super::scale::{Planes, Scaler};
 
 /// What is said of identical pictures, dB; infinity has no place in JSON.
 const IDENTICAL: f64 = 100.0;
@@ -32,6 +33,17 @@ pub fn psnr_y(a: &VideoFrame, b: &VideoFrame) -> f64 {
     }
     let mean = squares as f64 / a.y().len() as f64;
     10.0 * (255.0 * 255.0 / mean).log10()
+}
+
+/// The same picture in another size, to be compared with one of that size.
+#[must_use]
+pub fn resized(picture: &VideoFrame, size: Size) -> VideoFrame {
+    let mut frame = FramePool::new().take(size, picture.captured_at());
+    let (width, height) = (picture.size().width as usize, picture.size().height as usize);
+    if let Some(planes) = Planes::packed(width, height, picture.i420()) {
+        Scaler::default().draw(planes, &mut frame);
+    }
+    frame
 }
 
 /// Side of the windows that SSIM compares, and how far they are apart.
