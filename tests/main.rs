@@ -18,6 +18,7 @@ mod face_to_face;
 mod foreign_server;
 mod help;
 mod loopback;
+mod netlab;
 mod page;
 mod page_access;
 mod page_trouble;
