@@ -11,6 +11,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("ice", 0),
     ("quantity", 0),
     ("secret", 0),
+    ("trust", 0),
     ("media", 1),
     ("rtc", 2),
     ("signaling", 2),

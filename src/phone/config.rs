@@ -14,7 +14,7 @@ use crate::media::source::{AudioSourceSpec, MediaOptions, VideoSourceSpec, open}
 use crate::rtc::connection::ConnectionConfig;
 pub use crate::rtc::netem::Wire;
 pub use crate::secret::Secret;
-pub use crate::signaling::client::trust::Trust;
+pub use crate::trust::Trust;
 
 /// Everything that a phone needs to know.
 #[derive(Clone)]

@@ -48,7 +48,7 @@ impl Dialer {
         let mut dialer = Self { url: url.to_owned(), host, port, trust, tls: None };
         if tls {
             let (trust, url) = (dialer.trust.clone(), url.to_owned());
-            let config = tokio::task::spawn_blocking(move || trust.config(&url)).await;
+            let config = tokio::task::spawn_blocking(move || trust.for_signaling(&url)).await;
             let config =
                 config.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
             dialer.tls = Some(TlsConnector::from(std::sync::Arc::new(config)));

@@ -1,57 +1,24 @@
-//! Whom a client believes that a server is the one it asked for, and what is said when it does not.
+//! Trust in a signaling server: what TLS needs to know, and a failed handshake in our words.
 //!
-//! Owns the roots and the words; the connection is made in `dial.rs`.
+//! Whom to trust and what is wrong with a certificate stands in `crate::trust`; the connection is
+//! made in `dial.rs`.
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, InvalidMessage, RootCertStore,
-    SignatureScheme,
-};
+use rustls::{ClientConfig, Error, InvalidMessage};
 
 use super::ConnectError;
-
-/// More than a machine's whole collection of authorities.
-const MOST_BYTES: u64 = 4 * 1024 * 1024;
-/// Of a certificate's names, so many are shown, and so much of each.
-const MOST_NAMES: usize = 5;
-const LONGEST_NAME: usize = 80;
-
-/// Whose word a client takes for who a `wss://` server is.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Trust {
-    /// The authorities that the operating system trusts.
-    #[default]
-    System,
-    /// The certificates in this PEM file, and no others: an authority's, or the server's own.
-    Only(PathBuf),
-    /// Nobody's: whoever answers is believed. The connection is encrypted, but maybe not with
-    /// whom one thinks.
-    Anybody,
-}
+pub use crate::trust::Trust;
+use crate::trust::TrustError;
 
 impl Trust {
     /// What TLS needs to know. Reads files, so it is no work for an async thread.
-    pub(in crate::signaling) fn config(&self, url: &str) -> Result<ClientConfig, ConnectError> {
-        let provider = Arc::new(ring::default_provider());
-        let verifier: Arc<dyn ServerCertVerifier> = match self {
-            Self::System => roots(system(url)?, &provider, url)?,
-            Self::Only(path) => roots(only(path)?, &provider, url)?,
-            Self::Anybody => Arc::new(Unchecked(Arc::clone(&provider))),
-        };
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| untrusted(url, error.to_string()))?;
-        // The verifier is webpki's own, or one that was asked for in so many words.
-        let config = config.dangerous().with_custom_certificate_verifier(verifier);
-        let mut config = config.with_no_client_auth();
+    pub(in crate::signaling) fn for_signaling(
+        &self,
+        url: &str,
+    ) -> Result<ClientConfig, ConnectError> {
+        let mut config = self.config().map_err(|error| match error {
+            TrustError::BadCa { path, reason } => ConnectError::BadCa { path, reason },
+            TrustError::Nobody { reason } => untrusted(url, reason),
+        })?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(config)
     }
@@ -70,159 +37,8 @@ impl Trust {
             },
         }
     }
-
-    fn fault(&self, fault: &CertificateError) -> String {
-        const CLOCK: &str = "renew it at the server, or set the clock of this machine";
-        match fault {
-            // The latter: somebody of the right name, but with another key.
-            CertificateError::UnknownIssuer | CertificateError::BadSignature => match self {
-                Self::Only(path) => format!(
-                    "no certificate in {} vouches for its own; name another with --ca FILE, or go \
-                     without a check with --insecure",
-                    path.display()
-                ),
-                _ => "nobody whom this machine trusts vouches for its certificate; name the \
-                      certificate, or its authority's, with --ca FILE, or go without a check with \
-                      --insecure"
-                    .to_owned(),
-            },
-            CertificateError::NotValidForNameContext { expected, presented } => format!(
-                "its certificate is for {}, and not for {}; use a name that it has",
-                names(presented),
-                expected.to_str()
-            ),
-            CertificateError::NotValidForName => {
-                "its certificate is for another name than the one in the URL".to_owned()
-            }
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                format!("its certificate has expired; {CLOCK}")
-            }
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                format!("its certificate is not valid yet; {CLOCK}")
-            }
-            fault => format!("its certificate cannot be accepted: {fault}"),
-        }
-    }
 }
 
 fn untrusted(url: &str, reason: String) -> ConnectError {
     ConnectError::Untrusted { url: url.to_owned(), reason }
-}
-
-fn roots(
-    roots: RootCertStore,
-    provider: &Arc<CryptoProvider>,
-    url: &str,
-) -> Result<Arc<dyn ServerCertVerifier>, ConnectError> {
-    let builder = WebPkiServerVerifier::builder_with_provider(roots.into(), Arc::clone(provider));
-    match builder.build() {
-        Ok(verifier) => Ok(verifier),
-        Err(error) => Err(untrusted(url, error.to_string())),
-    }
-}
-
-/// The operating system's authorities; one that cannot be read is no reason to do without others.
-fn system(url: &str) -> Result<RootCertStore, ConnectError> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    let (taken, _) = roots.add_parsable_certificates(found.certs);
-    for error in &found.errors {
-        tracing::debug!(%error, "an authority of this machine cannot be read");
-    }
-    if taken == 0 {
-        let reason = "this machine trusts nobody: install the package ca-certificates, or name the \
-                      server's certificate with --ca FILE";
-        return Err(untrusted(url, reason.to_owned()));
-    }
-    Ok(roots)
-}
-
-fn only(path: &Path) -> Result<RootCertStore, ConnectError> {
-    let bad = |reason: String| ConnectError::BadCa { path: path.to_owned(), reason };
-    let file = std::fs::File::open(path).map_err(|error| bad(error.to_string()))?;
-    let mut pem = Vec::new();
-    file.take(MOST_BYTES).read_to_end(&mut pem).map_err(|error| bad(error.to_string()))?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| bad(error.to_string()))?;
-        roots.add(certificate).map_err(|error| bad(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(bad("there is no certificate in it; it must be PEM".to_owned()));
-    }
-    Ok(roots)
-}
-
-/// The library has them as `DnsName("a.example")` and `IpAddress(192.0.2.1)`. They are a
-/// stranger's words, so they are cut.
-fn names(presented: &[String]) -> String {
-    let shown = presented.iter().take(MOST_NAMES).map(|name| {
-        let inner = name.split_once('(').map_or(name.as_str(), |(_, inner)| inner);
-        inner.trim_end_matches(')').trim_matches('"').chars().take(LONGEST_NAME).collect()
-    });
-    let mut shown: Vec<String> = shown.collect();
-    if shown.is_empty() {
-        return "no name at all".to_owned();
-    }
-    if presented.len() > MOST_NAMES {
-        shown.push("others".to_owned());
-    }
-    shown.join(", ")
-}
-
-/// Takes any certificate, but only from somebody who has its key.
-#[derive(Debug)]
-struct Unchecked(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Unchecked {
-    fn verify_server_cert(
-        &self,
-        _server: &CertificateDer<'_>,
-        _others: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signed, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signed, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_a_certificate_are_read_and_cut() {
-        let name = |text: &str| text.to_owned();
-        let few = [name("DnsName(\"a.example\")"), name("IpAddress(192.0.2.1)")];
-        assert_eq!(names(&few), "a.example, 192.0.2.1");
-        assert_eq!(names(&[]), "no name at all");
-        let many = vec![name(&format!("DnsName(\"{}\")", "x".repeat(500))); 50];
-        assert!(names(&many).len() < 500);
-        assert!(names(&many).ends_with(", others"));
-    }
 }

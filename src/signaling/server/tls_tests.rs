@@ -60,7 +60,7 @@ async fn refused(url: &str, trust: Trust) -> ConnectError {
 
 /// The fingerprint that a new connection sees.
 async fn seen(server: &TestServer) -> String {
-    let config = Trust::Anybody.config("wss://").unwrap();
+    let config = Trust::Anybody.for_signaling("wss://").unwrap();
     let stream = TcpStream::connect(server.address).await.unwrap();
     let name = server.address.ip().into();
     let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
