@@ -1,6 +1,8 @@
 //! An ICE candidate and an ICE server in the browser's own JSON forms: what signaling carries and
 //! the connection uses. Plain data; addresses and credentials are kept out of `Debug`.
 
+pub mod url;
+
 use std::fmt;
 
 use serde::Serialize;

@@ -81,20 +81,24 @@ async fn a_machine_with_everything() {
 
     let folder = tempfile::tempdir().expect("a temporary folder");
     let _talker = sound.play_into_microphone(&speech(folder.path(), 6));
-    let (stun, turn) = (relay.stun(), relay.turn());
-    let network = ["--stun", &stun, "--turn", &turn, "--turn-user", "alice"];
+    let (stun, turn, tcp) = (relay.stun(), relay.turn(), relay.turn_tcp());
+    let (tls, ca) = (relay.turns(), relay.certificate());
+    let turns = ["--turn", &turn, "--turn", &tcp, "--turn", &tls, "--ca", &ca];
+    let network = [&["--stun", &stun, "--turn-user", "alice"], &turns[..]].concat();
     let well = doctor(server.url(), &network).env("PEER_TURN_PASSWORD", "secret");
     let ended = all(well).run().await;
     assert_eq!(ended.code, Some(0), "{}", ended.said);
     // Speech pauses, and silence is worth a warning.
     assert!(check(&ended, "mic:TestMic").1.contains("samples"), "{}", ended.said);
     let devices = ["camera:0", "speaker:TestSpeaker"];
-    for name in devices.into_iter().chain(["codecs", "server", "nat", &stun, &turn]) {
+    for name in devices.into_iter().chain(["codecs", "server", "nat", &stun, &turn, &tcp, &tls]) {
         let (outcome, found) = check(&ended, name);
         assert_eq!(outcome, "pass", "{name}: {found}\n{}", ended.said);
     }
     assert!(check(&ended, "camera:0").1.contains("pictures of 640x480"), "{}", ended.said);
-    assert!(check(&ended, &turn).1.contains("127.0.0.1:"), "{}", ended.said);
+    for turn in [&turn, &tcp, &tls] {
+        assert!(check(&ended, turn).1.contains("127.0.0.1:"), "{}", ended.said);
+    }
     // The first line is how it was started.
     assert!(!ended.said.lines().skip(1).any(|line| line.contains("secret")), "{}", ended.said);
 }
@@ -105,7 +109,9 @@ async fn a_machine_with_broken_things() {
     let (server, relay) = (Server::start().await, Relay::start().await);
     let (camera, turn) = (Camera::new("YUYV"), relay.turn());
     camera.is("busy");
-    let network = ["--stun", "none", "--turn", &turn, "--turn-user", "mallory"];
+    let (tls, nobody) = (relay.turns(), "turn:127.0.0.1:1?transport=tcp");
+    let turns = ["--turn", &turn, "--turn", &tls, "--turn", nobody];
+    let network = [&["--stun", "none", "--turn-user", "mallory"], &turns[..]].concat();
     let ended = camera.with(doctor(server.url(), &network)).run().await;
     assert_eq!(ended.code, Some(0), "a call would work: {}", ended.said);
     let (outcome, found) = check(&ended, "camera:0");
@@ -114,6 +120,11 @@ async fn a_machine_with_broken_things() {
     let (outcome, found) = check(&ended, &turn);
     assert_eq!(outcome, "warn", "{}", ended.said);
     assert!(found.contains("--turn-password"), "{found}");
+    for (turn, wanted) in [(tls.as_str(), "--ca FILE"), (nobody, "nobody listens")] {
+        let (outcome, found) = check(&ended, turn);
+        assert_eq!(outcome, "warn", "{}", ended.said);
+        assert!(found.contains(wanted), "{found}");
+    }
 
     let relayed_only = [&network[..], &["--ice-policy", "relay"]].concat();
     for (server, words, failed, advice) in [

@@ -367,9 +367,12 @@ impl Running {
                     media.on_sender_report(ssrc, ntp, rtp);
                 }
             }
-            ConnectionEvent::RelayRefused { url, reason } => {
-                let message = format!("the TURN server {url} refused the credentials ({reason})");
-                self.say(Said::Error("turn-refused", message)).await;
+            ConnectionEvent::NoRelay(servers) => {
+                for (url, fault) in servers {
+                    let code = if fault.is_refusal() { "turn-refused" } else { "turn-unreachable" };
+                    let message = format!("the TURN server {url}: {}", fault.with_advice());
+                    self.say(Said::Error(code, message)).await;
+                }
                 // No other path is allowed, so that there is nothing to wait for.
                 return self.config.connection.relay_only.then_some(Input::DtlsFailed);
             }

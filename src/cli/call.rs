@@ -132,7 +132,7 @@ impl Desk<'_> {
             };
             self.stage.follow(&event);
             if let EventKind::Error { code, message } = &event.kind
-                && code == "turn-refused"
+                && ["turn-refused", "turn-unreachable"].contains(&code.as_str())
             {
                 self.relay_refused = Some(message.clone());
             }

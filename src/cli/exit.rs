@@ -176,10 +176,8 @@ impl Failure {
             Self::Call { reason: EndReason::UnknownUser, .. } => {
                 Some("the name must be logged in at the same server")
             }
-            Self::Call { reason: EndReason::ConnectionFailed, because: Some(_), .. } => Some(
-                "credentials run out and change; log in again, or check --turn-user and PEER_TURN_PASSWORD",
-            ),
-            Self::Call { reason: EndReason::ConnectionFailed, .. } => {
+            // What is known says what to do.
+            Self::Call { reason: EndReason::ConnectionFailed, because: None, .. } => {
                 Some("behind strict firewalls a TURN server helps: --turn turn:HOST:PORT")
             }
             _ => None,

@@ -19,17 +19,19 @@ pub struct NetworkArgs {
     #[arg(long, value_name = "URL", env = "PEER_SERVER", value_parser = values::server_url)]
     pub server: Option<String>,
     /// For wss://: trust the certificates in this PEM file, and no others [default: those of the
-    /// system]
+    /// system]; for turns: trust them too
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// For wss://: take any certificate; whoever sits between here and the server can listen in
+    /// For wss:// and turns: take any certificate; whoever sits between here and the server can
+    /// listen in
     #[arg(long, conflicts_with = "ca")]
     insecure: bool,
     /// STUN server, more than once for several; none asks nobody
     #[arg(long, value_name = "URL", value_delimiter = ',', value_parser = values::stun_url,
           default_value = DEFAULT_STUN)]
     stun: Vec<String>,
-    /// TURN server (UDP), more than once for several
+    /// TURN server, more than once for several: turn:HOST:PORT, over TCP with ?transport=tcp, over
+    /// TLS turns:HOST:PORT
     #[arg(long, value_name = "URL", value_delimiter = ',', value_parser = values::turn_url)]
     turn: Vec<String>,
     /// User name for the TURN servers

@@ -119,31 +119,24 @@ pub fn stun_url(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// Reads a TURN server, `turn:HOST[:PORT][?transport=udp]` (RFC 7065 section 3.1).
+/// Reads a TURN server: `turn:HOST[:PORT]`, with `?transport=tcp` over TCP, or `turns:` over TLS (RFC
+/// 7065 section 3.1).
 ///
 /// # Errors
-/// When it is none, or asks for TCP or TLS, which cannot be used yet.
+/// When it is none, or asks for DTLS.
 pub fn turn_url(text: &str) -> Result<String, String> {
     let (scheme, rest) = ice_scheme(text, "turn:HOST:PORT")?;
-    match scheme {
-        "turn" => {}
-        "turns" => {
-            return Err("turns: (TLS) cannot be used yet; use turn: over UDP".into());
+    let (authority, query) = rest.split_once('?').unwrap_or((rest, ""));
+    match (scheme, query) {
+        ("turn", "" | "transport=udp" | "transport=tcp") | ("turns", "" | "transport=tcp") => {}
+        ("turns", "transport=udp") => {
+            return Err("TURN over DTLS cannot be used; leave out ?transport=udp".into());
+        }
+        ("turn" | "turns", other) => {
+            let known = "?transport=udp and ?transport=tcp";
+            return Err(format!("'{text}': '?{other}' is unknown; there is {known}"));
         }
         _ => return Err(format!("'{text}' is not a TURN server; write turn:HOST:PORT")),
-    }
-    let (authority, query) = match rest.split_once('?') {
-        Some((authority, query)) => (authority, Some(query)),
-        None => (rest, None),
-    };
-    match query {
-        None | Some("transport=udp") => {}
-        Some("transport=tcp") => {
-            return Err("TURN over TCP cannot be used yet; leave out ?transport=tcp".into());
-        }
-        Some(other) => {
-            return Err(format!("'{text}': '?{other}' is unknown; only ?transport=udp works"));
-        }
     }
     host_and_port(authority)
         .map_err(|reason| format!("'{text}': {reason}; write turn:HOST:PORT"))?;

@@ -95,12 +95,19 @@ fn stun_urls_follow_rfc_7064() {
 }
 
 #[test]
-fn turn_urls_follow_rfc_7065_over_udp_only() {
-    for text in ["turn:example.org", "turn:10.0.0.1:3478?transport=udp", "turn:[::1]:3478"] {
+fn turn_urls_follow_rfc_7065() {
+    for text in [
+        "turn:example.org",
+        "turn:10.0.0.1:3478?transport=udp",
+        "turn:[::1]:3478",
+        "turn:example.org?transport=tcp",
+        "turns:example.org",
+        "turns:[::1]:443?transport=tcp",
+    ] {
+        assert!(text.parse::<crate::ice::url::ServerUrl>().is_ok(), "{text}");
         assert_eq!(turn_url(text), Ok(text.to_owned()));
     }
-    assert!(turn_url("turns:example.org").unwrap_err().contains("yet"));
-    assert!(turn_url("turn:example.org?transport=tcp").unwrap_err().contains("yet"));
+    assert!(turn_url("turns:example.org?transport=udp").unwrap_err().contains("DTLS"));
     assert!(turn_url("turn:example.org?x=y").unwrap_err().contains("unknown"));
     for text in ["stun:example.org", "turn:", "turn:user@host", "turn:[::1"] {
         assert!(turn_url(text).unwrap_err().contains("turn:HOST:PORT"), "{text}");

@@ -74,18 +74,12 @@ pub(super) async fn paths(network: &NetworkOptions, until: Instant) -> Vec<Check
 async fn relay(network: &NetworkOptions, url: &str, limit: std::time::Duration) -> Check {
     let user = network.turn_user.as_deref().unwrap_or_default();
     let password = network.turn_password.as_ref().map_or("", |password| password.expose());
-    match probe::turn(url, user, password, network.bind, limit).await {
+    match probe::turn(url, user, password, &network.trust, network.bind, limit).await {
         Ok(relayed) => Check::pass(url, format!("it relays from {relayed}")),
-        Err(error) => {
-            let advice = match error {
-                probe::ProbeError::Refused { .. } => "check --turn-user and --turn-password",
-                _ => "check the address; it must be reachable by UDP",
-            };
-            match network.ice_policy {
-                IcePolicy::Relay => Check::fail(url, error.to_string(), advice),
-                IcePolicy::All => Check::warn(url, error.to_string(), advice),
-            }
-        }
+        Err(fault) => match network.ice_policy {
+            IcePolicy::Relay => Check::fail(url, fault.to_string(), fault.advice()),
+            IcePolicy::All => Check::warn(url, fault.to_string(), fault.advice()),
+        },
     }
 }
 

@@ -69,6 +69,7 @@ impl PhoneConfig {
         ice_servers.extend_from_slice(from_server);
         ConnectionConfig {
             ice_servers,
+            trust: network.trust.clone(),
             relay_only: network.ice_policy == IcePolicy::Relay,
             bind: self.addresses(),
             send_video: true,

@@ -28,17 +28,20 @@ use super::congestion::{Path, Receive, Reports, Transmit};
 use super::events::{ConnectionEvent, Events};
 use super::interceptors::{RtcpCounters, RtcpTap, TapState};
 use super::netem::Wire;
-use super::relays::Relays;
+use super::relay::{Relays, ServerReport};
 use super::runtime::{Impatient, Progress};
 use super::sdp::{Direction, sections};
 use super::sender::{AudioSender, VideoSender};
 use crate::ice::{Candidate, IceServer};
+use crate::trust::Trust;
 
 /// What a connection needs to know.
 #[derive(Clone)]
 pub struct ConnectionConfig {
     /// STUN and TURN servers.
     pub ice_servers: Vec<IceServer>,
+    /// Whom to believe who a `turns:` server is.
+    pub trust: Trust,
     /// Only relayed paths.
     pub relay_only: bool,
     /// Addresses to bind media sockets to; empty: all interfaces.
@@ -87,6 +90,7 @@ const SENDER_REPORT_INTERVAL: Duration = Duration::from_millis(250);
 pub struct Connection {
     inner: Arc<dyn PeerConnection>,
     progress: Arc<Progress>,
+    relays: Arc<Relays>,
     tap: Arc<TapState>,
     path: Path,
     video: Option<VideoSender>,
@@ -121,8 +125,10 @@ impl Connection {
     ) -> Result<(Self, mpsc::Receiver<ConnectionEvent>), ConnectionError> {
         let progress = Arc::new(Progress::default());
         let path = Path::new(config.max_bitrate);
-        let relays = Relays::new(&config.ice_servers, &config.bind);
-        let (events, news, receiver) = Events::new(Arc::clone(&progress), relays, path.clone());
+        let (events, news, receiver) = Events::new(Arc::clone(&progress), path.clone());
+        let relays = Relays::new(&config.ice_servers, config.trust.clone(), news.clone());
+        let relays = Arc::new(relays);
+        relays.look_up();
         let tap = Arc::new(TapState {
             counters: RtcpCounters::default(),
             video_ssrc: rand::random(),
@@ -135,21 +141,29 @@ impl Connection {
         let mut engine = codecs::media_engine().map_err(&failed)?;
         let registry = interceptors(config, &path, &tap, &mut engine).map_err(&failed)?;
         let mut builder = PeerConnectionBuilder::new()
-            .with_configuration(configuration(config))
+            .with_configuration(configuration(config, &relays))
             .with_media_engine(engine)
             .with_setting_engine(settings(mdns))
             .with_interceptor_registry(registry)
             .with_handler(Arc::new(events))
             .with_udp_addrs(addresses(&config.bind));
         if let Some(inner) = config.runtime.clone().or_else(default_runtime) {
-            let progress = Arc::clone(&progress);
+            let (progress, relays) = (Arc::clone(&progress), Arc::clone(&relays));
             let wire = config.wire.clone();
-            builder = builder.with_runtime(Arc::new(Impatient { inner, progress, wire }));
+            builder = builder.with_runtime(Arc::new(Impatient { inner, progress, relays, wire }));
         }
         let inner =
             Arc::new(builder.build().await.map_err(ConnectionError::at("opening media sockets"))?);
-        let mut connection =
-            Self { inner, progress, tap, path, video: None, audio: None, config: config.clone() };
+        let mut connection = Self {
+            inner,
+            progress,
+            relays,
+            tap,
+            path,
+            video: None,
+            audio: None,
+            config: config.clone(),
+        };
         connection.add_tracks().await.map_err(failed)?;
         Ok((connection, receiver))
     }
@@ -181,6 +195,7 @@ impl Connection {
     /// When the library refuses, for example because an offer of theirs is being answered.
     pub async fn create_offer(&self, restart_ice: bool) -> Result<String, ConnectionError> {
         let failed = ConnectionError::at("making an offer");
+        self.renew_relays().await.map_err(&failed)?;
         if restart_ice {
             self.inner.restart_ice().await.map_err(&failed)?;
         }
@@ -196,6 +211,7 @@ impl Connection {
     /// When the offer cannot be parsed or has nothing that we can do.
     pub async fn answer(&self, offer: &str) -> Result<String, ConnectionError> {
         let failed = ConnectionError::at("answering their offer");
+        self.renew_relays().await.map_err(&failed)?;
         let description = RTCSessionDescription::offer(offer.to_owned()).map_err(&failed)?;
         self.inner.set_remote_description(description).await.map_err(&failed)?;
         self.set_answer_directions(offer).await.map_err(&failed)?;
@@ -204,6 +220,21 @@ impl Connection {
         self.progress.connecting();
         self.inner.set_local_description(answer).await.map_err(&failed)?;
         Ok(sdp)
+    }
+
+    /// Where a connection to a TURN server was lost, its allocation was too: the next gathering
+    /// asks for others.
+    async fn renew_relays(&self) -> webrtc::error::Result<()> {
+        match self.relays.renew() {
+            true => self.inner.set_configuration(configuration(&self.config, &self.relays)).await,
+            false => Ok(()),
+        }
+    }
+
+    /// What is known of each STUN and TURN server.
+    #[must_use]
+    pub fn servers(&self) -> Vec<ServerReport> {
+        self.relays.reports()
     }
 
     /// W2: the library does not turn round the direction of an offer.
@@ -301,11 +332,14 @@ impl Connection {
     }
 }
 
-fn configuration(config: &ConnectionConfig) -> webrtc::peer_connection::RTCConfiguration {
-    let servers = config.ice_servers.iter().map(|server| RTCIceServer {
-        urls: server.urls.clone(),
-        username: server.username.clone().unwrap_or_default(),
-        credential: server.credential.clone().unwrap_or_default(),
+fn configuration(
+    config: &ConnectionConfig,
+    relays: &Relays,
+) -> webrtc::peer_connection::RTCConfiguration {
+    let servers = relays.urls().into_iter().map(|(url, credentials)| RTCIceServer {
+        urls: vec![url],
+        username: credentials.user,
+        credential: credentials.password,
     });
     let policy = match config.relay_only {
         true => RTCIceTransportPolicy::Relay,

@@ -20,6 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 fn config() -> ConnectionConfig {
     ConnectionConfig {
         ice_servers: vec![],
+        trust: Trust::System,
         relay_only: false,
         bind: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
         send_video: true,

@@ -12,7 +12,7 @@ use webrtc::peer_connection::{
 use super::codecs::MediaKind;
 use super::congestion::Path;
 use super::receiver::RemoteTrack;
-use super::relays::Relays;
+use super::relay::ServerFault;
 use super::runtime::Progress;
 use crate::ice::Candidate;
 
@@ -38,13 +38,8 @@ pub enum ConnectionEvent {
         /// The RTP timestamp at that time.
         rtp: u32,
     },
-    /// A TURN server refused to relay for us, and no other does.
-    RelayRefused {
-        /// Its URL.
-        url: String,
-        /// In its words.
-        reason: String,
-    },
+    /// No TURN server relays for us, or will: each with the reason.
+    NoRelay(Vec<(String, ServerFault)>),
     /// How much of a stream of ours was lost lately.
     FractionLost {
         /// Which of our streams.
@@ -102,18 +97,16 @@ const EVENT_QUEUE: usize = 256;
 pub(super) struct Events {
     to: mpsc::Sender<ConnectionEvent>,
     progress: Arc<Progress>,
-    relays: Relays,
     path: Path,
 }
 
 impl Events {
     pub(super) fn new(
         progress: Arc<Progress>,
-        relays: Relays,
         path: Path,
     ) -> (Self, mpsc::Sender<ConnectionEvent>, mpsc::Receiver<ConnectionEvent>) {
         let (to, from) = mpsc::channel(EVENT_QUEUE);
-        (Self { to: to.clone(), progress, relays, path }, to, from)
+        (Self { to: to.clone(), progress, path }, to, from)
     }
 
     /// Fails only when nobody listens any more, and then nobody cares.
@@ -127,7 +120,6 @@ impl PeerConnectionEventHandler for Events {
     async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
         match event.candidate.to_json() {
             Ok(candidate) => {
-                self.relays.on_candidate(&candidate.candidate);
                 let candidate = Candidate {
                     candidate: candidate.candidate,
                     sdp_mid: candidate.sdp_mid,
@@ -142,7 +134,6 @@ impl PeerConnectionEventHandler for Events {
 
     async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
         if state == RTCIceGatheringState::Complete {
-            self.relays.on_gathered(&self.to);
             self.tell(ConnectionEvent::LocalCandidate(None)).await;
         }
     }

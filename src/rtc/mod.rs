@@ -15,7 +15,7 @@ pub mod netem;
 pub mod packetizer;
 pub mod probe;
 pub mod receiver;
-mod relays;
+pub mod relay;
 mod runtime;
 mod sdp;
 pub mod sender;

@@ -7,50 +7,21 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use rtc::sansio::Protocol;
 use rtc::shared::{TransportContext, TransportMessage, TransportProtocol};
 use rtc::turn::client::{Client, ClientConfig, Event};
-use tokio::net::{UdpSocket, lookup_host};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UdpSocket;
 
+use super::relay::framing::{Framer, NotTurn, frame};
+use super::relay::{self, Credentials, Families, Link, ServerFault, Tls, connect};
 use crate::clock;
-
-/// Without a port in the URL (RFC 8489 section 17.6, RFC 8656 section 18.6).
-const PORT: u16 = 3478;
+use crate::ice::url::{ServerUrl, Transport};
+use crate::trust::Trust;
 
 /// Between a request and its first repetition; each later one waits twice as long.
 const RETRY: Duration = Duration::from_millis(200);
-
-/// Why a server did not say what was asked.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ProbeError {
-    /// Its name has no address.
-    #[error("{host} cannot be found: {reason}")]
-    Unknown {
-        /// Host and port.
-        host: String,
-        /// What the resolver said.
-        reason: String,
-    },
-    /// It said nothing.
-    #[error("no answer within {:.1} s", .after.as_secs_f64())]
-    Silent {
-        /// How long we waited.
-        after: Duration,
-    },
-    /// It said no.
-    #[error("refused: {reason}")]
-    Refused {
-        /// In the server's words.
-        reason: String,
-    },
-    /// Our own network does not let us ask.
-    #[error("cannot send: {reason}")]
-    Unsendable {
-        /// What the operating system said.
-        reason: String,
-    },
-}
 
 /// How our address looks from outside (RFC 4787 section 4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +40,7 @@ pub enum Mapping {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StunReport {
     /// Each server with the address that it saw, or why it did not say.
-    pub servers: Vec<(String, Result<SocketAddr, ProbeError>)>,
+    pub servers: Vec<(String, Result<SocketAddr, ServerFault>)>,
     /// The address that we have ourselves, where it could be found out.
     pub local: Option<SocketAddr>,
 }
@@ -97,14 +68,16 @@ impl StunReport {
 pub async fn stun(urls: &[String], bind: Option<IpAddr>, limit: Duration) -> StunReport {
     let mut asked = Vec::new();
     for url in urls {
-        asked.push((url.clone(), resolve(url, bind, limit).await));
+        let at = async { address(&usable(url)?, bind).await };
+        let late = Err(ServerFault::Silent { after: limit });
+        asked.push((url.clone(), tokio::time::timeout(limit, at).await.unwrap_or(late)));
     }
     let addresses: Vec<_> = asked.iter().filter_map(|(_, at)| at.as_ref().ok().copied()).collect();
     // Of one family, else they cannot be asked from one socket.
     let family = addresses.iter().find(|at| at.is_ipv4()).or(addresses.first()).copied();
     let exchange = match family {
-        Some(family) => Exchange::open(family, bind, None).await,
-        None => Err(ProbeError::Silent { after: limit }),
+        Some(family) => Exchange::with_stun(family, bind).await,
+        None => Err(ServerFault::Silent { after: limit }),
     };
     let (answers, local) = match exchange {
         Ok(mut exchange) => {
@@ -114,13 +87,13 @@ pub async fn stun(urls: &[String], bind: Option<IpAddr>, limit: Duration) -> Stu
         Err(error) => (addresses.iter().map(|at| (*at, Err(error.clone()))).collect(), None),
     };
     let answer = |at: SocketAddr| {
-        answers.get(&at).cloned().unwrap_or(Err(ProbeError::Silent { after: limit }))
+        answers.get(&at).cloned().unwrap_or(Err(ServerFault::Silent { after: limit }))
     };
     let servers = asked.into_iter().map(|(url, at)| (url, at.and_then(answer)));
     StunReport { servers: servers.collect(), local }
 }
 
-/// Has the server of `url` (`turn:host[:port]`) reserve an address for us, and gives it back.
+/// Has the server of `url` (`turn:` or `turns:`) reserve an address for us, and gives it back.
 ///
 /// # Errors
 /// When it cannot be reached, or refuses.
@@ -128,72 +101,115 @@ pub async fn turn(
     url: &str,
     user: &str,
     password: &str,
+    trust: &Trust,
     bind: Option<IpAddr>,
     limit: Duration,
-) -> Result<SocketAddr, ProbeError> {
-    let server = resolve(url, bind, limit).await?;
-    let mut exchange = Exchange::open(server, bind, Some((user, password))).await?;
-    let relayed = exchange.allocate(limit).await;
-    exchange.close().await;
-    relayed
+) -> Result<SocketAddr, ServerFault> {
+    let ask = async {
+        let url = usable(url)?;
+        let (user, password) = (user.to_owned(), password.to_owned());
+        let mut exchange =
+            Exchange::with_turn(&url, trust, bind, Credentials { user, password }).await?;
+        let relayed = exchange.allocate().await;
+        exchange.close().await;
+        relayed
+    };
+    tokio::time::timeout(limit, ask).await.unwrap_or(Err(ServerFault::Silent { after: limit }))
 }
 
-async fn resolve(
-    url: &str,
-    bind: Option<IpAddr>,
-    limit: Duration,
-) -> Result<SocketAddr, ProbeError> {
-    let host = host_and_port(url);
-    let unknown = |reason: String| ProbeError::Unknown { host: host.clone(), reason };
-    let found = tokio::time::timeout(limit, lookup_host(&host)).await;
-    let found = found.map_err(|_| unknown("the resolver does not answer".to_owned()))?;
-    let all: Vec<_> = found.map_err(|error| unknown(error.to_string()))?.collect();
+fn usable(url: &str) -> Result<ServerUrl, ServerFault> {
+    relay::usable(url).map_err(|reason| ServerFault::Unusable { reason })
+}
+
+/// The address that is asked, of those that a server has.
+async fn address(url: &ServerUrl, bind: Option<IpAddr>) -> Result<SocketAddr, ServerFault> {
+    let all = relay::resolve(url).await?;
     let fits = |at: &&SocketAddr| bind.is_none_or(|bind| bind.is_ipv4() == at.is_ipv4());
     let mut fitting = all.iter().filter(fits);
     let first = fitting.clone().find(|at| at.is_ipv4()).or(fitting.next());
-    first.copied().ok_or_else(|| unknown("it has no address of this kind".to_owned()))
+    let reason = "it has no address of this kind".to_owned();
+    first.copied().ok_or_else(|| ServerFault::Unknown { host: url.host.clone(), reason })
 }
 
-/// `stun:host`, `turn:host:port?transport=udp`, `stun:[::1]` to `host:port`.
-fn host_and_port(url: &str) -> String {
-    let rest = url.split_once(':').map_or(url, |(_, rest)| rest);
-    let rest = rest.split('?').next().unwrap_or_default();
-    let after_bracket = rest.rsplit(']').next().unwrap_or_default();
-    match after_bracket.contains(':') {
-        true => rest.to_owned(),
-        false => format!("{rest}:{PORT}"),
-    }
+/// Datagrams, or a stream to one server.
+enum Way {
+    Datagrams(UdpSocket),
+    Stream { link: Link, framer: Framer },
 }
 
-/// One socket, and the library's client on it.
+/// The library's client, and the way to whom it asks.
 struct Exchange {
-    socket: UdpSocket,
+    way: Way,
     client: Client,
+    families: Families,
+    credentials: Credentials,
     local: Option<SocketAddr>,
+    local_addr: SocketAddr,
+    server: SocketAddr,
+    /// What the server last said no with.
+    refusal: Option<ServerFault>,
 }
 
 impl Exchange {
-    async fn open(
+    async fn with_stun(server: SocketAddr, bind: Option<IpAddr>) -> Result<Self, ServerFault> {
+        Self::over_udp(server, bind, Credentials::default()).await
+    }
+
+    async fn with_turn(
+        url: &ServerUrl,
+        trust: &Trust,
+        bind: Option<IpAddr>,
+        credentials: Credentials,
+    ) -> Result<Self, ServerFault> {
+        let tls = match url.transport {
+            Transport::Udp => {
+                return Self::over_udp(address(url, bind).await?, bind, credentials).await;
+            }
+            Transport::Tcp => None,
+            Transport::Tls => Some(Tls {
+                connector: relay::connector(trust.clone()).await?,
+                host: url.host.clone(),
+                trust: trust.clone(),
+            }),
+        };
+        let server = address(url, bind).await?;
+        let link = connect(&[server], bind.unwrap_or(any(server)), tls.as_ref()).await?;
+        let way = Way::Stream { link, framer: Framer::default() };
+        // No datagram leaves from there; the client only compares.
+        Self::new(way, (any(server), 0).into(), server, credentials, TransportProtocol::TCP)
+    }
+
+    async fn over_udp(
         server: SocketAddr,
         bind: Option<IpAddr>,
-        credentials: Option<(&str, &str)>,
-    ) -> Result<Self, ProbeError> {
-        let unsendable = |reason: String| ProbeError::Unsendable { reason };
-        let any: IpAddr = match server {
-            SocketAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
-            SocketAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
-        };
-        let socket = UdpSocket::bind((bind.unwrap_or(any), 0)).await;
-        let socket = socket.map_err(|error| unsendable(error.to_string()))?;
-        let local_addr = socket.local_addr().map_err(|error| unsendable(error.to_string()))?;
-        let (username, password) = credentials.unwrap_or_default();
+        credentials: Credentials,
+    ) -> Result<Self, ServerFault> {
+        let unsendable =
+            |error: std::io::Error| ServerFault::Unsendable { reason: error.to_string() };
+        let socket = UdpSocket::bind((bind.unwrap_or(any(server)), 0)).await;
+        let socket = socket.map_err(unsendable)?;
+        let local_addr = socket.local_addr().map_err(unsendable)?;
+        let way = Way::Datagrams(socket);
+        let mut exchange = Self::new(way, local_addr, server, credentials, TransportProtocol::UDP)?;
+        exchange.local = outgoing(server, local_addr).await;
+        Ok(exchange)
+    }
+
+    fn new(
+        way: Way,
+        local_addr: SocketAddr,
+        server: SocketAddr,
+        credentials: Credentials,
+        transport_protocol: TransportProtocol,
+    ) -> Result<Self, ServerFault> {
+        let unsendable = |reason: String| ServerFault::Unsendable { reason };
         let config = ClientConfig {
             stun_serv_addr: String::new(),
             turn_serv_addr: server.to_string(),
             local_addr,
-            transport_protocol: TransportProtocol::UDP,
-            username: username.to_owned(),
-            password: password.to_owned(),
+            transport_protocol,
+            username: credentials.user.clone(),
+            password: credentials.password.clone(),
             realm: String::new(),
             software: String::new(),
             rto_in_ms: RETRY.as_millis() as u64,
@@ -202,22 +218,22 @@ impl Exchange {
         let crypto = rtc::crypto::default_provider();
         let crypto = crypto.map_err(|error| unsendable(error.to_string()))?;
         let client = Client::new(config, crypto).map_err(|error| unsendable(error.to_string()))?;
-        let local = outgoing(server, local_addr).await;
-        Ok(Self { socket, client, local })
+        let (families, local, refusal) = (Families::default(), None, None);
+        Ok(Self { way, client, families, credentials, local, local_addr, server, refusal })
     }
 
     async fn ask(
         &mut self,
         servers: &[SocketAddr],
         limit: Duration,
-    ) -> HashMap<SocketAddr, Result<SocketAddr, ProbeError>> {
+    ) -> HashMap<SocketAddr, Result<SocketAddr, ServerFault>> {
         let (mut answers, mut asked) = (HashMap::new(), Vec::new());
         for server in servers {
             match self.client.send_binding_request_to(clock::now(), *server) {
                 Ok(id) => asked.push((id, *server)),
                 Err(error) => {
                     let reason = error.to_string();
-                    answers.insert(*server, Err(ProbeError::Unsendable { reason }));
+                    answers.insert(*server, Err(ServerFault::Unsendable { reason }));
                 }
             }
         }
@@ -227,7 +243,8 @@ impl Exchange {
             let (id, answer) = match event {
                 Event::BindingResponse(id, seen) => (id, Ok(seen)),
                 Event::BindingError(id, error) => {
-                    (id, Err(ProbeError::Refused { reason: error.to_string() }))
+                    let odd = ServerFault::NotTurn { reason: error.to_string() };
+                    (id, Err(self.refusal.take().unwrap_or(odd)))
                 }
                 _ => continue,
             };
@@ -238,24 +255,25 @@ impl Exchange {
         answers
     }
 
-    async fn allocate(&mut self, limit: Duration) -> Result<SocketAddr, ProbeError> {
-        let refused = |reason: String| ProbeError::Refused { reason };
-        self.client.allocate(clock::now()).map_err(|error| refused(error.to_string()))?;
-        let until = clock::now() + limit;
+    async fn allocate(&mut self) -> Result<SocketAddr, ServerFault> {
+        let odd = |reason: String| ServerFault::NotTurn { reason };
+        self.client.allocate(clock::now()).map_err(|error| odd(error.to_string()))?;
+        // The caller has the limit.
+        let until = clock::now() + Duration::from_secs(60);
         loop {
             match self.next(until).await? {
                 Some(Event::AllocateResponse(_, relayed)) => return Ok(relayed),
-                Some(Event::AllocateError(_, error)) => return Err(refused(error.to_string())),
+                Some(Event::AllocateError(_, error)) => {
+                    return Err(self.refusal.take().unwrap_or_else(|| odd(error.to_string())));
+                }
                 Some(_) => {}
-                None => return Err(ProbeError::Silent { after: limit }),
+                None => return Err(ServerFault::Silent { after: Duration::from_secs(60) }),
             }
         }
     }
 
     /// The client's next event; `None` when there was none until `until`.
-    async fn next(&mut self, until: std::time::Instant) -> Result<Option<Event>, ProbeError> {
-        let unsendable = |reason: String| ProbeError::Unsendable { reason };
-        let mut buffer = vec![0; 2048];
+    async fn next(&mut self, until: std::time::Instant) -> Result<Option<Event>, ServerFault> {
         loop {
             self.send().await?;
             if let Some(event) = self.client.poll_event() {
@@ -265,35 +283,46 @@ impl Exchange {
                 return Ok(None);
             }
             let wake = self.client.poll_timeout().map_or(until, |at| at.min(until));
-            let received = tokio::time::timeout_at(wake.into(), self.socket.recv_from(&mut buffer));
-            match received.await {
-                Ok(Ok((length, peer_addr))) => {
-                    let transport = TransportContext {
-                        local_addr: self.socket.local_addr().unwrap_or(peer_addr),
-                        peer_addr,
-                        transport_protocol: TransportProtocol::UDP,
-                        ecn: None,
-                    };
-                    let message = BytesMut::from(&buffer[..length]);
-                    let read = TransportMessage { now: clock::now(), transport, message };
-                    if let Err(error) = self.client.handle_read(read) {
-                        // Anybody can send us something that is no answer.
-                        tracing::debug!(%error, "a packet that is no answer");
-                    }
+            match tokio::time::timeout_at(wake.into(), self.way.receive(self.server)).await {
+                Ok(received) => {
+                    let (message, from) = received?;
+                    self.hear(&message, from).await?;
                 }
-                Ok(Err(error)) => return Err(unsendable(error.to_string())),
                 Err(_) => {
                     let handled = self.client.handle_timeout(clock::now());
-                    handled.map_err(|error| unsendable(error.to_string()))?;
+                    let reason = |error: rtc::shared::error::Error| error.to_string();
+                    handled.map_err(|error| ServerFault::Unsendable { reason: reason(error) })?;
                 }
             }
         }
     }
 
-    async fn send(&mut self) -> Result<(), ProbeError> {
+    async fn hear(&mut self, message: &[u8], peer_addr: SocketAddr) -> Result<(), ServerFault> {
+        let credentials = self.credentials.clone();
+        if let Some((_, again)) = self.families.incoming(message, |_| credentials) {
+            return self.way.send(&again, peer_addr).await;
+        }
+        self.refusal = relay::refusal(message).or(self.refusal.take());
+        let transport = TransportContext {
+            local_addr: self.local_addr,
+            peer_addr,
+            transport_protocol: self.way.protocol(),
+            ecn: None,
+        };
+        let message = BytesMut::from(message);
+        let read = TransportMessage { now: clock::now(), transport, message };
+        if let Err(error) = self.client.handle_read(read) {
+            // Anybody can send us something that is no answer.
+            tracing::debug!(%error, "a packet that is no answer");
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self) -> Result<(), ServerFault> {
         while let Some(packet) = self.client.poll_write() {
-            let sent = self.socket.send_to(&packet.message, packet.transport.peer_addr).await;
-            sent.map_err(|error| ProbeError::Unsendable { reason: error.to_string() })?;
+            let to = packet.transport.peer_addr;
+            let other = self.families.outgoing(to, &packet.message, false, &self.credentials);
+            self.way.send(other.as_deref().unwrap_or(&packet.message), to).await?;
         }
         Ok(())
     }
@@ -303,6 +332,63 @@ impl Exchange {
         if self.client.close().is_ok() {
             let _ = self.send().await;
         }
+    }
+}
+
+impl Way {
+    fn protocol(&self) -> TransportProtocol {
+        match self {
+            Self::Datagrams(_) => TransportProtocol::UDP,
+            Self::Stream { .. } => TransportProtocol::TCP,
+        }
+    }
+
+    async fn send(&mut self, message: &[u8], to: SocketAddr) -> Result<(), ServerFault> {
+        let sent = match self {
+            Self::Datagrams(socket) => socket.send_to(message, to).await.map(|_| ()),
+            Self::Stream { link, .. } => {
+                let mut framed = Vec::new();
+                frame(message, &mut framed);
+                link.write_all(&framed).await
+            }
+        };
+        sent.map_err(|error| ServerFault::Unsendable { reason: error.to_string() })
+    }
+
+    /// The next message and its sender. May be given up while it waits.
+    async fn receive(&mut self, server: SocketAddr) -> Result<(Bytes, SocketAddr), ServerFault> {
+        let mut buffer = vec![0; 2048];
+        match self {
+            Self::Datagrams(socket) => {
+                let received = socket.recv_from(&mut buffer).await;
+                let (length, from) = received
+                    .map_err(|error| ServerFault::Unsendable { reason: error.to_string() })?;
+                buffer.truncate(length);
+                Ok((buffer.into(), from))
+            }
+            Self::Stream { link, framer } => loop {
+                let next = framer.next_message();
+                let odd = |error: NotTurn| ServerFault::NotTurn { reason: error.to_string() };
+                if let Some(message) = next.map_err(odd)? {
+                    return Ok((message, server));
+                }
+                match link.read(&mut buffer).await {
+                    Ok(length @ 1..) => framer.push(buffer.get(..length).unwrap_or_default()),
+                    Ok(0) => return Err(relay::ended(false)),
+                    Err(error) => {
+                        return Err(ServerFault::Unreachable { reason: error.to_string() });
+                    }
+                }
+            },
+        }
+    }
+}
+
+/// Of the family of this server.
+fn any(server: SocketAddr) -> IpAddr {
+    match server {
+        SocketAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
     }
 }
 
@@ -319,22 +405,9 @@ async fn outgoing(server: SocketAddr, bound: SocketAddr) -> Option<SocketAddr> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn urls_become_host_and_port() {
-        for (url, wanted) in [
-            ("stun:example.org", "example.org:3478"),
-            ("stun:example.org:19302", "example.org:19302"),
-            ("turn:10.0.0.1?transport=udp", "10.0.0.1:3478"),
-            ("turn:[::1]:99", "[::1]:99"),
-            ("stun:[::1]", "[::1]:3478"),
-        ] {
-            assert_eq!(host_and_port(url), wanted);
-        }
-    }
-
     fn report(local: &str, seen: &[&str]) -> Option<Mapping> {
         let servers = seen.iter().map(|seen| ("stun:x".to_owned(), Ok(seen.parse().unwrap())));
-        let silent = ("stun:y".to_owned(), Err(ProbeError::Silent { after: RETRY }));
+        let silent = ("stun:y".to_owned(), Err(ServerFault::Silent { after: RETRY }));
         let servers = servers.chain([silent]).collect();
         StunReport { servers, local: local.parse().ok() }.mapping()
     }
@@ -355,11 +428,11 @@ mod tests {
         let url = format!("stun:{}", silent.local_addr().unwrap());
         let limit = Duration::from_millis(300);
         let report = stun(&[url, "stun:nowhere.invalid".into()], None, limit).await;
-        assert!(matches!(report.servers[0].1, Err(ProbeError::Silent { .. })), "{report:?}");
-        assert!(matches!(report.servers[1].1, Err(ProbeError::Unknown { .. })), "{report:?}");
+        assert!(matches!(report.servers[0].1, Err(ServerFault::Silent { .. })), "{report:?}");
+        assert!(matches!(report.servers[1].1, Err(ServerFault::Unknown { .. })), "{report:?}");
         assert_eq!(report.mapping(), None);
         let url = format!("turn:{}", silent.local_addr().unwrap());
-        let refused = turn(&url, "u", "p", None, limit).await;
-        assert_eq!(refused, Err(ProbeError::Silent { after: limit }));
+        let refused = turn(&url, "u", "p", &Trust::System, None, limit).await;
+        assert_eq!(refused, Err(ServerFault::Silent { after: limit }));
     }
 }

@@ -1,7 +1,8 @@
 //! The runtime that the library runs on: another one, less patient while a connection comes up, and
 //! with a bad network where one is asked for.
 //!
-//! Owns W8 and nothing else; clock, sockets and tasks are those of the runtime inside.
+//! Owns W8, and the way to STUN and TURN servers (W10, `relay`); clock, sockets and tasks are
+//! those of the runtime inside.
 
 use std::future::Future;
 use std::io;
@@ -16,6 +17,7 @@ use webrtc::runtime::{
 };
 
 use super::netem::Wire;
+use super::relay::Relays;
 
 /// How long the library may sleep while it connects.
 const NAP: Duration = Duration::from_millis(5);
@@ -50,6 +52,7 @@ impl Progress {
 pub(super) struct Impatient {
     pub(super) inner: Arc<dyn Runtime>,
     pub(super) progress: Arc<Progress>,
+    pub(super) relays: Arc<Relays>,
     /// What is sent goes over this.
     pub(super) wire: Option<Arc<Wire>>,
 }
@@ -65,10 +68,11 @@ impl Runtime for Impatient {
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        match &self.wire {
-            Some(wire) => wire.attach(socket, |socket| self.inner.wrap_udp_socket(socket)),
-            None => self.inner.wrap_udp_socket(socket),
-        }
+        let socket = match &self.wire {
+            Some(wire) => wire.attach(socket, |socket| self.inner.wrap_udp_socket(socket))?,
+            None => self.inner.wrap_udp_socket(socket)?,
+        };
+        self.relays.wrap(socket)
     }
 
     fn wrap_tcp_listener(
@@ -89,7 +93,10 @@ impl Runtime for Impatient {
         &'a self,
         host: &'a str,
     ) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'a>> {
-        self.inner.resolve_host(host)
+        match self.relays.stand_ins(host) {
+            Some(addresses) => Box::pin(std::future::ready(Ok(addresses))),
+            None => self.inner.resolve_host(host),
+        }
     }
 
     fn now(&self) -> Instant {
