@@ -18,6 +18,7 @@ use crate::media::codec::opus::{OpusDecoder, packet_samples};
 use crate::media::pipeline::audio_in::{AudioIn, AudioInHooks, AudioInState};
 use crate::media::pipeline::video_in::{ReceivedVideo, VideoIn, VideoInHooks, VideoInState};
 use crate::media::playout::audio::AudioPlayout;
+use crate::media::playout::pictures::PictureTiming;
 use crate::media::playout::sync::LipSync;
 use crate::media::sink::{AudioSink, VideoSink};
 use crate::rtc::receiver::{KeyframeBell, ReceiveCounters, RemoteTrack, receive_video};
@@ -44,13 +45,15 @@ impl IncomingVideo {
     ) -> Result<Self, CodecError> {
         let bell = KeyframeBell::default();
         let (broken, first, sync) = (bell.clone(), events.clone(), Arc::clone(sync));
+        let timing = Mutex::new(PictureTiming::new(clock::now()));
         let hooks = VideoInHooks {
             broken: Box::new(move || broken.ring()),
             first: Box::new(move |size| {
                 let _ = first.blocking_send(MediaEvent::FirstVideo { size, at: clock::now() });
             }),
             due: Box::new(move |rtp, now| {
-                sync.lock().unwrap_or_else(PoisonError::into_inner).due(rtp, now)
+                let even = timing.lock().unwrap_or_else(PoisonError::into_inner).due(rtp, now);
+                sync.lock().unwrap_or_else(PoisonError::into_inner).due(rtp, now).max(even)
             }),
         };
         let decoder = Box::new(H264Decoder::new()?);

@@ -16,9 +16,10 @@ use crate::media::codec::h264::nal::{contains_idr, nal_type, nal_unit_type};
 /// How long a missing packet may hold up the pictures behind it, before a round trip is known, at
 /// least and at most: a repair takes a round trip, and may be lost itself.
 const PATIENCE: Duration = Duration::from_millis(400);
-const LEAST_PATIENCE: Duration = Duration::from_millis(300);
-const MOST_PATIENCE: Duration = Duration::from_millis(700);
-const ROUNDS: u32 = 3;
+const LEAST_PATIENCE: Duration = Duration::from_millis(250);
+const MOST_PATIENCE: Duration = Duration::from_millis(900);
+const ROUNDS: u32 = 5;
+const EACH: Duration = Duration::from_millis(20);
 
 /// Packets that are held at most; two seconds at 10 Mbit/s.
 const MAX_PACKETS: usize = 2_048;
@@ -118,7 +119,7 @@ impl JitterBuffer {
 
     /// A repair takes so long to be asked for and to come.
     pub fn set_round_trip(&mut self, rtt: Duration) {
-        self.patience = (rtt * ROUNDS + rtt / 2).clamp(LEAST_PATIENCE, MOST_PATIENCE);
+        self.patience = ((rtt + EACH) * ROUNDS).clamp(LEAST_PATIENCE, MOST_PATIENCE);
     }
 
     /// Takes a packet that came at `now`.

@@ -3,5 +3,6 @@
 pub mod audio;
 mod delay;
 pub mod freeze;
+pub mod pictures;
 mod stretch;
 pub mod sync;

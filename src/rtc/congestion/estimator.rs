@@ -8,6 +8,7 @@
 //! (`loss.rs`). Where the queue is that of others and does not yield, the rate
 //! follows loss as TCP does, so that it keeps its share (`rival.rs`).
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -27,21 +28,21 @@ pub(super) const LEAST: f64 = 30_000.0;
 const HIGH_MS: f64 = 24.0;
 const LOW_MS: f64 = 12.0;
 /// How many times the noise of the queue's measure is forgiven, and at most how much.
-const NOISE_FACTOR: f64 = 2.0;
+const NOISE_FACTOR: f64 = 3.0;
 const MOST_FORGIVEN_MS: f64 = 70.0;
 
 /// What is aimed at of what the path carries.
 const SHARE: f64 = 0.93;
 
 /// A queue shall be gone after this long; less is sent meanwhile, but never less than this share.
-const DRAIN_MS: f64 = 350.0;
-const LEAST_DRAINING: f64 = 0.35;
+const DRAIN_MS: f64 = 300.0;
+const LEAST_DRAINING: f64 = 0.2;
 
-/// Growth a second: far from any known bound, back to what was carried before, and near that as a
-/// share of it.
+/// Growth a second: far from any known bound, back to what was carried before, and near that in
+/// bounds that are shares of it.
 const GROWTH_FAR: f64 = 0.35;
 const GROWTH_BACK: f64 = 0.8;
-const GROWTH_NEAR: f64 = 0.06;
+const GROWTH_NEAR: Range<f64> = 0.03..0.12;
 /// Where near begins and ends, as shares of what the path carried last.
 const NEAR: std::ops::Range<f64> = 0.8..1.1;
 
@@ -53,6 +54,9 @@ const USED: f64 = 0.55;
 
 /// The rates of so long are what the path carries now.
 const RECENT: Duration = Duration::from_millis(200);
+
+/// And while there is a queue, which keeps the path busy, less is enough.
+const JUST_NOW: Duration = Duration::from_millis(120);
 
 /// Silence of the other side, beyond a round trip, after which the path is taken for broken.
 const SILENCE: Duration = Duration::from_millis(300);
@@ -99,25 +103,32 @@ pub(super) struct Estimator {
     our_queue_until: Option<Instant>,
     last_report: Option<Instant>,
     stalled_since: Option<Instant>,
+    resumed_at: Option<Instant>,
     rtt: Rtt,
 }
 
-/// Round trips: smoothed, and the least lately.
+/// Round trips: the least of the last few, since an answer waits for its report, smoothed.
 #[derive(Debug)]
 struct Rtt {
     smoothed: Duration,
-    least: Duration,
-    known: bool,
+    recent: VecDeque<Duration>,
 }
+
+/// Round trips that the least is taken of.
+const RECENT_TRIPS: usize = 8;
 
 impl Rtt {
     fn on_sample(&mut self, sample: Duration) {
-        if !self.known {
-            (self.smoothed, self.least, self.known) = (sample, sample, true);
+        if self.recent.len() == RECENT_TRIPS {
+            self.recent.pop_front();
         }
-        self.smoothed = self.smoothed.mul_f64(0.9) + sample.mul_f64(0.1);
-        // Forgotten slowly, so that a longer path is noticed.
-        self.least = self.least.mul_f64(1.002).min(sample);
+        let first = self.recent.is_empty();
+        self.recent.push_back(sample);
+        let least = self.recent.iter().copied().min().unwrap_or(sample);
+        self.smoothed = match first {
+            true => least,
+            false => self.smoothed.mul_f64(0.8) + least.mul_f64(0.2),
+        };
     }
 }
 
@@ -143,7 +154,8 @@ impl Estimator {
             our_queue_until: None,
             last_report: None,
             stalled_since: None,
-            rtt: Rtt { smoothed: guess, least: guess, known: false },
+            resumed_at: None,
+            rtt: Rtt { smoothed: guess, recent: VecDeque::new() },
         }
     }
 
@@ -162,8 +174,11 @@ impl Estimator {
             }
         }
         let rates = history.rates(RECENT.max(self.rtt.smoothed));
-        let lost = told.iter().filter(|told| told.arrival_us.is_none()).count() as u32;
-        let came = told.len() as u32 - lost;
+        // What an interruption swallowed says nothing about what the path carries now.
+        let counts = |told: &&Told| self.resumed_at.is_none_or(|at| told.departure >= at);
+        let lost =
+            told.iter().filter(counts).filter(|told| told.arrival_us.is_none()).count() as u32;
+        let came = told.iter().filter(|told| told.arrival_us.is_some()).count() as u32;
         self.loss.on_packets(now, came, lost, rates.map_or(self.target, |rates| rates.sent));
         let since = self.last_report.replace(now).map_or(Duration::ZERO, |last| now - last);
         if first {
@@ -184,7 +199,7 @@ impl Estimator {
         let loss = self.loss.explain();
         let inherent = loss.inherent;
         self.look_at_probe(now, history, inherent);
-        let rates = history.rates(RECENT);
+        let rates = history.rates(JUST_NOW);
         let carried = rates.map(|rates| rates.carried(inherent));
         let ours = self.our_queue_until.is_some_and(|until| now < until);
         let high = if ours { high + 120.0 } else { high };
@@ -236,8 +251,8 @@ impl Estimator {
             Some((carried, _)) if NEAR.contains(&(self.target / carried)) => {
                 // The same for all who share the path, as far as they see the same: so shares even out.
                 let packet = 1_200.0 * 8.0 / (self.rtt.smoothed.as_secs_f64() + 0.1);
-                self.target
-                    + packet.min(carried * GROWTH_NEAR * 2.0).max(carried * GROWTH_NEAR) * seconds
+                let growth = packet.clamp(carried * GROWTH_NEAR.start, carried * GROWTH_NEAR.end);
+                self.target + growth * seconds
             }
             Some((carried, _)) if self.target < carried => {
                 (self.target * (1.0 + GROWTH_BACK * seconds)).min(carried * NEAR.start.max(0.9))
@@ -300,6 +315,7 @@ impl Estimator {
 
     fn resume(&mut self, now: Instant) {
         let Some(since) = self.stalled_since.take() else { return };
+        self.resumed_at = Some(now);
         if now.saturating_duration_since(since) > ANOTHER_PATH {
             self.queue.start_over();
             self.loss.start_over();

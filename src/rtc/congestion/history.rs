@@ -15,7 +15,7 @@ const REMEMBERED: Duration = Duration::from_secs(4);
 
 /// How much later than a missing packet another must have left, to have overtaken it for good. Grows
 /// with what the path really reorders.
-const REORDERING: Duration = Duration::from_millis(20);
+const REORDERING: Duration = Duration::from_millis(60);
 const MOST_REORDERING: Duration = Duration::from_millis(250);
 
 /// What the reordering seen loses with each report, so that one odd packet is forgotten in seconds.
@@ -287,7 +287,7 @@ mod tests {
         let (mut history, start) = sent();
         let told = history.on_feedback([came(0), (1, None), came(2)].into_iter());
         assert_eq!(told.len(), 2, "nobody knows yet whether 1 is only late: {told:?}");
-        let told = history.on_feedback([came(3), came(4), came(5)].into_iter());
+        let told = history.on_feedback((3..8).map(came));
         assert_eq!(told.iter().filter(|told| told.arrival_us.is_none()).count(), 1);
         assert_eq!(told[0].departure, start + 10 * MS);
     }

@@ -16,9 +16,11 @@ const MOST_TIMES: u32 = 8;
 /// How long after a gap was noticed a repair is of use.
 const USEFUL: Duration = Duration::from_millis(900);
 
-/// How much longer than a round trip is waited before asking again, and what each time adds.
-const SLACK: Duration = Duration::from_millis(12);
-const BACK_OFF: f64 = 1.3;
+/// How much longer than a round trip is waited before asking again, beside three times what round
+/// trips differ, and what each time adds.
+const SLACK: Duration = Duration::from_millis(10);
+const DEVIATIONS: u32 = 3;
+const BACK_OFF: f64 = 1.15;
 
 /// The most that the path's reordering makes us wait.
 const MOST_REORDERING: Duration = Duration::from_millis(120);
@@ -43,6 +45,7 @@ pub(super) struct Missing {
     gaps: BTreeMap<u64, Gap>,
     reordering: Duration,
     rtt: Duration,
+    deviation: Duration,
     rtt_known: bool,
 }
 
@@ -53,6 +56,7 @@ impl Default for Missing {
             gaps: BTreeMap::new(),
             reordering: Duration::ZERO,
             rtt: GUESSED_RTT,
+            deviation: Duration::ZERO,
             rtt_known: false,
         }
     }
@@ -88,11 +92,12 @@ impl Missing {
             // Which of several requests it answers cannot be told.
             (true, Some(asked)) if gap.times == 1 => {
                 let sample = now.saturating_duration_since(asked);
-                self.rtt = match self.rtt_known {
-                    true => self.rtt.mul_f64(0.85) + sample.mul_f64(0.15),
-                    false => sample,
-                };
-                self.rtt_known = true;
+                if !self.rtt_known {
+                    (self.rtt, self.deviation, self.rtt_known) = (sample, sample / 8, true);
+                }
+                let differs = self.rtt.abs_diff(sample);
+                self.rtt = self.rtt.mul_f64(0.85) + sample.mul_f64(0.15);
+                self.deviation = self.deviation.mul_f64(0.85) + differs.mul_f64(0.15);
             }
             (false, _) => {
                 let late = now.saturating_duration_since(gap.noticed).mul_f64(1.1);
@@ -123,8 +128,10 @@ impl Missing {
     }
 
     fn wait(&self, rtt: Option<Duration>) -> Duration {
-        let known = if self.rtt_known { self.rtt } else { rtt.unwrap_or(self.rtt) };
-        known.max(rtt.unwrap_or_default()).mul_f64(1.1) + SLACK
+        match self.rtt_known {
+            true => self.rtt + self.deviation * DEVIATIONS + SLACK,
+            false => rtt.unwrap_or(self.rtt).mul_f64(1.1) + SLACK,
+        }
     }
 
     fn due(gap: &Gap, reordering: Duration, wait: Duration) -> Instant {
@@ -158,9 +165,9 @@ mod tests {
         assert_eq!(missing.take_due(start, RTT), [65_535, 0]);
         assert!(missing.take_due(start + 50 * MS, RTT).is_empty(), "the repair is on its way");
         missing.on_packet(start + 55 * MS, 0, true);
-        assert_eq!(missing.take_due(start + 80 * MS, RTT), [65_535]);
-        assert!(missing.take_due(start + 140 * MS, RTT).is_empty(), "less and less often");
-        assert_eq!(missing.take_due(start + 180 * MS, RTT), [65_535]);
+        assert_eq!(missing.take_due(start + 90 * MS, RTT), [65_535]);
+        assert!(missing.take_due(start + 165 * MS, RTT).is_empty(), "the next one too");
+        assert_eq!(missing.take_due(start + 190 * MS, RTT), [65_535]);
         assert!(missing.take_due(start + 2 * USEFUL, RTT).is_empty());
         assert_eq!(missing.deadline(RTT), None);
     }

@@ -96,7 +96,7 @@ impl Repeats {
             // One that is on its way cannot have been missed yet.
             let on_its_way = sent
                 .repeated_at
-                .is_some_and(|at| now.saturating_duration_since(at) < rtt.mul_f64(0.9));
+                .is_some_and(|at| now.saturating_duration_since(at) < rtt.mul_f64(0.8));
             if on_its_way || now.saturating_duration_since(sent.at) > USEFUL {
                 continue;
             }

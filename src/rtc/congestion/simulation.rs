@@ -94,6 +94,7 @@ pub(super) struct Sender {
     to_report: Vec<(u16, i64)>,
     highest: Option<u64>,
     arrived: u64,
+    reported: Option<u16>,
     reports: VecDeque<(Instant, Vec<(u16, Option<i64>)>)>,
     sent: u64,
 }
@@ -112,6 +113,7 @@ impl Sender {
             to_report: Vec::new(),
             highest: None,
             arrived: 0,
+            reported: None,
             reports: VecDeque::new(),
             sent: 0,
         }
@@ -185,7 +187,13 @@ impl Sender {
         let came = std::mem::take(&mut self.to_report);
         let (first, last) = (came.iter().map(|c| c.0).min(), came.iter().map(|c| c.0).max());
         let (Some(first), Some(last)) = (first, last) else { return };
-        let statuses = (first..=last)
+        // Everything since the last report, also what did not come.
+        let first = self.reported.map_or(first, |reported| reported.wrapping_add(1));
+        let behind = came.iter().map(|c| c.0.wrapping_sub(first)).filter(|n| *n > 1 << 15).max();
+        let first = behind.map_or(first, |n| first.wrapping_add(n));
+        self.reported = Some(last);
+        let statuses = (0..=last.wrapping_sub(first))
+            .map(|n| first.wrapping_add(n))
             .map(|n| (n, came.iter().find(|(number, _)| *number == n).map(|(_, at)| *at)))
             .collect();
         if !lost {
