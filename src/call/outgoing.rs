@@ -92,10 +92,11 @@ impl Outgoing {
         let bitrate = share(path.media_bitrate(), channels).pictures;
         let settings = VideoEncoderSettings { size: format.size, fps: format.fps, bitrate };
         let allowance = move |now: Instant| {
-            let rate = path.media_bitrate();
-            let bitrate = share(rate, channels).pictures;
-            let rung = ladder.step(now, rate, bitrate);
-            Allowance { bitrate, rung, hold: path.is_stalled() || path.backlog() > HOLD }
+            let sustained = path.sustained_bitrate();
+            let rung = ladder.step(now, sustained, share(sustained, channels).pictures);
+            let bitrate = share(path.media_bitrate(), channels).pictures;
+            let hold = path.is_stalled() || path.is_draining() || path.backlog() > HOLD;
+            Allowance { bitrate, rung, hold }
         };
         let encoder: Box<dyn VideoEncoder> = Box::new(H264Encoder::new(settings)?);
         let (to_send, queue) = mpsc::channel::<EncodedVideo>(VIDEO_QUEUE);

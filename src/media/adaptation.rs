@@ -122,6 +122,9 @@ const TAKEN_BACK: Duration = Duration::from_secs(8);
 /// At first the rate is not known yet, and a small picture would be for nothing.
 const GRACE: Duration = Duration::from_millis(1_200);
 
+/// So little in all is no rate to begin with, but one that was found, bits a second.
+const KNOWN_LITTLE: u32 = 200_000;
+
 /// A size and a frame rate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rung {
@@ -175,7 +178,8 @@ impl Ladder {
     /// alone.
     pub fn step(&mut self, now: Instant, path: u32, pictures: u32) -> Option<Rung> {
         let began_at = *self.began_at.get_or_insert(now);
-        if now >= began_at + GRACE {
+        // Less than was begun with is known already.
+        if now >= began_at + GRACE || path < KNOWN_LITTLE {
             self.pause(now, path);
             self.climb(now, f64::from(pictures));
         }

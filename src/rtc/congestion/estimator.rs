@@ -58,6 +58,9 @@ const RECENT: Duration = Duration::from_millis(200);
 /// And while there is a queue, which keeps the path busy, less is enough.
 const JUST_NOW: Duration = Duration::from_millis(120);
 
+/// How long the losses of a queue may be told after it was answered.
+const QUEUE_LOSSES: Duration = Duration::from_millis(500);
+
 /// Silence of the other side, beyond a round trip, after which the path is taken for broken.
 const SILENCE: Duration = Duration::from_millis(300);
 
@@ -72,6 +75,8 @@ const RESUMED: f64 = 0.75;
 pub(super) struct PathView {
     /// What may be sent, bits a second on the wire, everything counted.
     pub(super) target: f64,
+    /// The same, as it will be when the path's queue has drained.
+    pub(super) sustained: f64,
     /// The standing queue, ms.
     pub(super) queue_ms: f64,
     /// The share of packets that is lost, 0.0 to 1.0.
@@ -179,12 +184,18 @@ impl Estimator {
         let lost =
             told.iter().filter(counts).filter(|told| told.arrival_us.is_none()).count() as u32;
         let came = told.iter().filter(|told| told.arrival_us.is_some()).count() as u32;
+        // The losses of a full queue come with its delay, which has been answered already.
+        let lost = if self.answers_a_queue(now) { 0 } else { lost };
         self.loss.on_packets(now, came, lost, rates.map_or(self.target, |rates| rates.sent));
         let since = self.last_report.replace(now).map_or(Duration::ZERO, |last| now - last);
         if first {
             self.prober.hurry(now);
         }
         self.judge(now, since.min(Duration::from_millis(200)), history, lost > 0);
+    }
+
+    fn answers_a_queue(&self, now: Instant) -> bool {
+        self.fell_at.is_some_and(|at| now < at + self.rtt.smoothed + QUEUE_LOSSES)
     }
 
     /// Whether there is a queue that jitter does not explain, and whether there is none.
@@ -339,6 +350,7 @@ impl Estimator {
         let draining = if ours { draining.max(0.8) } else { draining };
         PathView {
             target: (self.target * draining).clamp(self.least, self.max),
+            sustained: self.target,
             queue_ms,
             loss: self.loss.fraction(),
             rtt: self.rtt.smoothed,

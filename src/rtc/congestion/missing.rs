@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const MOST: usize = 400;
 
 /// How often one packet is asked for at most.
-const MOST_TIMES: u32 = 8;
+const MOST_TIMES: u32 = 16;
 
 /// How long after a gap was noticed a repair is of use.
 const USEFUL: Duration = Duration::from_millis(900);
@@ -20,7 +20,16 @@ const USEFUL: Duration = Duration::from_millis(900);
 /// trips differ, and what each time adds.
 const SLACK: Duration = Duration::from_millis(10);
 const DEVIATIONS: u32 = 3;
+const MOST_SLACK: f64 = 0.5;
 const BACK_OFF: f64 = 1.15;
+
+/// With more loss than this, requests are lost too: each is made twice, the second so long after the
+/// first, as a share of a round trip. One sender repeats at most once a round trip whatever it hears.
+const DOUBT: f64 = 0.07;
+const TWICE: f64 = 0.4;
+
+/// How much each packet tells of the share that is lost.
+const LOSS_GAIN: f64 = 0.01;
 
 /// The most that the path's reordering makes us wait.
 const MOST_REORDERING: Duration = Duration::from_millis(120);
@@ -47,6 +56,7 @@ pub(super) struct Missing {
     rtt: Duration,
     deviation: Duration,
     rtt_known: bool,
+    loss: f64,
 }
 
 impl Default for Missing {
@@ -58,6 +68,7 @@ impl Default for Missing {
             rtt: GUESSED_RTT,
             deviation: Duration::ZERO,
             rtt_known: false,
+            loss: 0.0,
         }
     }
 }
@@ -79,6 +90,9 @@ impl Missing {
         if self.highest.is_none() || sequence > highest {
             self.highest = Some(sequence);
             let new = highest + 1..sequence;
+            let gone = sequence.saturating_sub(highest + 1).min(100) as f64;
+            let share = gone / (gone + 1.0);
+            self.loss += (share - self.loss) * (LOSS_GAIN * (gone + 1.0)).min(1.0);
             if new.clone().count() + self.gaps.len() > MOST {
                 self.gaps.clear();
                 return;
@@ -89,8 +103,8 @@ impl Missing {
 
     fn filled(&mut self, now: Instant, gap: Gap, repair: bool) {
         match (repair, gap.asked) {
-            // Which of several requests it answers cannot be told.
-            (true, Some(asked)) if gap.times == 1 => {
+            // Which of several requests it answers cannot be told; of two, most likely the first.
+            (true, Some(asked)) if gap.times == 1 && !self.doubts() => {
                 let sample = now.saturating_duration_since(asked);
                 if !self.rtt_known {
                     (self.rtt, self.deviation, self.rtt_known) = (sample, sample / 8, true);
@@ -117,8 +131,8 @@ impl Missing {
         self.gaps.retain(|_, gap| {
             gap.times < MOST_TIMES && now.saturating_duration_since(gap.noticed) < USEFUL
         });
-        let (reordering, wait) = (self.reordering, self.wait(rtt));
-        let due = self.gaps.iter_mut().filter(|(_, gap)| Self::due(gap, reordering, wait) <= now);
+        let (reordering, waits) = (self.reordering, self.waits(rtt));
+        let due = self.gaps.iter_mut().filter(|(_, gap)| Self::due(gap, reordering, waits) <= now);
         due.map(|(sequence, gap)| {
             gap.asked = Some(now);
             gap.times += 1;
@@ -127,24 +141,39 @@ impl Missing {
         .collect()
     }
 
-    fn wait(&self, rtt: Option<Duration>) -> Duration {
-        match self.rtt_known {
-            true => self.rtt + self.deviation * DEVIATIONS + SLACK,
+    fn doubts(&self) -> bool {
+        self.loss > DOUBT
+    }
+
+    /// How long after each request the next one is made: after an odd one and after an even one.
+    fn waits(&self, rtt: Option<Duration>) -> [Duration; 2] {
+        let wait = match self.rtt_known {
+            true => {
+                let slack = (self.deviation * DEVIATIONS).min(self.rtt.mul_f64(MOST_SLACK));
+                self.rtt + slack + SLACK
+            }
             false => rtt.unwrap_or(self.rtt).mul_f64(1.1) + SLACK,
+        };
+        match self.doubts() {
+            true => [wait.mul_f64(TWICE), wait.mul_f64(1.0 - TWICE / 2.0)],
+            false => [wait, wait],
         }
     }
 
-    fn due(gap: &Gap, reordering: Duration, wait: Duration) -> Instant {
+    fn due(gap: &Gap, reordering: Duration, waits: [Duration; 2]) -> Instant {
         match gap.asked {
             None => gap.noticed + reordering,
-            Some(asked) => asked + wait.mul_f64(BACK_OFF.powi(gap.times.saturating_sub(1) as i32)),
+            Some(asked) => {
+                let wait = waits[usize::from(gap.times.is_multiple_of(2))];
+                asked + wait.mul_f64(BACK_OFF.powi((gap.times.saturating_sub(1) / 2) as i32))
+            }
         }
     }
 
     /// When [`Missing::take_due`] may have something.
     pub(super) fn deadline(&self, rtt: Option<Duration>) -> Option<Instant> {
-        let (reordering, wait) = (self.reordering, self.wait(rtt));
-        self.gaps.values().map(|gap| Self::due(gap, reordering, wait)).min()
+        let (reordering, waits) = (self.reordering, self.waits(rtt));
+        self.gaps.values().map(|gap| Self::due(gap, reordering, waits)).min()
     }
 }
 

@@ -6,6 +6,10 @@ use std::time::Duration;
 
 use super::estimator::{PathView, START};
 
+/// While the path's queue drains, an encoder is told no less than this share of what it will get: for
+/// so short a time a picture is better left out than made poor.
+const LEAST_DIP: f64 = 0.6;
+
 /// Shared between what measures the path and what fills it.
 #[derive(Debug, Clone)]
 pub struct Path(Arc<Shared>);
@@ -13,6 +17,8 @@ pub struct Path(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     media: AtomicU32,
+    sustained: AtomicU32,
+    draining: AtomicBool,
     backlog_us: AtomicU32,
     rtt_us: AtomicU32,
     stalled: AtomicBool,
@@ -28,12 +34,18 @@ impl Path {
     pub fn new(max: u32) -> Self {
         let shared = Shared::default();
         shared.media.store((START as u32).min(max), Relaxed);
+        shared.sustained.store((START as u32).min(max), Relaxed);
         Self(Arc::new(shared))
     }
 
     pub(super) fn publish(&self, view: &PathView, repairs: f64, backlog: Duration) {
-        let media = (view.target - repairs).max(view.target * 0.5);
-        self.0.media.store(media.clamp(0.0, f64::from(u32::MAX)) as u32, Relaxed);
+        let media = |rate: f64| {
+            let rest = (rate - repairs).max(rate * 0.5);
+            rest.clamp(0.0, f64::from(u32::MAX)) as u32
+        };
+        self.0.media.store(media(view.target.max(view.sustained * LEAST_DIP)), Relaxed);
+        self.0.sustained.store(media(view.sustained), Relaxed);
+        self.0.draining.store(view.target < view.sustained * LEAST_DIP, Relaxed);
         let micros = |span: Duration| u32::try_from(span.as_micros()).unwrap_or(u32::MAX);
         self.0.backlog_us.store(micros(backlog), Relaxed);
         self.0.rtt_us.store(micros(view.rtt), Relaxed);
@@ -53,6 +65,18 @@ impl Path {
     #[must_use]
     pub fn media_bitrate(&self) -> u32 {
         self.0.media.load(Relaxed)
+    }
+
+    /// The same, as it will be when the path's queue has drained.
+    #[must_use]
+    pub fn sustained_bitrate(&self) -> u32 {
+        self.0.sustained.load(Relaxed)
+    }
+
+    /// Whether the path's queue is so long that a picture sent now would only make it longer.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.0.draining.load(Relaxed)
     }
 
     /// How long what waits here needs to leave.

@@ -16,6 +16,9 @@ const MOST: usize = 2_048;
 /// A picture of longer ago is not shown any more.
 const USEFUL: Duration = Duration::from_millis(1_200);
 
+/// What takes longer than this to send again is not worth waiting for.
+const MENDED_WITHIN: Duration = Duration::from_millis(200);
+
 /// The share of the rate that repeats may take, and over which time that is looked at.
 const SHARE: f64 = 0.5;
 const OVER: Duration = Duration::from_millis(500);
@@ -74,6 +77,13 @@ impl Repeats {
             self.sent.pop_front();
         }
         self.sent.push_back(Sent { packet: packet.clone(), at: now, repeated_at: None });
+    }
+
+    /// Whether so much is asked for that a keyframe mends it sooner, at `rate` bits a second.
+    pub(super) fn is_too_much(&self, wanted: impl Iterator<Item = u16>, rate: f64) -> bool {
+        let sizes = wanted.take(MOST).filter_map(|number| self.sent.get(self.index(number)?));
+        let bits: usize = sizes.map(|sent| sent.packet.payload.len() * 8).sum();
+        bits as f64 > rate * MENDED_WITHIN.as_secs_f64()
     }
 
     /// The packets to send again of those that were asked for; `rate` is what may be sent in all.
@@ -199,6 +209,14 @@ mod tests {
         let answer = repeats.on_nack(start, all, Duration::ZERO, RATE);
         let bits: usize = answer.iter().map(|packet| packet.payload.len() * 8).sum();
         assert!((bits as f64) < RATE * SHARE, "{bits}");
+    }
+
+    #[test]
+    fn a_loss_that_takes_long_to_mend_is_known() {
+        let repeats = repeats(clock::now());
+        assert!(!repeats.is_too_much([0, 1, 2].into_iter(), RATE));
+        assert!(repeats.is_too_much(0..40, RATE));
+        assert!(!repeats.is_too_much(300..400, RATE), "what was never sent takes no time");
     }
 
     #[test]

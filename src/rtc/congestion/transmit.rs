@@ -114,7 +114,7 @@ impl Transmit {
             && (!numbered || now.saturating_duration_since(began_at) > NO_REPORTS);
         let view = estimator.view();
         match unreported {
-            true => PathView { target, loss, ..view },
+            true => PathView { target, sustained: target, loss, ..view },
             false => view,
         }
     }
@@ -177,6 +177,9 @@ impl Transmit {
             std::iter::once(pair.packet_id).chain(others)
         });
         let view = self.view(now);
+        if self.repeats.is_too_much(wanted.clone(), view.sustained) {
+            return self.want_keyframe();
+        }
         let repeats = self.repeats.on_nack(now, wanted, view.rtt, view.target);
         for packet in repeats {
             let bits = bits_of(&packet);
@@ -380,3 +383,7 @@ impl Interceptor for Transmit {
     fn bind_remote_stream(&mut self, _info: &StreamInfo) {}
     fn unbind_remote_stream(&mut self, _info: &StreamInfo) {}
 }
+
+#[cfg(test)]
+#[path = "transmit_tests.rs"]
+mod tests;

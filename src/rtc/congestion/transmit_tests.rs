@@ -1,0 +1,154 @@
+//! The interceptor as the library drives it: packets and reports in, numbered packets out.
+
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use rtc::interceptor::RTPHeaderExtension;
+use rtc::rtcp::transport_feedbacks::transport_layer_nack::NackPair;
+use rtc::shared::marshal::Unmarshal;
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::clock;
+use crate::rtc::interceptors::RtcpCounters;
+
+const VIDEO: u32 = 1;
+const RTX: u32 = 2;
+const SOUND: u32 = 3;
+const EXTENSION: u8 = 5;
+const MS: Duration = Duration::from_millis(1);
+
+struct Bench {
+    transmit: Transmit,
+    path: Path,
+    now: Instant,
+    next: u16,
+    news: mpsc::Receiver<ConnectionEvent>,
+}
+
+fn bench(reports: bool) -> Bench {
+    let (to, news) = mpsc::channel(8);
+    let state = Arc::new(TapState {
+        counters: RtcpCounters::default(),
+        video_ssrc: VIDEO,
+        video_rtx_ssrc: RTX,
+        audio_ssrc: SOUND,
+        mappings: Mutex::default(),
+        news: to,
+    });
+    let path = Path::new(2_000_000);
+    let mut transmit = Transmit::new(state, path.clone(), 0..2_000_000);
+    let numbers = RTPHeaderExtension { uri: TRANSPORT_WIDE.to_owned(), id: EXTENSION.into() };
+    let extensions = if reports { vec![numbers] } else { vec![] };
+    let sound =
+        StreamInfo { ssrc: SOUND, rtp_header_extensions: extensions.clone(), ..Default::default() };
+    let video = StreamInfo {
+        ssrc: VIDEO,
+        ssrc_rtx: Some(RTX),
+        payload_type_rtx: Some(103),
+        rtp_header_extensions: extensions,
+        ..Default::default()
+    };
+    transmit.bind_local_stream(&sound);
+    transmit.bind_local_stream(&video);
+    Bench { transmit, path, now: clock::now(), next: 0, news }
+}
+
+impl Bench {
+    fn write(&mut self, ssrc: u32, bytes: usize) {
+        let sequence_number = if ssrc == VIDEO { self.next } else { 0 };
+        self.next += u16::from(ssrc == VIDEO);
+        let header =
+            rtp::header::Header { version: 2, ssrc, sequence_number, ..Default::default() };
+        let packet = rtp::Packet { header, payload: Bytes::from(vec![0; bytes]) };
+        self.transmit.handle_write(tagged(self.now, packet)).ok();
+    }
+
+    /// What has left by now: stream, number in it, transport-wide number.
+    fn left(&mut self) -> Vec<(u32, u16, Option<u16>)> {
+        self.transmit.handle_timeout(self.now).ok();
+        let out = std::iter::from_fn(|| self.transmit.poll_write());
+        out.filter_map(|tagged| match tagged.message.packet {
+            Packet::Rtp(packet) => {
+                let number = packet.header.get_extension(EXTENSION);
+                let number = number.map(|mut bytes| {
+                    TransportCcExtension::unmarshal(&mut bytes).map(|e| e.transport_sequence)
+                });
+                let number = number.and_then(Result::ok);
+                Some((packet.header.ssrc, packet.header.sequence_number, number))
+            }
+            _ => None,
+        })
+        .collect()
+    }
+
+    fn hear(&mut self, packet: impl rtcp::Packet + 'static) {
+        let message = Packet::Rtcp(vec![Box::new(packet)]).into();
+        let told = TaggedPacket { now: self.now, transport: Default::default(), message };
+        self.transmit.handle_read(told).ok();
+    }
+}
+
+#[test]
+fn sound_leaves_past_pictures_and_everything_is_numbered_as_it_leaves() {
+    let mut bench = bench(true);
+    for _ in 0..4 {
+        bench.write(VIDEO, 1_100);
+    }
+    bench.write(SOUND, 80);
+    let first = bench.left();
+    assert_eq!(first[0], (VIDEO, 0, Some(0)));
+    assert_eq!(first.last(), Some(&(SOUND, 0, Some(1))), "{first:?}");
+    bench.now += 200 * MS;
+    let rest = bench.left();
+    assert!(rest.iter().all(|(ssrc, _, number)| *ssrc == VIDEO && number.is_some()));
+    assert!(bench.path.backlog() > Duration::ZERO);
+}
+
+#[test]
+fn a_repair_leaves_on_its_stream_with_a_number_of_its_own() {
+    let mut bench = bench(true);
+    bench.write(VIDEO, 100);
+    bench.left();
+    bench.now += 100 * MS;
+    let nacks = vec![NackPair { packet_id: 0, lost_packets: 0 }];
+    bench.hear(TransportLayerNack { sender_ssrc: 9, media_ssrc: VIDEO, nacks: nacks.clone() });
+    let repaired = bench.left();
+    assert_eq!((repaired[0].0, repaired[0].2), (RTX, Some(1)));
+    bench.hear(TransportLayerNack { sender_ssrc: 9, media_ssrc: VIDEO, nacks });
+    assert!(bench.left().is_empty(), "it is on its way");
+}
+
+#[test]
+fn pictures_that_waited_too_long_go_whole_and_leave_no_gap_in_the_numbers() {
+    let mut bench = bench(true);
+    for _ in 0..100 {
+        bench.write(VIDEO, 1_100);
+    }
+    let before = bench.left().len() as u16;
+    bench.now += 600 * MS;
+    bench.left();
+    assert!(bench.path.expired() > 50);
+    assert!(matches!(bench.news.try_recv(), Ok(ConnectionEvent::KeyframeWanted)));
+    bench.now += 100 * MS;
+    bench.write(VIDEO, 100);
+    let after = bench.left();
+    assert_eq!(after.len(), 1);
+    assert_eq!(after[0].1, before, "the other side must not ask for what was never sent");
+}
+
+#[test]
+fn without_reports_on_arrivals_their_estimate_is_heeded() {
+    let mut bench = bench(false);
+    bench.write(SOUND, 80);
+    assert_eq!(bench.left(), [(SOUND, 0, None)]);
+    bench.hear(ReceiverEstimatedMaximumBitrate {
+        sender_ssrc: 9,
+        bitrate: 1_500_000.0,
+        ssrcs: vec![VIDEO],
+    });
+    bench.now += 100 * MS;
+    bench.write(SOUND, 80);
+    bench.left();
+    assert_eq!(bench.path.media_bitrate(), 1_500_000);
+}
