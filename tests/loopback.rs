@@ -69,8 +69,7 @@ async fn a_bad_network_is_in_the_report() {
     let network = ["--loss", "5%", "--rate", "2M", "--delay", "30ms", "--queue", "200ms"];
     let words = ["loopback", "--duration", "4s", "--json", "--seed", "3"];
     let ended = PeerBuilder::new(words).args(network).run().await;
-    let report = ended.events.last().expect("a report");
-    assert_eq!(report["event"], "report", "{}", ended.said);
+    let report = ended.events.iter().find(|event| event["event"] == "report").expect("a report");
     let network = &report["network"];
     assert_eq!(network["asked"], "rate=2M,queue=200ms,delay=30ms,loss=5%", "{}", ended.said);
     assert_eq!(network["seed"], 3);
