@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 target := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps demo test lint bench install
+.PHONY: help deps demo test lint bench netbench install
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -27,6 +27,13 @@ lint: ## Run every check that is not a test
 bench: ## Measure the codecs and the pipeline
 	@scripts/deps.sh build
 	cargo bench --locked
+
+netbench: ## Measure calls over bad networks, Chromium beside them (root; scripts/netbench/README.md)
+	@scripts/deps.sh netbench
+	cargo build --release --locked --bin peer
+	scripts/netbench/netbench.py --peer $(target)/release/peer --out $(target)/netbench \
+		$(if $(SCENARIOS),--scenarios "$(SCENARIOS)") $(if $(ENDS),--ends "$(ENDS)") \
+		$(if $(RUNS),--runs $(RUNS)) $(if $(ADD),--add) $(if $(DOCUMENT),--document $(DOCUMENT))
 
 install: ## Install the program, manual pages and completions to $(PREFIX)
 	@scripts/deps.sh build

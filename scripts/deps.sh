@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what this project needs and the machine lacks (Debian or Ubuntu), saying so first.
 # usage: scripts/deps.sh build | test | lint      (each includes the ones before it)
+#        scripts/deps.sh netbench                 (build, and what scripts/netbench/ runs)
 set -euo pipefail
 
 # What a command of this name comes from: "command package". "-" has no command to look for.
@@ -12,13 +13,15 @@ test_packages=("chromium chromium" "chromedriver chromium-driver" "ffmpeg ffmpeg
     "gst-launch-1.0 gstreamer1.0-tools" "- gstreamer1.0-plugins-base" "- gstreamer1.0-pipewire"
     "- libxcursor1" "- libxi6" "- libx11-xcb1")
 lint_packages=("shellcheck shellcheck" "systemd-analyze systemd" "python3 python3" "- python3-pip")
+netbench_packages=("python3 python3" "ip iproute2" "Xvfb xvfb" "ffmpeg ffmpeg" "chromium chromium")
 
 main() {
     case "${1:-}" in
         build) install_packages "${build_packages[@]}" ;;
         test) install_packages "${build_packages[@]}" "${test_packages[@]}" ;;
         lint) install_packages "${build_packages[@]}" "${test_packages[@]}" "${lint_packages[@]}" ;;
-        *) fail "usage: scripts/deps.sh build | test | lint" ;;
+        netbench) install_packages "${build_packages[@]}" "${netbench_packages[@]}" ;;
+        *) fail "usage: scripts/deps.sh build | test | lint | netbench" ;;
     esac
     install_rust "${1:-}"
 }
