@@ -17,7 +17,7 @@ const IN_TIME: f64 = 0.92;
 const UNSEEN: f64 = 0.012;
 
 /// The most that pictures wait, seconds: more is no conversation.
-const MOST: f64 = 0.16;
+const MOST: f64 = 0.14;
 
 /// How fast the wait shrinks, seconds a picture; it grows at once.
 const SHRINKS: f64 = 0.0006;

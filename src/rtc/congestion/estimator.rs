@@ -25,7 +25,7 @@ pub(super) const START: f64 = 300_000.0;
 pub(super) const LEAST: f64 = 30_000.0;
 
 /// A queue is there, or gone, ms beyond what jitter explains.
-const HIGH_MS: f64 = 24.0;
+const HIGH_MS: f64 = 20.0;
 const LOW_MS: f64 = 12.0;
 /// How many times the noise of the queue's measure is forgiven, and at most how much.
 const NOISE_FACTOR: f64 = 3.0;
@@ -54,9 +54,6 @@ const USED: f64 = 0.55;
 
 /// The rates of so long are what the path carries now.
 const RECENT: Duration = Duration::from_millis(200);
-
-/// And while there is a queue, which keeps the path busy, less is enough.
-const JUST_NOW: Duration = Duration::from_millis(120);
 
 /// How long the losses of a queue may be told after it was answered.
 const QUEUE_LOSSES: Duration = Duration::from_millis(500);
@@ -210,8 +207,7 @@ impl Estimator {
         let loss = self.loss.explain();
         let inherent = loss.inherent;
         self.look_at_probe(now, history, inherent);
-        let rates = history.rates(JUST_NOW);
-        let carried = rates.map(|rates| rates.carried(inherent));
+        let carried = history.arrival_rate(RECENT).map(|rate| rate / (1.0 - inherent.min(0.9)));
         let ours = self.our_queue_until.is_some_and(|until| now < until);
         let high = if ours { high + 120.0 } else { high };
         let rate = self.rival.on_report(now, queue_ms, self.target, lost, self.rtt.smoothed);
@@ -236,9 +232,10 @@ impl Estimator {
         let settled = self.fell_at.is_none_or(|at| now > at + seen_after);
         self.carried = Some(match self.carried {
             // Until what was done can be seen, the same queue is measured on: less is nearer the truth.
-            Some((before, _)) if !settled => (before.min(carried), now),
+            Some((before, _)) if !settled => (before.min((before + carried) / 2.0), now),
             _ => (carried, now),
         });
+        let carried = self.carried.map_or(carried, |(carried, _)| carried);
         self.target = self.target.min(carried * SHARE);
         if settled {
             self.fell_at = Some(now);

@@ -21,6 +21,9 @@ const MOST_REORDERING: Duration = Duration::from_millis(250);
 /// What the reordering seen loses with each report, so that one odd packet is forgotten in seconds.
 const FORGETTING: f64 = 0.995;
 
+/// Packets among which those that came lately are.
+const ARRIVALS: usize = 1_024;
+
 /// What became of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
@@ -201,6 +204,34 @@ impl History {
         self.rates_of(|packet| packet.departure <= newest && packet.departure + span >= newest)
     }
 
+    /// The rate at which packets came in the last `span` on their clock, bits a second: what a path
+    /// with a queue carries, however fast they left. Reports that were lost are made up for.
+    pub(super) fn arrival_rate(&self, span: Duration) -> Option<f64> {
+        let arrival = |packet: &Record| match packet.fate {
+            Fate::Arrived(at) => Some(at),
+            _ => None,
+        };
+        let latest = self.packets.iter().rev().take(ARRIVALS).filter_map(arrival).max()?;
+        let from = latest - span.as_micros() as i64;
+        let mut earliest = (i64::MAX, 0);
+        let (mut bytes, mut packets, mut unknown) = (0_u64, 0, 0_u64);
+        let newest = self.packets.iter().rev().skip_while(|packet| arrival(packet).is_none());
+        for packet in newest.take(ARRIVALS) {
+            match packet.fate {
+                Fate::Arrived(at) if at >= from => {
+                    bytes += u64::from(packet.size) + std::mem::take(&mut unknown);
+                    packets += 1;
+                    earliest = earliest.min((at, packet.size));
+                }
+                Fate::Unknown => unknown += u64::from(packet.size),
+                _ => {}
+            }
+        }
+        let seconds = (latest - earliest.0) as f64 / 1e6;
+        (packets > 2 && seconds > 0.02)
+            .then(|| (bytes - u64::from(earliest.1)) as f64 * 8.0 / seconds)
+    }
+
     /// The rates of one probe's packets.
     pub(super) fn probe_rates(&self, probe: u32) -> Option<Rates> {
         self.rates_of(|packet| packet.probe == Some(probe))
@@ -300,6 +331,18 @@ mod tests {
         assert_eq!(told.len(), 10);
         let rates = history.rates(Duration::from_secs(1)).unwrap();
         assert!((rates.delivered - 800_000.0).abs() < 1.0, "{rates:?}");
+    }
+
+    #[test]
+    fn the_rate_of_arrivals_is_that_of_the_path() {
+        let (mut history, start) = (History::default(), clock::now());
+        for n in 0..20 {
+            history.on_sent(start + n * MS, 1_000, None);
+        }
+        // Sent at 8 Mbit/s, they come at 800 kbit/s, but one, of which nobody spoke.
+        history.on_feedback((0..20).filter(|n| *n != 11).map(came));
+        let rate = history.arrival_rate(200 * MS).unwrap();
+        assert!((750e3..=801e3).contains(&rate), "{rate}");
     }
 
     #[test]

@@ -18,9 +18,9 @@ const USEFUL: Duration = Duration::from_millis(900);
 
 /// How much longer than a round trip is waited before asking again, beside three times what round
 /// trips differ, and what each time adds.
-const SLACK: Duration = Duration::from_millis(10);
+const SLACK: Duration = Duration::from_millis(6);
 const DEVIATIONS: u32 = 3;
-const MOST_SLACK: f64 = 0.5;
+const MOST_SLACK: f64 = 0.25;
 const BACK_OFF: f64 = 1.15;
 
 /// With more loss than this, requests are lost too: each is made twice, the second so long after the
@@ -195,7 +195,7 @@ mod tests {
         assert!(missing.take_due(start + 50 * MS, RTT).is_empty(), "the repair is on its way");
         missing.on_packet(start + 55 * MS, 0, true);
         assert_eq!(missing.take_due(start + 90 * MS, RTT), [65_535]);
-        assert!(missing.take_due(start + 165 * MS, RTT).is_empty(), "the next one too");
+        assert!(missing.take_due(start + 150 * MS, RTT).is_empty(), "the next one too");
         assert_eq!(missing.take_due(start + 190 * MS, RTT), [65_535]);
         assert!(missing.take_due(start + 2 * USEFUL, RTT).is_empty());
         assert_eq!(missing.deadline(RTT), None);

@@ -87,12 +87,13 @@ impl Repeats {
     }
 
     /// The packets to send again of those that were asked for; `rate` is what may be sent in all.
+    /// Where `much` is lost, what was lost twice is sent twice: a third round would be late.
     pub(super) fn on_nack(
         &mut self,
         now: Instant,
         wanted: impl Iterator<Item = u16>,
         rtt: Duration,
-        rate: f64,
+        (rate, much): (f64, bool),
     ) -> Vec<rtp::Packet> {
         let passed = self.paid_at.replace(now).map_or(OVER, |at| now.saturating_duration_since(at));
         self.debt = (self.debt - passed.as_secs_f64() * rate * SHARE).max(0.0);
@@ -110,10 +111,12 @@ impl Repeats {
             if on_its_way || now.saturating_duration_since(sent.at) > USEFUL {
                 continue;
             }
-            sent.repeated_at = Some(now);
+            let again = sent.repeated_at.replace(now).is_some();
             let packet = sent.packet.clone();
-            self.debt += packet.payload.len() as f64 * 8.0;
-            repeats.push(self.repeat(packet));
+            for _ in 0..if again && much && self.rtx.is_some() { 2 } else { 1 } {
+                self.debt += packet.payload.len() as f64 * 8.0;
+                repeats.push(self.repeat(packet.clone()));
+            }
         }
         repeats
     }
@@ -186,19 +189,24 @@ mod tests {
     fn repeats_on_the_repair_stream_once_a_round_trip() {
         let start = clock::now();
         let mut repeats = repeats(start);
-        let sent = repeats.on_nack(start + RTT, [0, 3, 200].into_iter(), RTT, RATE);
+        let sent = repeats.on_nack(start + RTT, [0, 3, 200].into_iter(), RTT, (RATE, false));
         assert_eq!(sent.len(), 2, "what was never sent cannot be repeated");
         assert_eq!((sent[0].header.ssrc, sent[0].header.payload_type), (2, 103));
         assert_eq!((sent[0].header.sequence_number, sent[1].header.sequence_number), (7, 8));
         assert_eq!(&sent[1].payload[..3], [0, 3, 53]);
         let again = |at| [(at, 0_u16)];
         for (at, number) in again(start + RTT + RTT / 2) {
-            assert!(repeats.on_nack(at, [number].into_iter(), RTT, RATE).is_empty());
+            assert!(repeats.on_nack(at, [number].into_iter(), RTT, (RATE, false)).is_empty());
         }
         for (at, number) in again(start + 3 * RTT) {
-            assert_eq!(repeats.on_nack(at, [number].into_iter(), RTT, RATE).len(), 1);
+            assert_eq!(repeats.on_nack(at, [number].into_iter(), RTT, (RATE, false)).len(), 1);
         }
-        assert!(repeats.on_nack(start + 2 * USEFUL, [1].into_iter(), RTT, RATE).is_empty());
+        for (at, number) in again(start + 5 * RTT) {
+            assert_eq!(repeats.on_nack(at, [number].into_iter(), RTT, (RATE, true)).len(), 2);
+        }
+        assert!(
+            repeats.on_nack(start + 2 * USEFUL, [1].into_iter(), RTT, (RATE, false)).is_empty()
+        );
     }
 
     #[test]
@@ -206,7 +214,7 @@ mod tests {
         let start = clock::now();
         let mut repeats = repeats(start);
         let all = (0..=u16::MAX).cycle().take(500_000);
-        let answer = repeats.on_nack(start, all, Duration::ZERO, RATE);
+        let answer = repeats.on_nack(start, all, Duration::ZERO, (RATE, false));
         let bits: usize = answer.iter().map(|packet| packet.payload.len() * 8).sum();
         assert!((bits as f64) < RATE * SHARE, "{bits}");
     }

@@ -46,6 +46,9 @@ const TICK: Duration = Duration::from_millis(50);
 /// How long after the first packet reports on arrivals may be awaited before others are believed.
 const NO_REPORTS: Duration = Duration::from_secs(2);
 
+/// With more loss than this, repairs are lost too, again and again.
+const MUCH: f64 = 0.1;
+
 /// The rate of repairs is measured over this.
 const REPAIR_WINDOW: Duration = Duration::from_millis(200);
 const REPAIR_GAIN: f64 = 0.25;
@@ -161,7 +164,9 @@ impl Transmit {
         let bounds = self.bounds.clone();
         let estimator = self.estimator.get_or_insert_with(|| Estimator::new(now, bounds));
         estimator.on_report(now, &told, &self.history);
-        if was_stalled && !estimator.view().stalled {
+        let view = estimator.view();
+        tracing::trace!(?view, told = told.len(), backlog = ?self.pacer.backlog(now), "arrivals");
+        if was_stalled && !view.stalled {
             self.want_keyframe();
         }
         self.send(now);
@@ -180,7 +185,7 @@ impl Transmit {
         if self.repeats.is_too_much(wanted.clone(), view.sustained) {
             return self.want_keyframe();
         }
-        let repeats = self.repeats.on_nack(now, wanted, view.rtt, view.target);
+        let repeats = self.repeats.on_nack(now, wanted, view.rtt, (view.target, view.loss > MUCH));
         for packet in repeats {
             let bits = bits_of(&packet);
             let tagged = tagged(now, packet);
