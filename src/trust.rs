@@ -6,11 +6,12 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
@@ -62,9 +63,9 @@ impl Trust {
     /// When a file cannot be read, or nobody is trusted.
     pub fn config(&self) -> Result<ClientConfig, TrustError> {
         match self {
-            Self::System => self.config_with(system()?),
-            Self::Only(path) => self.config_with(only(path)?),
-            Self::Anybody => self.config_with(RootCertStore::empty()),
+            Self::System => self.config_with(&system()?),
+            Self::Only(path) => self.config_with(&only(path)?),
+            Self::Anybody => self.config_with(&[]),
         }
     }
 
@@ -75,28 +76,27 @@ impl Trust {
     /// When the file cannot be read, or nobody is trusted.
     pub fn config_for_others(&self) -> Result<ClientConfig, TrustError> {
         let Self::Only(path) = self else { return self.config() };
-        let mut roots = only(path)?;
+        let mut known = only(path)?;
         // A machine that trusts nobody has the file still.
-        roots.roots.extend(system().map(|system| system.roots).unwrap_or_default());
-        self.config_with(roots)
+        known.extend(system().unwrap_or_default());
+        self.config_with(&known)
     }
 
-    fn config_with(&self, roots: RootCertStore) -> Result<ClientConfig, TrustError> {
+    fn config_with(&self, known: &[CertificateDer<'_>]) -> Result<ClientConfig, TrustError> {
         let nobody = |reason: String| TrustError::Nobody { reason };
         let provider = Arc::new(ring::default_provider());
         let verifier: Arc<dyn ServerCertVerifier> = match self {
             Self::Anybody => Arc::new(Unchecked(Arc::clone(&provider))),
             Self::System | Self::Only(_) => {
-                let provider = Arc::clone(&provider);
-                WebPkiServerVerifier::builder_with_provider(roots.into(), provider)
-                    .build()
-                    .map_err(|error| nobody(error.to_string()))?
+                let known = Known::new(known, Arc::clone(&provider));
+                Arc::new(known.map_err(|error| nobody(error.to_string()))?)
             }
         };
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| nobody(error.to_string()))?;
-        // The verifier is webpki's own, or one that was asked for in so many words.
+        // The verifier is webpki's own with what it lacks, or one that was asked for in so many
+        // words.
         let config = config.dangerous().with_custom_certificate_verifier(verifier);
         Ok(config.with_no_client_auth())
     }
@@ -138,35 +138,36 @@ impl Trust {
 }
 
 /// The operating system's authorities; one that cannot be read is no reason to do without others.
-fn system() -> Result<RootCertStore, TrustError> {
+fn system() -> Result<Vec<CertificateDer<'static>>, TrustError> {
     let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    let (taken, _) = roots.add_parsable_certificates(found.certs);
     for error in &found.errors {
         tracing::debug!(%error, "an authority of this machine cannot be read");
     }
+    let (taken, _) = RootCertStore::empty().add_parsable_certificates(found.certs.iter().cloned());
     if taken == 0 {
         let reason = "this machine trusts nobody: install the package ca-certificates, or name the \
                       server's certificate with --ca FILE";
         return Err(TrustError::Nobody { reason: reason.to_owned() });
     }
-    Ok(roots)
+    Ok(found.certs)
 }
 
-fn only(path: &Path) -> Result<RootCertStore, TrustError> {
+fn only(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
     let bad = |reason: String| TrustError::BadCa { path: path.to_owned(), reason };
     let file = std::fs::File::open(path).map_err(|error| bad(error.to_string()))?;
     let mut pem = Vec::new();
     file.take(MOST_BYTES).read_to_end(&mut pem).map_err(|error| bad(error.to_string()))?;
-    let mut roots = RootCertStore::empty();
+    let mut known = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.map_err(|error| bad(error.to_string()))?;
-        roots.add(certificate).map_err(|error| bad(error.to_string()))?;
+        let fits = RootCertStore::empty().add(certificate.clone());
+        fits.map_err(|error| bad(error.to_string()))?;
+        known.push(certificate);
     }
-    if roots.is_empty() {
+    if known.is_empty() {
         return Err(bad("there is no certificate in it; it must be PEM".to_owned()));
     }
-    Ok(roots)
+    Ok(known)
 }
 
 /// The library has them as `DnsName("a.example")` and `IpAddress(192.0.2.1)`. They are a
@@ -184,6 +185,92 @@ fn names(presented: &[String]) -> String {
         shown.push("others".to_owned());
     }
     shown.join(", ")
+}
+
+/// Takes what an authority vouches for, as webpki does, and a server's own certificate where that
+/// one itself is trusted: `openssl req -x509` makes those with the mark of an authority, which
+/// webpki takes from no server.
+#[derive(Debug)]
+struct Known {
+    authorities: Arc<WebPkiServerVerifier>,
+    /// SHA-256 of each that is trusted.
+    own: Vec<[u8; 32]>,
+}
+
+impl Known {
+    fn new(
+        certificates: &[CertificateDer<'_>],
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Self, rustls::server::VerifierBuilderError> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(certificates.iter().map(|one| one.clone().into_owned()));
+        let builder = WebPkiServerVerifier::builder_with_provider(roots.into(), provider);
+        let own = certificates.iter().map(|one| fingerprint(one)).collect();
+        Ok(Self { authorities: builder.build()?, own })
+    }
+}
+
+impl ServerCertVerifier for Known {
+    fn verify_server_cert(
+        &self,
+        server: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        if self.own.contains(&fingerprint(server)) {
+            is_current(server, now)?;
+            verify_server_name(&ParsedCertificate::try_from(server)?, name)?;
+            return Ok(ServerCertVerified::assertion());
+        }
+        self.authorities.verify_server_cert(server, others, name, ocsp, now).map_err(|error| {
+            let is_self_made = matches!(&error, Error::InvalidCertificate(CertificateError::Other(
+                other)) if format!("{other:?}").contains("CaUsedAsEndEntity"));
+            if is_self_made { CertificateError::UnknownIssuer.into() } else { error }
+        })
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.authorities.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.authorities.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.authorities.supported_verify_schemes()
+    }
+}
+
+fn fingerprint(certificate: &[u8]) -> [u8; 32] {
+    let digest = ::ring::digest::digest(&::ring::digest::SHA256, certificate);
+    digest.as_ref().try_into().unwrap_or_default()
+}
+
+/// Whether a certificate's time has come, and is not over.
+fn is_current(certificate: &[u8], now: UnixTime) -> Result<(), CertificateError> {
+    let read = x509_parser::parse_x509_certificate(certificate);
+    let (_, read) = read.map_err(|_| CertificateError::BadEncoding)?;
+    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    if now < read.validity().not_before.timestamp() {
+        return Err(CertificateError::NotValidYet);
+    }
+    if now > read.validity().not_after.timestamp() {
+        return Err(CertificateError::Expired);
+    }
+    Ok(())
 }
 
 /// Takes any certificate, but only from somebody who has its key.
@@ -228,8 +315,39 @@ impl ServerCertVerifier for Unchecked {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    /// As `openssl req -x509` makes them.
+    fn self_made(name: &str, year: i32) -> CertificateDer<'static> {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        params.self_signed(&key).unwrap().der().clone()
+    }
+
+    #[test]
+    fn a_server_may_show_the_very_certificate_that_is_trusted() {
+        let (own, old) = (self_made("a.example", 2099), self_made("a.example", 2001));
+        let provider = Arc::new(ring::default_provider());
+        let known = Known::new(&[own.clone(), old.clone()], provider).unwrap();
+        let shows = |certificate: &CertificateDer<'_>, name: &'static str| {
+            let name = ServerName::try_from(name).unwrap();
+            let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(1_800_000_000));
+            match known.verify_server_cert(certificate, &[], &name, &[], now) {
+                Ok(_) => Ok(()),
+                Err(Error::InvalidCertificate(fault)) => Err(Trust::System.fault(&fault)),
+                Err(error) => panic!("{error}"),
+            }
+        };
+        assert_eq!(shows(&own, "a.example"), Ok(()));
+        assert!(shows(&own, "b.example").unwrap_err().contains("is for a.example"));
+        assert!(shows(&old, "a.example").unwrap_err().contains("expired"));
+        let stranger = self_made("a.example", 2099);
+        assert!(shows(&stranger, "a.example").unwrap_err().contains("nobody whom"));
+    }
 
     #[test]
     fn names_of_a_certificate_are_read_and_cut() {

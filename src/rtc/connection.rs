@@ -30,7 +30,7 @@ use super::interceptors::{RtcpCounters, RtcpTap, TapState};
 use super::netem::Wire;
 use super::relay::{Relays, ServerReport};
 use super::runtime::{Impatient, Progress};
-use super::sdp::{Direction, sections};
+use super::sdp::{Direction, restarts_ice, sections};
 use super::sender::{AudioSender, VideoSender};
 use crate::ice::{Candidate, IceServer};
 use crate::trust::Trust;
@@ -126,7 +126,8 @@ impl Connection {
         let progress = Arc::new(Progress::default());
         let path = Path::new(config.max_bitrate);
         let (events, news, receiver) = Events::new(Arc::clone(&progress), path.clone());
-        let relays = Relays::new(&config.ice_servers, config.trust.clone(), news.clone());
+        let (servers, trust) = (&config.ice_servers, config.trust.clone());
+        let relays = Relays::new(servers, trust, news.clone(), Arc::clone(&progress));
         let relays = Arc::new(relays);
         relays.look_up();
         let tap = Arc::new(TapState {
@@ -195,8 +196,8 @@ impl Connection {
     /// When the library refuses, for example because an offer of theirs is being answered.
     pub async fn create_offer(&self, restart_ice: bool) -> Result<String, ConnectionError> {
         let failed = ConnectionError::at("making an offer");
-        self.renew_relays().await.map_err(&failed)?;
         if restart_ice {
+            self.renew_relays().await.map_err(&failed)?;
             self.inner.restart_ice().await.map_err(&failed)?;
         }
         let offer = self.inner.create_offer(None).await.map_err(&failed)?;
@@ -211,7 +212,10 @@ impl Connection {
     /// When the offer cannot be parsed or has nothing that we can do.
     pub async fn answer(&self, offer: &str) -> Result<String, ConnectionError> {
         let failed = ConnectionError::at("answering their offer");
-        self.renew_relays().await.map_err(&failed)?;
+        let before = self.inner.remote_description().await;
+        if before.is_some_and(|before| restarts_ice(&before.sdp, offer)) {
+            self.renew_relays().await.map_err(&failed)?;
+        }
         let description = RTCSessionDescription::offer(offer.to_owned()).map_err(&failed)?;
         self.inner.set_remote_description(description).await.map_err(&failed)?;
         self.set_answer_directions(offer).await.map_err(&failed)?;
@@ -222,8 +226,8 @@ impl Connection {
         Ok(sdp)
     }
 
-    /// Where a connection to a TURN server was lost, its allocation was too: the next gathering
-    /// asks for others.
+    /// ICE begins anew. Where a connection to a TURN server was lost, its allocation was too: the
+    /// next gathering asks for others.
     async fn renew_relays(&self) -> webrtc::error::Result<()> {
         match self.relays.renew() {
             true => self.inner.set_configuration(configuration(&self.config, &self.relays)).await,

@@ -66,12 +66,12 @@ impl StunReport {
 /// Asks every server of `urls` (`stun:host[:port]`) which address it sees, all from one socket, and
 /// waits for at most `limit`.
 pub async fn stun(urls: &[String], bind: Option<IpAddr>, limit: Duration) -> StunReport {
-    let mut asked = Vec::new();
-    for url in urls {
+    let found = urls.iter().map(async |url| {
         let at = async { address(&usable(url)?, bind).await };
         let late = Err(ServerFault::Silent { after: limit });
-        asked.push((url.clone(), tokio::time::timeout(limit, at).await.unwrap_or(late)));
-    }
+        (url.clone(), tokio::time::timeout(limit, at).await.unwrap_or(late))
+    });
+    let asked = futures_util::future::join_all(found).await;
     let addresses: Vec<_> = asked.iter().filter_map(|(_, at)| at.as_ref().ok().copied()).collect();
     // Of one family, else they cannot be asked from one socket.
     let family = addresses.iter().find(|at| at.is_ipv4()).or(addresses.first()).copied();
@@ -229,6 +229,11 @@ impl Exchange {
     ) -> HashMap<SocketAddr, Result<SocketAddr, ServerFault>> {
         let (mut answers, mut asked) = (HashMap::new(), Vec::new());
         for server in servers {
+            if server.is_ipv4() != self.server.is_ipv4() {
+                let reason = "the others are asked over IPv4, and it has only IPv6".to_owned();
+                answers.insert(*server, Err(ServerFault::Unsendable { reason }));
+                continue;
+            }
             match self.client.send_binding_request_to(clock::now(), *server) {
                 Ok(id) => asked.push((id, *server)),
                 Err(error) => {
@@ -321,7 +326,9 @@ impl Exchange {
     async fn send(&mut self) -> Result<(), ServerFault> {
         while let Some(packet) = self.client.poll_write() {
             let to = packet.transport.peer_addr;
-            let other = self.families.outgoing(to, &packet.message, false, &self.credentials);
+            // It has no IPv4 address, or it would be asked there.
+            let ipv6 = self.server.is_ipv6();
+            let other = self.families.outgoing(to, &packet.message, ipv6, &self.credentials);
             self.way.send(other.as_deref().unwrap_or(&packet.message), to).await?;
         }
         Ok(())

@@ -41,6 +41,11 @@ impl Progress {
         self.0.store(CONNECTED, Ordering::Relaxed);
     }
 
+    /// Whether it has been up.
+    pub(super) fn is_connected(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == CONNECTED
+    }
+
     fn is_connecting(&self) -> bool {
         self.0.load(Ordering::Relaxed) == CONNECTING
     }

@@ -36,6 +36,15 @@ impl Direction {
     }
 }
 
+/// Whether a new description begins ICE anew (RFC 8839 section 4.4.1.1).
+pub(super) fn restarts_ice(before: &str, now: &str) -> bool {
+    let fragment = |sdp: &str| {
+        let mut lines = sdp.lines().map(str::trim_end);
+        lines.find_map(|line| line.strip_prefix("a=ice-ufrag:").map(str::to_owned))
+    };
+    fragment(before) != fragment(now)
+}
+
 /// The media sections of a description, in order; a session-level direction counts for sections
 /// that have none.
 pub(super) fn sections(sdp: &str) -> Vec<Section> {
@@ -72,6 +81,13 @@ fn direction(line: &str) -> Option<Direction> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_fragment_restarts_ice() {
+        let (one, two) = ("v=0\r\na=ice-ufrag:x\r\nm=audio\r\n", "v=0\nm=audio\na=ice-ufrag:x\n");
+        assert!(!restarts_ice(one, two));
+        assert!(restarts_ice(one, &two.replace('x', "y")) && restarts_ice("", two));
+    }
 
     #[test]
     fn reads_kind_mid_and_direction() {

@@ -37,7 +37,9 @@ impl Relay {
     async fn start_with(words: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let key = rcgen::KeyPair::generate().expect("a key");
-        let names = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name");
+        let mut names = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name");
+        // As `openssl req -x509` makes it.
+        names.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         let certificate = names.self_signed(&key).expect("a certificate");
         std::fs::write(folder.path().join("cert"), certificate.pem()).expect("a file");
         std::fs::write(folder.path().join("key"), key.serialize_pem()).expect("a file");

@@ -38,7 +38,8 @@ pub(in crate::rtc) struct Families {
 }
 
 struct Asked {
-    ipv6: bool,
+    /// Decided with the first request that proves who asks; one before only asks for how.
+    ipv6: Option<bool>,
     /// A server that has neither is not asked for ever.
     turned: bool,
     /// The library's, as it came.
@@ -64,12 +65,15 @@ impl Families {
         }
         let last = (message.id, bytes.to_vec());
         let asked = self.asked.entry(to).or_insert(Asked {
-            ipv6: prefer_ipv6,
+            ipv6: None,
             turned: false,
             last: (message.id, Vec::new()),
         });
         asked.last = last;
-        asked.ipv6.then(|| for_ipv6(bytes, credentials))?
+        if message.has_user() {
+            asked.ipv6.get_or_insert(prefer_ipv6);
+        }
+        asked.ipv6.unwrap_or(false).then(|| for_ipv6(bytes, credentials))?
     }
 
     /// Something from a server: what it is to be asked once more, in place of hearing this.
@@ -86,8 +90,9 @@ impl Families {
         }
         let (to, asked) =
             self.asked.iter_mut().find(|(_, asked)| asked.last.0 == message.id && !asked.turned)?;
-        (asked.ipv6, asked.turned) = (!asked.ipv6, true);
-        let again = match asked.ipv6 {
+        let ipv6 = !asked.ipv6.unwrap_or(false);
+        (asked.ipv6, asked.turned) = (Some(ipv6), true);
+        let again = match ipv6 {
             true => for_ipv6(&asked.last.1, &credentials(*to))?,
             false => asked.last.1.clone(),
         };
@@ -185,8 +190,10 @@ mod tests {
         MessageIntegrity::check(&mut message, &key.unwrap(), crypto.crypto()).unwrap();
         FINGERPRINT.check(&message).unwrap();
         assert_eq!(message.transaction_id.0, [1; 12]);
+        // Who only asks how to prove itself has no preference yet.
         let unsigned = written(ALLOCATE_REQUEST, 2, &[]);
-        assert!(wants_ipv6(&families.outgoing(to, &unsigned, true, &credentials()).unwrap()));
+        let other = "[::2]:3478".parse().unwrap();
+        assert_eq!(families.outgoing(other, &unsigned, true, &credentials()), None);
     }
 
     #[test]

@@ -32,6 +32,7 @@ use self::socket::RelaySocket;
 pub(super) use self::stream::{Link, Tls, connect, ended};
 use self::stun::{Class, Stun, TransactionId};
 use super::events::ConnectionEvent;
+use super::runtime::Progress;
 use crate::clock;
 use crate::ice::IceServer;
 use crate::ice::url::{ServerKind, ServerUrl, Transport};
@@ -56,13 +57,14 @@ pub(super) struct Relays {
     tls: OnceCell<Result<TlsConnector, ServerFault>>,
     /// Counts how often all allocations were asked for anew.
     generation: AtomicU16,
-    /// A way to a server was lost that the library has.
+    /// The library was refused a way to a server, or had one that was lost.
     broken: AtomicBool,
     /// There is a socket that reaches others over IPv4.
     has_ipv4: AtomicBool,
     answers: Mutex<Answers>,
     told: AtomicBool,
     news: mpsc::Sender<ConnectionEvent>,
+    progress: Arc<Progress>,
 }
 
 /// One URL.
@@ -88,6 +90,7 @@ impl Relays {
         servers: &[IceServer],
         trust: Trust,
         news: mpsc::Sender<ConnectionEvent>,
+        progress: Arc<Progress>,
     ) -> Self {
         let (mut targets, mut faults) = (Vec::<Target>::new(), Vec::new());
         for (text, server) in servers.iter().flat_map(|s| s.urls.iter().map(move |url| (url, s))) {
@@ -134,6 +137,7 @@ impl Relays {
             answers: Mutex::new(answers),
             told: AtomicBool::new(false),
             news,
+            progress,
         }
     }
 
@@ -158,6 +162,8 @@ impl Relays {
         let Some(target) = self.targets.get(at) else { return };
         let found = resolve(&target.url).await;
         if let Err(fault) = &found {
+            // Another network may have another resolver.
+            self.broken.store(true, Ordering::Relaxed);
             for same in &target.same {
                 self.on_fault(*same, fault.clone(), &[]);
             }
@@ -239,8 +245,8 @@ impl Relays {
         Ok(Arc::new(RelaySocket::new(inner, local, Arc::clone(self))))
     }
 
-    /// Whether allocations are to be asked for anew, because a way to a server was lost. From now
-    /// on the URLs are others, which makes the library do so when it gathers next.
+    /// ICE begins anew: whether allocations are to be asked for anew too, because a way to a server
+    /// was lost. From now on the URLs are others, which makes the library do so when it gathers.
     pub(super) fn renew(self: &Arc<Self>) -> bool {
         if !self.broken.swap(false, Ordering::Relaxed) {
             return false;
@@ -306,7 +312,11 @@ impl Relays {
 
     /// That nobody relays for us, once, when it is sure.
     fn tell(&self) {
-        let servers = self.answers().no_relay();
+        let mut servers = self.answers().no_relay();
+        if self.progress.is_connected() {
+            // There is a path without them; only what its owner can mend is worth a word.
+            servers.retain(|(_, fault)| fault.is_refusal());
+        }
         if !servers.is_empty() && !self.told.swap(true, Ordering::Relaxed) {
             // Nobody listens any more when the call is over.
             let _ = self.news.try_send(ConnectionEvent::NoRelay(servers));

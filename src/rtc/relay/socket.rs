@@ -174,9 +174,10 @@ impl RelaySocket {
         if target.url.kind != ServerKind::Turn {
             return None;
         }
-        // What has an IPv4 relay by another way is to have an IPv6 one by this.
-        let has_ipv4 = self.relays.has_ipv4.load(Ordering::Relaxed) && target.has_ipv4();
-        let prefer_ipv6 = self.local.is_ipv6() && has_ipv4;
+        // Over IPv6 most can use an IPv4 relay, but not of a server that has none, and not where
+        // there is one already by another way.
+        let has_ipv4 = self.relays.has_ipv4.load(Ordering::Relaxed);
+        let prefer_ipv6 = self.local.is_ipv6() && (has_ipv4 || !target.has_ipv4());
         self.ways().families.outgoing(to, bytes, prefer_ipv6, &target.credentials)
     }
 
