@@ -11,7 +11,7 @@ import statistics
 import sys
 from xml.sax.saxutils import escape
 
-WIDTH, PANEL, GAP, LEFT, RIGHT, TOP = 860, 130, 34, 56, 16, 58
+WIDTH, PANEL, GAP, LEFT, RIGHT, TOP = 860, 130, 34, 56, 16, 70
 COLOURS = {
     "peer-peer": "#0b6bcb",
     "chromium-chromium": "#d9730d",

@@ -33,6 +33,9 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["receive"]:
         receive(int(sys.argv[2]))
     elif sys.argv[1:2] == ["send"]:
-        send(sys.argv[2], int(sys.argv[3]))
+        try:
+            send(sys.argv[2], int(sys.argv[3]))
+        except OSError:
+            pass  # The other end is ended first.
     else:
         sys.exit(__doc__)

@@ -7,8 +7,20 @@ use clap::error::ErrorKind;
 use super::*;
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
-    let matches = command().try_get_matches_from(line.split_whitespace())?;
+    let matches = command().try_get_matches_from(words(line))?;
     Cli::from_arg_matches(&matches)
+}
+
+/// The words of a line, as a shell makes them of blanks and single quotes.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![];
+    for (n, part) in line.split('\'').enumerate() {
+        match n % 2 {
+            0 => words.extend(part.split_whitespace().map(str::to_owned)),
+            _ => words.push(part.to_owned()),
+        }
+    }
+    words
 }
 
 #[test]
@@ -48,7 +60,6 @@ fn usage_errors_exit_with_2() {
         "peer call bob extra",
         "peer call bob --fps 0",
         "peer call bob --timeout 30",
-        "peer call bob --turn turns:example.org",
         "peer call bob --auto-answer",
         "peer login a -q -v",
         "peer serve --listen 9090",

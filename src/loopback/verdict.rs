@@ -51,9 +51,13 @@ impl Bars {
         let repairs = network.loss > 0.0 || network.out > 0.0 || limited;
         let tail_drops = if limited { 0.05 } else { 0.0 };
         let missing = network.loss + 1.2 * network.out + tail_drops;
+        let has_room = |rate: Option<f64>| rate.is_none_or(|rate| rate >= SOUND_ONLY_BELOW);
         let round_trip = if repairs { ms(network.round_trip) } else { 0.0 };
         Self {
-            decoded_share: (ONE_MACHINE.decoded_share - missing).max(0.0),
+            decoded_share: match has_room(network.narrowest) {
+                true => (ONE_MACHINE.decoded_share - missing).max(0.0),
+                false => 0.0,
+            },
             psnr_db: None,
             ssim: None,
             latency_p95_ms: ONE_MACHINE.latency_p95_ms + ms(network.longest) + round_trip,
@@ -63,7 +67,7 @@ impl Bars {
                 + 1.2 * network.out
                 + if limited { 0.02 } else { 0.0 },
             sync_p95_ms: ONE_MACHINE.sync_p95_ms + SYNC_SETTLES_MS,
-            alive_at_end: network.at_end.is_none_or(|rate| rate >= SOUND_ONLY_BELOW),
+            alive_at_end: has_room(network.at_end),
         }
     }
 }
@@ -234,7 +238,9 @@ mod tests {
             lines(gone.clone(), Some(gap)),
             ["caller to callee: no pictures in the last 3 s"]
         );
+        gone.video.as_mut().unwrap().frames_decoded = 200;
         assert_eq!(lines(gone.clone(), Some("rate=150k")), [""; 0]);
+        gone.video.as_mut().unwrap().frames_decoded = 300;
         assert_eq!(lines(gone, Some("loss=0%;7 loss=100%")), [""; 0]);
         let mut late = good();
         late.per_second.iter_mut().for_each(|second| second.latency_ms = Some(5_000.0));
