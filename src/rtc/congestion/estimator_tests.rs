@@ -6,17 +6,6 @@ const MAX: f64 = 4e6;
 fn each_seed(link: &Link, seconds: u32, check: impl Fn(&Seen)) {
     for seed in 1..=3 {
         let seen = play(link, seconds, 1, MAX, seed).remove(0);
-        if std::env::var("SHOW").is_ok() {
-            let kbit: Vec<u32> = seen.carried.iter().map(|bits| (bits / 1e3) as u32).collect();
-            println!(
-                "used {:.3} p95 {:.0} over {} drops {} stalled {} {kbit:?}",
-                seen.used(link, 10.min(seconds as usize - 1)),
-                seen.queue_p95(5),
-                seen.queue_ms.iter().filter(|ms| **ms > 100.0).count(),
-                seen.tail_drops,
-                seen.stalled
-            );
-        }
         check(&seen);
     }
 }

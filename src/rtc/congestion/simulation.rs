@@ -80,6 +80,9 @@ impl Seen {
     }
 }
 
+/// Numbers, and when each came, if it did.
+type Statuses = Vec<(u16, Option<i64>)>;
+
 /// One sending end.
 pub(super) struct Sender {
     pub(super) estimator: Estimator,
@@ -95,7 +98,7 @@ pub(super) struct Sender {
     highest: Option<u64>,
     arrived: u64,
     reported: Option<u16>,
-    reports: VecDeque<(Instant, Vec<(u16, Option<i64>)>)>,
+    reports: VecDeque<(Instant, Statuses)>,
     sent: u64,
 }
 

@@ -1,7 +1,7 @@
 //! A bad network on the machine of anybody: what an end sends goes over a link that we make up.
 //!
-//! [`words`] is what a link is asked to be, [`link`] the link itself as a pure machine, [`meter`] what
-//! it counts, [`wire`] the thread and the sockets around it. Nothing here knows what a packet holds.
+//! `words` is what a link is asked to be, `link` the link itself as a pure machine, `meter` what
+//! it counts, `wire` the thread and the sockets around it. Nothing here knows what a packet holds.
 
 mod link;
 pub mod meter;
