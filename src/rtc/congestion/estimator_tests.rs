@@ -1,3 +1,5 @@
+//! Calls on emulated links, in virtual time: what is filled, how long the queue gets, what is shared.
+
 use super::super::simulation::{Link, Seen, play};
 
 const MAX: f64 = 4e6;

@@ -1,3 +1,5 @@
+//! Repairs and padding in, packets and requests out.
+
 use std::sync::Mutex;
 
 use bytes::Bytes;

@@ -3,7 +3,7 @@
 //! A flow that yields to every queue starves beside one that fills it (TCP
 //! with loss-based control). Such a queue is known by not yielding: it stays
 //! although clearly less is sent. Then the rate is raised by a packet a round
-//! trip and lowered at a loss (AIMD, RFC 5681 section 3.1), until the queue
+//! trip and lowered at a loss (RFC 5681 section 3.1), until the queue
 //! has gone.
 
 use std::time::{Duration, Instant};

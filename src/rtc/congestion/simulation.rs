@@ -61,6 +61,15 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    fn note(&mut self, tick: u32, queue_ms: f64, estimator: &Estimator) {
+        let view = estimator.view();
+        self.stalled += usize::from(view.stalled);
+        self.queue_ms.push(queue_ms);
+        if tick % 100 == 0 {
+            self.target.push(view.target);
+        }
+    }
+
     /// The share of the link that was used from second `from` on.
     pub(super) fn used(&self, link: &Link, from: usize) -> f64 {
         let could: f64 = (from..self.carried.len()).map(|s| (link.rate)(s as f64 + 0.5)).sum();
@@ -270,17 +279,13 @@ pub(super) fn play(link: &Link, seconds: u32, senders: usize, max: f64, seed: u6
             }
             !here
         });
+        let queue_ms = queued_bits / rate * 1e3;
         for (index, sender) in all.iter_mut().enumerate() {
             if tick % 50 == 17 * index as u32 % 50 {
                 let lost = gap || random.random_bool(link.loss);
                 sender.report(now, Duration::from_secs_f64(link.delay_ms / 1e3), lost);
             }
-            let view = sender.estimator.view();
-            seen[index].stalled += usize::from(view.stalled);
-            seen[index].queue_ms.push(queued_bits / rate * 1e3);
-            if tick % 100 == 0 {
-                seen[index].target.push(view.target);
-            }
+            seen[index].note(tick, queue_ms, &sender.estimator);
         }
     }
     for seen in &mut seen {
