@@ -19,6 +19,7 @@ use crate::media::codec::{
 use crate::media::pipeline::audio_out::{AudioOut, AudioOutHooks, AudioOutState, EncodedAudio};
 use crate::media::pipeline::video_out::{Delivery, VideoOut, VideoOutHooks, VideoOutState};
 use crate::media::sink::VideoSink;
+use crate::media::sound_rate::SoundRate;
 use crate::media::source::{AudioSource, Sources, VideoSource};
 use crate::rtc::connection::Connection;
 use crate::rtc::sender::{AudioWriter, VideoWriter};
@@ -112,6 +113,7 @@ impl Outgoing {
         let dtx = writer.remote_wants("usedtx=1");
         let settings = OpusSettings { channels, bitrate, inband_fec: true, dtx };
         let encoder = Box::new(OpusEncoder::new(settings)?);
+        let rate = SoundRate::new(channels, writer.takes_copies());
         let (to_send, queue) = mpsc::channel::<EncodedAudio>(AUDIO_QUEUE);
         let deliver = move |packet: EncodedAudio| {
             if let Some(recording) = &recording {
@@ -119,11 +121,11 @@ impl Outgoing {
             }
             // When it is closed, the call is over.
             if let Err(mpsc::error::TrySendError::Full(_)) = to_send.try_send(packet) {
-                tracing::warn!("20 ms of sound found no room on the way out");
+                tracing::warn!("a packet of sound found no room on the way out");
             }
         };
         let hooks = AudioOutHooks { notice: tell_notice(events), ended: tell_ended(events) };
-        let out = AudioOut::start(source, encoder, deliver, hooks).map_err(no_thread)?;
+        let out = AudioOut::start(source, encoder, rate, deliver, hooks).map_err(no_thread)?;
         self.audio = Some(Arc::clone(out.state()));
         self.threads.1 = Some(out);
         self.tasks.push(tokio::spawn(send_audio(writer, queue)));
@@ -167,7 +169,8 @@ async fn send_video(mut writer: VideoWriter, mut queue: mpsc::Receiver<EncodedVi
 
 async fn send_audio(mut writer: AudioWriter, mut queue: mpsc::Receiver<EncodedAudio>) {
     while let Some(packet) = queue.recv().await {
-        if writer.send(packet.data, packet.samples, packet.captured_at).await.is_err() {
+        let EncodedAudio { data, samples, captured_at, copies } = packet;
+        if writer.send(data, samples, captured_at, copies).await.is_err() {
             return;
         }
     }

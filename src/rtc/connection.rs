@@ -30,9 +30,10 @@ use super::bandwidth::{TargetBitrate, WatchedEstimator};
 use super::codecs;
 use super::events::{ConnectionEvent, Events};
 use super::interceptors::{RtcpCounters, RtcpTap, RtxUnpacker, TapState};
+use super::receiver::RedTypes;
 use super::relays::Relays;
 use super::runtime::{Impatient, Progress};
-use super::sdp::{Direction, sections};
+use super::sdp::{Direction, red_payload_types, sections, without_strange_red};
 use super::sender::{AudioSender, VideoSender};
 use crate::ice::{Candidate, IceServer};
 
@@ -93,6 +94,7 @@ pub struct Connection {
     inner: Arc<dyn PeerConnection>,
     progress: Arc<Progress>,
     tap: Arc<TapState>,
+    red: Arc<RedTypes>,
     target: TargetBitrate,
     video: Option<VideoSender>,
     audio: Option<AudioSender>,
@@ -125,8 +127,9 @@ impl Connection {
         mdns: MulticastDnsMode,
     ) -> Result<(Self, mpsc::Receiver<ConnectionEvent>), ConnectionError> {
         let progress = Arc::new(Progress::default());
-        let (events, news, receiver) =
-            Events::new(Arc::clone(&progress), Relays::new(&config.ice_servers, &config.bind));
+        let red = Arc::new(RedTypes::default());
+        let relays = Relays::new(&config.ice_servers, &config.bind);
+        let (events, news, receiver) = Events::new(Arc::clone(&progress), relays, Arc::clone(&red));
         let tap = Arc::new(TapState {
             counters: RtcpCounters::default(),
             video_ssrc: rand::random(),
@@ -152,8 +155,16 @@ impl Connection {
         }
         let inner =
             Arc::new(builder.build().await.map_err(ConnectionError::at("opening media sockets"))?);
-        let mut connection =
-            Self { inner, progress, tap, target, video: None, audio: None, config: config.clone() };
+        let mut connection = Self {
+            inner,
+            progress,
+            tap,
+            red,
+            target,
+            video: None,
+            audio: None,
+            config: config.clone(),
+        };
         connection.add_tracks().await.map_err(failed)?;
         Ok((connection, receiver))
     }
@@ -190,6 +201,7 @@ impl Connection {
         }
         let offer = self.inner.create_offer(None).await.map_err(&failed)?;
         let sdp = offer.sdp.clone();
+        self.note_red(&sdp);
         self.inner.set_local_description(offer).await.map_err(&failed)?;
         Ok(sdp)
     }
@@ -200,7 +212,9 @@ impl Connection {
     /// When the offer cannot be parsed or has nothing that we can do.
     pub async fn answer(&self, offer: &str) -> Result<String, ConnectionError> {
         let failed = ConnectionError::at("answering their offer");
-        let description = RTCSessionDescription::offer(offer.to_owned()).map_err(&failed)?;
+        self.note_red(offer);
+        let known = without_strange_red(offer).into_owned();
+        let description = RTCSessionDescription::offer(known).map_err(&failed)?;
         self.inner.set_remote_description(description).await.map_err(&failed)?;
         self.set_answer_directions(offer).await.map_err(&failed)?;
         let answer = self.inner.create_answer(None).await.map_err(&failed)?;
@@ -208,6 +222,11 @@ impl Connection {
         self.progress.connecting();
         self.inner.set_local_description(answer).await.map_err(&failed)?;
         Ok(sdp)
+    }
+
+    /// What either side calls RED comes as RED, whoever of us chose the number.
+    fn note_red(&self, sdp: &str) {
+        red_payload_types(sdp).for_each(|payload_type| self.red.add(payload_type));
     }
 
     /// W2: the library does not turn round the direction of an offer.
@@ -238,7 +257,9 @@ impl Connection {
     /// When the answer cannot be parsed or does not fit the offer.
     pub async fn take_answer(&self, answer: &str) -> Result<(), ConnectionError> {
         let failed = ConnectionError::at("taking their answer");
-        let description = RTCSessionDescription::answer(answer.to_owned()).map_err(&failed)?;
+        self.note_red(answer);
+        let known = without_strange_red(answer).into_owned();
+        let description = RTCSessionDescription::answer(known).map_err(&failed)?;
         self.progress.connecting();
         self.inner.set_remote_description(description).await.map_err(&failed)
     }

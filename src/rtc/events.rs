@@ -10,7 +10,7 @@ use webrtc::peer_connection::{
 };
 
 use super::codecs::MediaKind;
-use super::receiver::RemoteTrack;
+use super::receiver::{RedTypes, RemoteTrack};
 use super::relays::Relays;
 use super::runtime::Progress;
 use crate::ice::Candidate;
@@ -102,15 +102,17 @@ pub(super) struct Events {
     to: mpsc::Sender<ConnectionEvent>,
     progress: Arc<Progress>,
     relays: Relays,
+    red: Arc<RedTypes>,
 }
 
 impl Events {
     pub(super) fn new(
         progress: Arc<Progress>,
         relays: Relays,
+        red: Arc<RedTypes>,
     ) -> (Self, mpsc::Sender<ConnectionEvent>, mpsc::Receiver<ConnectionEvent>) {
         let (to, from) = mpsc::channel(EVENT_QUEUE);
-        (Self { to: to.clone(), progress, relays }, to, from)
+        (Self { to: to.clone(), progress, relays, red }, to, from)
     }
 
     /// Fails only when nobody listens any more, and then nobody cares.
@@ -165,7 +167,7 @@ impl PeerConnectionEventHandler for Events {
     }
 
     async fn on_track(&self, track: Arc<dyn TrackRemote>) {
-        if let Some(track) = RemoteTrack::new(track).await {
+        if let Some(track) = RemoteTrack::new(track, Arc::clone(&self.red)).await {
             self.tell(ConnectionEvent::Track(track)).await;
         }
     }

@@ -14,6 +14,7 @@ pub mod jitter_buffer;
 pub mod packetizer;
 pub mod probe;
 pub mod receiver;
+pub mod red;
 mod relays;
 mod runtime;
 mod sdp;

@@ -1,7 +1,11 @@
 //! When to show and when to play. Pure: times are arguments, frames go in and out.
 
 pub mod audio;
+mod counters;
 mod delay;
+mod fade;
 pub mod freeze;
+mod pace;
+mod packets;
 mod stretch;
 pub mod sync;
