@@ -1,7 +1,7 @@
-//! Our places in the library's interceptor chain.
+//! The place in the library's interceptor chain that sees all RTCP.
 //!
-//! Owns two: one unpacks repairs (RTX) before anything asks for them again,
-//! one counts RTCP, hands up what media need, and corrects sender reports.
+//! Owns the counts of it, what of it goes up to the media, and the times in our
+//! sender reports. What paces, repairs and measures stands in `congestion/`.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

@@ -65,7 +65,7 @@ impl Seen {
         let view = estimator.view();
         self.stalled += usize::from(view.stalled);
         self.queue_ms.push(queue_ms);
-        if tick % 100 == 0 {
+        if tick.is_multiple_of(100) {
             self.target.push(view.target);
         }
     }
