@@ -33,13 +33,14 @@ def write(results, path):
     if not found or not ended:
         sys.exit(f"{path}: no {BEGIN} and {END} to write between")
     drawn = plots.draw(results["runs"], f"{os.path.dirname(path) or '.'}/{PLOTS}")
-    body = "\n".join([about(results["about"]), "", *table(results["runs"]), "", *images(drawn)])
+    body = "\n".join([about(results["runs"]), "", *table(results["runs"]), "", *images(drawn)])
     with open(path, "w") as file:
         file.write(f"{before}{BEGIN}\n{body}\n{END}{after}")
 
 
-def about(told):
-    """Where the figures come from."""
+def about(runs):
+    """Where the figures come from; runs that were added may be of another day or commit."""
+    told = {key: " and ".join(dict.fromkeys(str(run["about"][key]) for run in runs)) for key in runs[0]["about"]}
     return (
         f"{told['date']}, {told['cores']} cores, {told['peer']} at {told['commit']}, {told['chromium']}; "
         "medians of all runs and calls of a scenario."
@@ -48,20 +49,21 @@ def about(told):
 
 def table(runs):
     """A row a scenario, pair of ends and direction."""
-    heads = ["scenario", "from, to", *(head for head, _ in COLUMNS), "sizes"]
+    heads = ["scenario", "who to whom", *(head for head, _ in COLUMNS), "sizes"]
     lines = ["| " + " | ".join(heads) + " |", "| " + " | ".join("---" for _ in heads) + " |"]
     for name in dict.fromkeys(run["scenario"] for run in runs):
         for ends in dict.fromkeys((run["caller"], run["callee"]) for run in runs):
             chosen = [r for r in runs if r["scenario"] == name and (r["caller"], r["callee"]) == ends]
             for direction, figures in medians(chosen):
-                there = ends if direction == "forward" else ends[::-1]
+                who = "{} to {}".format(*ends if direction == "forward" else ends[::-1])
+                who += "" if direction == "forward" else ", back"
                 title = f"{name}: {SCENARIOS[name].says}" if name in SCENARIOS else f"`{name}`"
                 cells = [", ".join(cell(figures.get(key)) for key in keys) for _, keys in COLUMNS]
                 sizes = ", ".join(figures["sizes"])
-                lines.append("| " + " | ".join([title, ", ".join(there), *cells, sizes]) + " |")
+                lines.append("| " + " | ".join([title, who, *cells, sizes]) + " |")
             if chosen and "shares_forward" in chosen[0]:
                 shares = "; ".join(":".join(map(str, run["shares_forward"])) for run in chosen if "pairs" in run)
-                lines.append(f"| {name} | {', '.join(ends)} | shares {shares} |" + " |" * len(COLUMNS))
+                lines.append(f"| {name} | {' to '.join(ends)} | shares {shares} |" + " |" * len(COLUMNS))
     return lines
 
 

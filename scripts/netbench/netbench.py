@@ -66,15 +66,16 @@ def main():
     os.makedirs(options.out, exist_ok=True)
     path = f"{options.out}/results.json"
     runs = earlier(path, chosen, pairs) if options.add else []
+    what = about(options)
     print(table.head())
     for name, one in chosen.items():
         for caller, callee in pairs:
-            measured = measure(name, one, caller, callee, options)
+            measured = [dict(run, about=what) for run in measure(name, one, caller, callee, options)]
             runs += measured
             for line in table.lines(measured):
                 print(line, flush=True)
             with open(path, "w") as file:
-                json.dump(dict(about=about(options), runs=runs), file, indent=1)
+                json.dump(dict(runs=runs), file, indent=1)
     finish(options, path)
 
 

@@ -22,7 +22,7 @@ COLUMNS = [
 
 def head():
     """The names of the columns."""
-    return "  ".join([f"{'scenario':8}", f"{'from>to':19}"] + [f"{title:>12}" for title, _ in COLUMNS])
+    return "  ".join([f"{'scenario':8}", f"{'caller>callee':19}"] + [f"{title:>12}" for title, _ in COLUMNS])
 
 
 def lines(runs):
@@ -30,9 +30,9 @@ def lines(runs):
     told = []
     for direction, figures in medians(runs):
         run = runs[0]
-        ends = (run["caller"], run["callee"]) if direction == "forward" else (run["callee"], run["caller"])
+        sign = ">" if direction == "forward" else "<"
         cells = [f"{'-' if figures.get(key) is None else figures[key]:>12}" for _, key in COLUMNS]
-        told.append("  ".join([f"{run['scenario'][:8]:8}", f"{'>'.join(ends):19}"] + cells))
+        told.append("  ".join([f"{run['scenario'][:8]:8}", f"{run['caller'] + sign + run['callee']:19}"] + cells))
         told[-1] += "  " + ",".join(figures.get("sizes", []))
     for name in ("shares_forward", "shares_back"):
         shares = [run[name] for run in runs if name in run]
