@@ -8,7 +8,9 @@ mod keeper;
 mod socket;
 pub mod trust;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -25,10 +27,14 @@ use trust::Trust;
 /// Messages that wait for the server, and events that wait for the owner.
 const QUEUE: usize = 256;
 
+/// Nudges that wait; one says as much as many.
+const NUDGES: usize = 4;
+
 /// A login. Dropped, it logs out in the background.
 #[derive(Debug)]
 pub struct Client {
     queue: mpsc::Sender<String>,
+    nudges: mpsc::Sender<Nudge>,
     close: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -59,6 +65,15 @@ pub enum ClientEvent {
         /// Why.
         error: ConnectError,
     },
+}
+
+/// A reason to look after the connection at once.
+#[derive(Debug, Clone)]
+enum Nudge {
+    /// Something else went wrong on the network.
+    Check,
+    /// The addresses of this machine have changed, to these.
+    Addresses(Arc<[IpAddr]>),
 }
 
 /// Why there is no login.
@@ -170,9 +185,10 @@ pub struct ClientOptions {
     pub token: Option<Secret>,
     /// For the connection, and again for the reply to the login.
     pub timeout: Duration,
-    /// When the server was silent so long, it is pinged; the second ping without any
-    /// sign of life is the last.
+    /// When the server was silent so long, it is pinged.
     pub ping_every: Duration,
+    /// How long it has to answer a ping, and to take what we send.
+    pub patience: Duration,
     /// For `wss://`: whose word is taken for who the server is.
     pub trust: Trust,
 }
@@ -183,6 +199,7 @@ impl Default for ClientOptions {
             token: None,
             timeout: Duration::from_secs(10),
             ping_every: Duration::from_secs(15),
+            patience: Duration::from_secs(4),
             trust: Trust::default(),
         }
     }
@@ -213,13 +230,27 @@ impl Client {
         message::check_name(name)
             .map_err(|reason| ConnectError::BadName { name: name.to_owned(), reason })?;
         let dialer = Dialer::new(url, options.trust.clone()).await?;
-        let (socket, welcome) = Socket::login(&dialer, name, &options).await?;
+        let (socket, welcome) = Socket::login(&dialer, name, &options, None).await?;
         let (queue, queued) = mpsc::channel(QUEUE);
+        let (nudges, nudged) = mpsc::channel(NUDGES);
         let (events, received) = mpsc::channel(QUEUE);
         let (close, closed) = oneshot::channel();
-        let keeper = Keeper::new(dialer, name, options, queued, events);
+        let keeper = Keeper::new(dialer, name, options, (queued, nudged), events);
         let task = tokio::spawn(keeper.run(socket, welcome, closed));
-        Ok((Self { queue, close, task }, received))
+        Ok((Self { queue, nudges, close, task }, received))
+    }
+
+    /// Finds out at once whether the server is still there. Never waits; that it is not comes as
+    /// [`ClientEvent::Reconnecting`].
+    pub fn check(&self) {
+        // A full queue means that it is about to be looked at anyway.
+        let _ = self.nudges.try_send(Nudge::Check);
+    }
+
+    /// This machine has other addresses now: a connection from one that is gone is given up, any
+    /// other is checked, and one that is being sought is sought anew. Never waits.
+    pub fn addresses_changed(&self, addresses: Arc<[IpAddr]>) {
+        let _ = self.nudges.try_send(Nudge::Addresses(addresses));
     }
 
     /// Queues a message; never waits. What is sent while the server is away goes out
@@ -240,11 +271,11 @@ impl Client {
 
     /// Sends what is queued, says goodbye and ends, within about a second.
     pub async fn close(self) {
-        let Self { queue, close, task } = self;
+        let Self { queue, nudges, close, task } = self;
         // It may have ended by itself.
         let _ = close.send(());
         let _ = task.await;
-        drop(queue);
+        drop((queue, nudges));
     }
 }
 

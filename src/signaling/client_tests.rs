@@ -88,7 +88,7 @@ async fn a_dropped_login_logs_out() {
     let (bob, _to_bob) = login(&server.url(), "bob").await;
     alice.send(&offer("bob")).unwrap();
     drop(bob);
-    let left = Message::Leave { name: Some("bob".to_owned()), reason: None };
+    let left = Message::Leave { name: Some("bob".to_owned()), reason: Some(LeaveReason::Gone) };
     let got = next_message(&mut to_alice).await;
     if got != left {
         assert!(matches!(got, Message::Error { .. }), "bob was gone before the offer: {got:?}");

@@ -39,6 +39,8 @@ pub enum Message {
         name: String,
         /// What proves that it is the client's, where the server wants to know.
         token: Option<Secret>,
+        /// What an earlier reply gave: the name is taken over from our own lost connection.
+        resume: Option<Secret>,
     },
     /// The server's reply to a login.
     LoginReply(LoginReply),
@@ -98,6 +100,12 @@ pub enum LeaveReason {
     Hangup,
     /// Nobody answered in time.
     Timeout,
+    /// Said by the server: the connection that they were logged in with is gone.
+    Gone,
+    /// What they send or show could not be had.
+    Media,
+    /// No path was found, or it was lost for good.
+    Failed,
 }
 
 /// Why a text is not a message.
@@ -243,10 +251,18 @@ impl Message {
 }
 
 impl LeaveReason {
+    const ALL: [Self; 7] = [
+        Self::Rejected,
+        Self::Busy,
+        Self::Hangup,
+        Self::Timeout,
+        Self::Gone,
+        Self::Media,
+        Self::Failed,
+    ];
+
     fn from_word(word: &str) -> Option<Self> {
-        [Self::Rejected, Self::Busy, Self::Hangup, Self::Timeout]
-            .into_iter()
-            .find(|reason| reason.word() == word)
+        Self::ALL.into_iter().find(|reason| reason.word() == word)
     }
 
     /// As it stands in a message.
@@ -257,6 +273,9 @@ impl LeaveReason {
             Self::Busy => "busy",
             Self::Hangup => "hangup",
             Self::Timeout => "timeout",
+            Self::Gone => "gone",
+            Self::Media => "media",
+            Self::Failed => "failed",
         }
     }
 }
@@ -322,7 +341,9 @@ impl fmt::Debug for Message {
         let mut out = f.debug_struct("Message");
         out.field("type", &self.kind());
         match self {
-            Self::Login { name, token } => out.field("name", name).field("token", token),
+            Self::Login { name, token, resume } => {
+                out.field("name", name).field("token", token).field("resume", resume)
+            }
             Self::LoginReply(reply) => out.field("reply", reply),
             Self::Offer { sdp, name } | Self::Answer { sdp, name } => {
                 out.field("sdp_bytes", &sdp.len()).field("name", name)

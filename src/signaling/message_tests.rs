@@ -25,12 +25,24 @@ fn writes_exactly_the_table() {
     };
     let table = [
         (
-            Message::Login { name: "alice".to_owned(), token: None },
+            Message::Login { name: "alice".to_owned(), token: None, resume: None },
             r#"{"type":"login","name":"alice"}"#,
         ),
         (
-            Message::Login { name: "alice".to_owned(), token: Some(Secret::new("t")) },
+            Message::Login {
+                name: "alice".to_owned(),
+                token: Some(Secret::new("t")),
+                resume: None,
+            },
             r#"{"type":"login","name":"alice","token":"t"}"#,
+        ),
+        (
+            Message::Login {
+                name: "alice".to_owned(),
+                token: None,
+                resume: Some(Secret::new("r")),
+            },
+            r#"{"type":"login","name":"alice","resume":"r"}"#,
         ),
         (success(Vec::new()), r#"{"type":"login","success":true}"#),
         (
@@ -243,19 +255,27 @@ fn messages() -> impl Strategy<Value = Message> {
         LeaveReason::Busy,
         LeaveReason::Hangup,
         LeaveReason::Timeout,
+        LeaveReason::Gone,
+        LeaveReason::Media,
+        LeaveReason::Failed,
     ]));
+    let secret = || proptest::option::of(".{1,20}".prop_map(Secret::new));
     prop_oneof![
-        (names(), proptest::option::of(".{1,20}")).prop_map(|(name, token)| Message::Login {
+        (names(), secret(), secret()).prop_map(|(name, token, resume)| Message::Login {
             name: name.unwrap_or("x".to_owned()),
-            token: token.map(Secret::new),
+            token,
+            resume,
         }),
-        (any::<bool>(), proptest::collection::vec(ice(), 0..4), any::<Option<u32>>()).prop_map(
-            |(success, ice_servers, ice_servers_ttl)| {
-                let reply =
-                    LoginReply { success, ice_servers, ice_servers_ttl, ..LoginReply::default() };
-                Message::LoginReply(reply)
-            }
-        ),
+        (any::<bool>(), proptest::collection::vec(ice(), 0..4), any::<Option<u32>>(), secret())
+            .prop_map(|(success, ice_servers, ice_servers_ttl, resume)| {
+                Message::LoginReply(LoginReply {
+                    success,
+                    ice_servers,
+                    ice_servers_ttl,
+                    resume,
+                    ..LoginReply::default()
+                })
+            }),
         (any::<String>(), names()).prop_map(|(sdp, name)| Message::Offer { sdp, name }),
         (any::<String>(), names()).prop_map(|(sdp, name)| Message::Answer { sdp, name }),
         (proptest::option::of(candidates()), names())

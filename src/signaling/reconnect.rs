@@ -14,6 +14,10 @@ const LONG_AWAY: Duration = Duration::from_secs(120);
 const LONGEST_THEN: Duration = Duration::from_secs(5);
 /// A connection that held so long was a good one: the next trouble starts from the beginning.
 const STABLE: Duration = Duration::from_secs(10);
+/// So long after our addresses have changed the way there may come at any moment, and nobody else
+/// comes back for the same reason.
+const HURRY: Duration = Duration::from_secs(5);
+const HURRIED: Duration = Duration::from_millis(250);
 /// After an abrupt end the server may hold our old login until its own pings fail.
 const TAKEN_FOR: Duration = Duration::from_secs(90);
 
@@ -46,6 +50,7 @@ pub struct Reconnect {
     logged_in: Option<Instant>,
     lost_at: Option<Instant>,
     taken_since: Option<Instant>,
+    hurry_until: Option<Instant>,
 }
 
 impl Reconnect {
@@ -53,6 +58,11 @@ impl Reconnect {
     pub fn logged_in(&mut self, now: Instant) {
         self.logged_in = Some(now);
         self.taken_since = None;
+    }
+
+    /// The addresses of this machine have changed: for a while the pauses are short.
+    pub fn hurry(&mut self, now: Instant) {
+        self.hurry_until = now.checked_add(HURRY);
     }
 
     /// The connection was lost; returns the pause before the first attempt. `random` is in 0..1.
@@ -81,6 +91,9 @@ impl Reconnect {
 
     fn pause(&mut self, now: Instant, random: f64) -> Duration {
         let random = random.clamp(0.0, 1.0);
+        if self.hurry_until.is_some_and(|until| now < until) {
+            return HURRIED.mul_f64(1.0 - random);
+        }
         let away = self.lost_at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         let attempt = self.attempts;
         self.attempts = attempt.saturating_add(1);
@@ -132,6 +145,26 @@ mod tests {
             };
             assert!((seconds(pause) - later).abs() < 1e-9, "{random}: {pause:?}");
         }
+    }
+
+    #[test]
+    fn new_addresses_are_tried_at_once_and_often() {
+        let start = crate::clock::now();
+        let mut reconnect = Reconnect::default();
+        reconnect.hurry(start);
+        assert!(reconnect.lost(start, 0.0) <= HURRIED);
+        for second in 0..5 {
+            let Next::Retry(pause) =
+                reconnect.failed(start + Duration::from_secs(second), Failure::Other, 0.3)
+            else {
+                panic!("gave up")
+            };
+            assert!(pause <= HURRIED, "{second}: {pause:?}");
+        }
+        let Next::Retry(pause) = reconnect.failed(start + HURRY, Failure::Other, 0.0) else {
+            panic!("gave up")
+        };
+        assert_eq!(pause, FIRST, "and then as ever");
     }
 
     #[test]

@@ -35,7 +35,7 @@ async fn two_clients_call_each_other() {
     assert_eq!(alice.receive().await, answer);
 
     alice.close().await;
-    assert_eq!(bob.receive().await, r#"{"type":"leave","name":"alice"}"#);
+    assert_eq!(bob.receive().await, r#"{"type":"leave","name":"alice","reason":"gone"}"#);
     server.stop().await;
 }
 
@@ -128,7 +128,7 @@ async fn who_does_not_answer_pings_is_logged_out() {
     let mut alice = RawClient::login(&server.url(), "alice").await;
     alice.send(OFFER_BOB).await;
     assert!(bob.receive().await.starts_with(r#"{"type":"offer""#));
-    assert_eq!(bob.receive().await, r#"{"type":"leave","name":"alice"}"#);
+    assert_eq!(bob.receive().await, r#"{"type":"leave","name":"alice","reason":"gone"}"#);
     server.stop().await;
 }
 

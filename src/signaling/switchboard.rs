@@ -13,7 +13,7 @@ use self::logins::Logins;
 use super::counts::{Counts, Now, Refused};
 use super::envelope::{Envelope, Kind};
 use super::limiter::Source;
-use super::message::{self, Message, ParseError};
+use super::message::{self, LeaveReason, Message, ParseError};
 use super::token_bucket::TokenBucket;
 use crate::secret::Secret;
 
@@ -136,6 +136,8 @@ pub enum Output {
         to: ConnectionId,
         /// Their name.
         name: String,
+        /// With which they may take it over from a connection that they lost.
+        resume: Secret,
     },
     /// Find out whether this is the token of the name, then `Verified`. At most one at a time for
     /// each connection.
@@ -165,6 +167,8 @@ pub enum CloseReason {
     TooFast,
     /// A message over [`message::MAX_MESSAGE`].
     TooLarge,
+    /// Its client has come back on another connection.
+    Resumed,
 }
 
 /// The state: connections, names, and who talks with whom.
@@ -182,8 +186,8 @@ pub struct Switchboard {
 struct Connection {
     source: Source,
     login: Option<Login>,
-    /// The name whose token is being looked at.
-    verifying: Option<String>,
+    /// The login whose token is being looked at.
+    verifying: Option<Wanted>,
     /// Whom an offer went to or came from, until one of the two leaves.
     partners: BTreeSet<ConnectionId>,
     messages: TokenBucket,
@@ -195,6 +199,16 @@ struct Login {
     name: String,
     /// As it goes into what is passed on.
     quoted: String,
+    /// Who shows this has the name.
+    resume: Secret,
+}
+
+/// A name that somebody asks for.
+#[derive(Debug)]
+struct Wanted {
+    name: String,
+    /// What an earlier login of the name was given.
+    resume: Option<Secret>,
 }
 
 impl Switchboard {
@@ -342,11 +356,13 @@ impl Switchboard {
     }
 
     fn close(&mut self, id: ConnectionId, reason: CloseReason) {
-        self.counts.refuse(match reason {
-            CloseReason::Full => Refused::Full,
-            CloseReason::TooFast => Refused::TooFast,
-            CloseReason::TooLarge => Refused::TooLarge,
-        });
+        let refused = match reason {
+            CloseReason::Full => Some(Refused::Full),
+            CloseReason::TooFast => Some(Refused::TooFast),
+            CloseReason::TooLarge => Some(Refused::TooLarge),
+            CloseReason::Resumed => None,
+        };
+        refused.into_iter().for_each(|why| self.counts.refuse(why));
         self.outputs.push_back(Output::Close { id, reason });
         self.forget(id);
     }
@@ -356,7 +372,7 @@ impl Switchboard {
         let Some(gone) = self.connections.remove(&id) else { return };
         let Some(Login { name, .. }) = gone.login else { return };
         self.names.remove(&name);
-        let text = Message::Leave { name: Some(name), reason: None }.to_json();
+        let text = Message::Leave { name: Some(name), reason: Some(LeaveReason::Gone) }.to_json();
         for to in gone.partners {
             self.part(id, to);
             self.outputs.push_back(Output::Send { to, text: text.clone() });

@@ -55,7 +55,7 @@ impl Transcript {
         std::iter::from_fn(|| self.board.poll())
             .map(|output| match output {
                 Output::Send { to, text } => format!("{} {text}", to.0),
-                Output::Welcome { to, name } => format!("{} welcome: {name}", to.0),
+                Output::Welcome { to, name, .. } => format!("{} welcome: {name}", to.0),
                 Output::Verify { id, name, token } => {
                     format!("{} verify: {name} {}", id.0, token.expose())
                 }
@@ -191,9 +191,34 @@ fn closing_leaves_every_call() {
     }
     at.say(1, r#"{"type":"offer","offer":{"sdp":""},"name":"bob"}"#);
     at.say(3, r#"{"type":"offer","offer":{"sdp":""},"name":"alice"}"#);
-    let leave = r#"{"type":"leave","name":"alice"}"#;
+    let leave = r#"{"type":"leave","name":"alice","reason":"gone"}"#;
     assert_eq!(at.close(1), [format!("2 {leave}"), format!("3 {leave}")]);
     assert!(at.close(2).is_empty());
+}
+
+#[test]
+fn who_comes_back_on_another_connection_takes_the_name_and_the_calls_over() {
+    let mut at = Transcript::new(4);
+    at.login(2, "bob");
+    at.board.handle(
+        at.now,
+        Input::Message { id: ConnectionId(1), text: r#"{"type":"login","name":"alice"}"# },
+    );
+    let Some(Output::Welcome { resume, .. }) = at.board.poll() else { panic!("no welcome") };
+    at.say(1, r#"{"type":"offer","offer":{"sdp":""},"name":"bob"}"#);
+
+    let taken = at.say(3, r#"{"type":"login","name":"alice","resume":"guessed"}"#);
+    assert!(taken[0].starts_with(&refused(3, "name-taken")), "{taken:?}");
+    let back = format!(r#"{{"type":"login","name":"alice","resume":"{}"}}"#, resume.expose());
+    assert_eq!(at.say(3, &back), ["1 closed: Resumed", "3 welcome: alice"], "bob hears nothing");
+    assert!(at.close(1).is_empty());
+
+    let answer = at.say(2, r#"{"type":"leave","name":"alice"}"#);
+    assert_eq!(answer, [r#"3 {"type":"leave","name":"bob"}"#]);
+    at.say(2, r#"{"type":"offer","offer":{"sdp":""},"name":"alice"}"#);
+    let again = at.say(4, &back);
+    assert!(again[0].starts_with(&refused(4, "name-taken")), "each is good for once: {again:?}");
+    assert_eq!(at.close(3), [r#"2 {"type":"leave","name":"alice","reason":"gone"}"#]);
 }
 
 #[test]
@@ -333,7 +358,10 @@ fn who_sends_too_much_is_closed_and_its_partners_hear_it() {
     at.login(2, "bob");
     at.say(1, r#"{"type":"offer","offer":{"sdp":""},"name":"bob"}"#);
     at.say(1, "x");
-    assert_eq!(at.say(1, "x"), ["1 closed: TooFast", r#"2 {"type":"leave","name":"alice"}"#]);
+    assert_eq!(
+        at.say(1, "x"),
+        ["1 closed: TooFast", r#"2 {"type":"leave","name":"alice","reason":"gone"}"#]
+    );
     assert!(at.say(1, "x").is_empty(), "it is forgotten");
     at.now += Duration::from_secs(10);
     assert_eq!(at.say(2, "x").len(), 1);

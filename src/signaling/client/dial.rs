@@ -2,6 +2,11 @@
 //!
 //! Owns the URL and what can go wrong on the way. It says nothing on the socket.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -15,10 +20,22 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::ConnectError;
 use super::trust::Trust;
+use crate::clock;
 use crate::signaling::message::MAX_MESSAGE_FROM_SERVER;
 
 /// So much of what a server says with a refusal is passed on.
 const LONGEST_WORDS: usize = 200;
+
+/// When further attempts begin beside the first.
+const BESIDE: [Duration; 3] =
+    [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(6)];
+
+/// What we send has to arrive within this.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED: Duration = Duration::from_secs(8);
+
+/// A WebSocket, and the address of our end.
+pub(super) type Dialled = (WebSocketStream<Stream>, Option<IpAddr>);
 
 /// TCP, or TLS on it.
 pub(super) type Stream = Box<dyn Transport>;
@@ -60,15 +77,37 @@ impl Dialer {
         &self.url
     }
 
-    /// Connects; the caller limits the time.
-    pub(super) async fn dial(&self) -> Result<WebSocketStream<Stream>, ConnectError> {
-        let stream = self.connect().await?;
+    /// Connects; the caller limits the time. Where an attempt takes long, others begin beside it:
+    /// a lost packet of a handshake is repeated only after a second, then two, then four. The
+    /// first that gets through counts.
+    pub(super) async fn dial(&self) -> Result<Dialled, ConnectError> {
+        let began_at = clock::now();
+        let mut attempts = FuturesUnordered::from_iter([self.attempt()]);
+        let mut later = BESIDE.iter().map(|pause| began_at + *pause);
+        let mut next = later.next();
+        loop {
+            tokio::select! {
+                Some(result) = attempts.next() => {
+                    if result.is_ok() || attempts.is_empty() || !is_the_networks(&result) {
+                        return result;
+                    }
+                }
+                () = clock::until(next) => {
+                    attempts.push(self.attempt());
+                    next = later.next();
+                }
+            }
+        }
+    }
+
+    async fn attempt(&self) -> Result<Dialled, ConnectError> {
+        let (stream, local) = self.connect().await?;
         let config = WebSocketConfig::default()
             .max_message_size(Some(MAX_MESSAGE_FROM_SERVER))
             .max_frame_size(Some(MAX_MESSAGE_FROM_SERVER))
             .write_buffer_size(0);
         match client_async_with_config(request(&self.url)?, stream, Some(config)).await {
-            Ok((frames, _)) => Ok(frames),
+            Ok((frames, _)) => Ok((frames, local)),
             Err(Error::Http(answer)) => {
                 Err(ConnectError::Refused { url: self.url.clone(), reason: refusal(&answer) })
             }
@@ -76,12 +115,14 @@ impl Dialer {
         }
     }
 
-    async fn connect(&self) -> Result<Stream, ConnectError> {
+    async fn connect(&self) -> Result<(Stream, Option<IpAddr>), ConnectError> {
         let address = (self.host.as_str(), self.port);
         let stream = TcpStream::connect(address).await.map_err(|error| self.unreachable(&error))?;
         // Signaling is small messages that should not wait for each other: no Nagle.
         let _ = stream.set_nodelay(true);
-        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
+        give_up_early(&stream);
+        let local = stream.local_addr().ok().map(|local| local.ip());
+        let Some(tls) = &self.tls else { return Ok((Box::new(stream), local)) };
         if self.trust == Trust::Anybody {
             tracing::warn!(
                 "the server's certificate is NOT checked: anybody on the way can pose as the \
@@ -91,7 +132,7 @@ impl Dialer {
         let name =
             ServerName::try_from(self.host.clone()).map_err(|_| bad(&self.url, "no host"))?;
         match tls.connect(name, stream).await {
-            Ok(stream) => Ok(Box::new(stream)),
+            Ok(stream) => Ok((Box::new(stream), local)),
             Err(error) => Err(match error.get_ref().and_then(|inner| inner.downcast_ref()) {
                 Some(fault) => self.trust.explain(&self.url, fault),
                 None => self.unreachable(&format!("no TLS with it: {error}")),
@@ -103,6 +144,23 @@ impl Dialer {
         ConnectError::Unreachable { url: self.url.clone(), reason: error.to_string() }
     }
 }
+
+/// Whether another attempt may fare better.
+fn is_the_networks(result: &Result<Dialled, ConnectError>) -> bool {
+    matches!(result, Err(ConnectError::Unreachable { .. }))
+}
+
+/// What nobody acknowledges for so long is lost, and the connection with it; the system would try
+/// for a quarter of an hour.
+#[cfg(target_os = "linux")]
+fn give_up_early(stream: &TcpStream) {
+    let limit = u32::try_from(UNACKNOWLEDGED.as_millis()).unwrap_or(u32::MAX);
+    // Without it the pings notice, later.
+    let _ = rustix::net::sockopt::set_tcp_user_timeout(stream, limit);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn give_up_early(_: &TcpStream) {}
 
 /// A fresh one for every connection: it holds a random key (RFC 6455 section 4.1).
 fn request(url: &str) -> Result<Request, ConnectError> {

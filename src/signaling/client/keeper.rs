@@ -7,27 +7,38 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::dial::Dialer;
 use super::socket::{Received, Socket, Welcome};
-use super::{ClientEvent, ClientOptions, ConnectError};
+use super::{ClientEvent, ClientOptions, ConnectError, Nudge};
 use crate::clock;
+use crate::secret::Secret;
 use crate::signaling::message::Message;
-use crate::signaling::reconnect::{Failure, Next, Reconnect};
+use crate::signaling::reconnect::{Failure, Next as Reconnecting, Reconnect};
 
 /// How long the server has to take what is queued, and again to answer the goodbye.
 const GOODBYE: Duration = Duration::from_millis(500);
-/// Pings without any sign of life.
-const MISSED: u32 = 2;
+/// How long an attempt to come back may take for each of its two halves, at most.
+const ATTEMPT: Duration = Duration::from_secs(5);
 
 pub(super) struct Keeper {
     dialer: Dialer,
     name: String,
     options: ClientOptions,
     queue: mpsc::Receiver<String>,
+    nudges: mpsc::Receiver<Nudge>,
     events: mpsc::Sender<ClientEvent>,
     /// Was about to go out when the connection broke.
     unsent: Option<String>,
     reconnect: Reconnect,
     /// When what the server handed out is to be renewed.
     ask_again_at: Option<Instant>,
+    /// With what the server gives us our name back.
+    resume: Option<Secret>,
+}
+
+/// What there is to do on a connection.
+enum Next {
+    Received(Received),
+    Queued(Option<String>),
+    Nudged(Option<Nudge>),
 }
 
 /// Nobody listens to our events any more.
@@ -38,7 +49,7 @@ impl Keeper {
         dialer: Dialer,
         name: &str,
         options: ClientOptions,
-        queue: mpsc::Receiver<String>,
+        (queue, nudges): (mpsc::Receiver<String>, mpsc::Receiver<Nudge>),
         events: mpsc::Sender<ClientEvent>,
     ) -> Self {
         Self {
@@ -46,10 +57,12 @@ impl Keeper {
             name: name.to_owned(),
             options,
             queue,
+            nudges,
             events,
             unsent: None,
             reconnect: Reconnect::default(),
             ask_again_at: None,
+            resume: None,
         }
     }
 
@@ -79,6 +92,7 @@ impl Keeper {
         loop {
             self.reconnect.logged_in(clock::now());
             self.ask_again_at = welcome.ask_again_in.map(|pause| clock::now() + pause);
+            self.resume = welcome.resume;
             let ice_servers = welcome.ice_servers;
             self.tell(ClientEvent::LoggedIn { ice_servers }).await?;
             if let Some(socket) = socket {
@@ -95,11 +109,12 @@ impl Keeper {
 
     /// Passes messages until the connection is lost; returns why it was.
     async fn pass(&mut self, socket: &mut Socket) -> Result<String, Abandoned> {
-        let mut missed = 0;
+        let patience = self.options.patience.min(self.options.ping_every);
+        let mut pinged = false;
         let mut due = clock::now() + self.options.ping_every;
         loop {
             if let Some(text) = self.unsent.clone() {
-                match clock::timeout(self.options.ping_every * MISSED, socket.send(text)).await {
+                match clock::timeout(self.options.patience, socket.send(text)).await {
                     Some(Ok(())) => self.unsent = None,
                     Some(Err(error)) => return Ok(error.to_string()),
                     None => return Ok("the server takes nothing any more".to_owned()),
@@ -107,29 +122,39 @@ impl Keeper {
             }
             let next = async {
                 tokio::select! {
-                    received = socket.receive() => Some(received),
-                    queued = self.queue.recv() => { self.unsent = queued; None }
+                    received = socket.receive() => Next::Received(received),
+                    queued = self.queue.recv() => Next::Queued(queued),
+                    nudge = self.nudges.recv() => Next::Nudged(nudge),
                 }
             };
             let wake = self.ask_again_at.map_or(due, |at| at.min(due));
+            let mut ping = false;
             match clock::timeout(wake.saturating_duration_since(clock::now()), next).await {
-                Some(None) => {}
-                Some(Some(Received::Gone(reason))) => return Ok(reason),
-                Some(Some(received)) => {
-                    missed = 0;
+                Some(Next::Queued(queued)) => self.unsent = queued,
+                Some(Next::Received(Received::Gone(reason))) => return Ok(reason),
+                Some(Next::Received(received)) => {
+                    pinged = false;
                     due = clock::now() + self.options.ping_every;
                     self.hear(received).await?;
                 }
-                None if clock::now() < due => self.ask_again(),
-                None if missed >= MISSED => return Ok("the server is silent".to_owned()),
-                None => {
-                    missed += 1;
-                    due = clock::now() + self.options.ping_every;
-                    if let Some(Err(error)) =
-                        clock::timeout(self.options.ping_every, socket.ping()).await
-                    {
-                        return Ok(error.to_string());
+                Some(Next::Nudged(Some(Nudge::Addresses(addresses)))) => {
+                    self.reconnect.hurry(clock::now());
+                    if socket.is_orphaned(&addresses) {
+                        return Ok("our address is gone".to_owned());
                     }
+                    ping = !pinged;
+                }
+                Some(Next::Nudged(Some(Nudge::Check))) => ping = !pinged,
+                Some(Next::Nudged(None)) => return Err(Abandoned),
+                None if clock::now() < due => self.ask_again(),
+                None if pinged => return Ok("the server is silent".to_owned()),
+                None => ping = true,
+            }
+            if ping {
+                pinged = true;
+                due = clock::now() + patience;
+                if let Some(Err(error)) = clock::timeout(patience, socket.ping()).await {
+                    return Ok(error.to_string());
                 }
             }
         }
@@ -139,14 +164,15 @@ impl Keeper {
     fn ask_again(&mut self) {
         let (name, token) = (self.name.clone(), self.options.token.clone());
         // The queue is looked at after what is unsent, and nothing is: the loop has just waited.
-        self.unsent = Some(Message::Login { name, token }.to_json());
+        self.unsent = Some(Message::Login { name, token, resume: None }.to_json());
         self.ask_again_at = None;
     }
 
     async fn hear(&mut self, received: Received) -> Result<(), Abandoned> {
         match received {
             Received::Message(Message::LoginReply(reply)) if reply.success => {
-                let Welcome { ice_servers, ask_again_in } = Welcome::of(reply);
+                let Welcome { ice_servers, ask_again_in, resume } = Welcome::of(reply);
+                self.resume = resume.or(self.resume.take());
                 self.ask_again_at = ask_again_in.map(|pause| clock::now() + pause);
                 self.tell(ClientEvent::IceServers { ice_servers }).await
             }
@@ -162,11 +188,15 @@ impl Keeper {
         let mut retry_in = self.reconnect.lost(clock::now(), rand::random());
         loop {
             self.tell(ClientEvent::Reconnecting { retry_in }).await?;
-            clock::until(Some(clock::now() + retry_in)).await;
-            let attempt = Socket::login(&self.dialer, &self.name, &self.options).await;
-            let error = match attempt {
-                Ok(back) => return Ok(Ok(back)),
-                Err(error) => error,
+            let error = match self.attempt_after(retry_in).await? {
+                Some(Ok(back)) => return Ok(Ok(back)),
+                Some(Err(error)) => error,
+                None => {
+                    // What was under way may have left from an address that is gone.
+                    self.reconnect.hurry(clock::now());
+                    retry_in = Duration::ZERO;
+                    continue;
+                }
             };
             tracing::debug!(%error, "could not get back to the signaling server");
             let failure = match error {
@@ -177,8 +207,32 @@ impl Keeper {
                 _ => Failure::Other,
             };
             match self.reconnect.failed(clock::now(), failure, rand::random()) {
-                Next::Retry(pause) => retry_in = pause,
-                Next::GiveUp => return Ok(Err(error)),
+                Reconnecting::Retry(pause) => retry_in = pause,
+                Reconnecting::GiveUp => return Ok(Err(error)),
+            }
+        }
+    }
+
+    /// One attempt; `None` when the addresses changed before it had an end.
+    async fn attempt_after(
+        &mut self,
+        pause: Duration,
+    ) -> Result<Option<Result<(Socket, Welcome), ConnectError>>, Abandoned> {
+        let timeout = self.options.timeout.min(ATTEMPT);
+        let options = ClientOptions { timeout, ..self.options.clone() };
+        let attempt = async {
+            clock::until(Some(clock::now() + pause)).await;
+            Socket::login(&self.dialer, &self.name, &options, self.resume.clone()).await
+        };
+        tokio::pin!(attempt);
+        loop {
+            tokio::select! {
+                result = &mut attempt => return Ok(Some(result)),
+                nudge = self.nudges.recv() => match nudge {
+                    Some(Nudge::Addresses(_)) => return Ok(None),
+                    Some(Nudge::Check) => {}
+                    None => return Err(Abandoned),
+                }
             }
         }
     }

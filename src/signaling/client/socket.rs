@@ -1,6 +1,7 @@
 //! One connection to a server, as far as the login: the reply, messages in and texts out. It has
 //! no patience beyond its time limits and comes back never; how to get there knows `dial.rs`.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -12,6 +13,7 @@ use super::dial::{Dialer, Stream};
 use super::{ClientOptions, ConnectError};
 use crate::clock;
 use crate::ice::IceServer;
+use crate::secret::Secret;
 use crate::signaling::message::{LoginRefusal, LoginReply, MAX_MESSAGE_FROM_SERVER, Message};
 
 /// However soon a server says that what it handed out runs out.
@@ -19,6 +21,8 @@ const ASK_AGAIN_AT_LEAST: Duration = Duration::from_secs(1);
 
 pub(super) struct Socket {
     frames: WebSocketStream<Stream>,
+    /// Our end, where it is known.
+    local: Option<IpAddr>,
 }
 
 /// What came.
@@ -31,19 +35,20 @@ pub(super) enum Received {
 }
 
 impl Socket {
-    /// Connects and logs in.
+    /// Connects and logs in, each within `options.timeout`.
     pub(super) async fn login(
         dialer: &Dialer,
         name: &str,
         options: &ClientOptions,
+        resume: Option<Secret>,
     ) -> Result<(Self, Welcome), ConnectError> {
         let (url, limit) = (dialer.url(), options.timeout);
-        let frames = clock::timeout(limit, dialer.dial()).await.unwrap_or_else(|| {
+        let (frames, local) = clock::timeout(limit, dialer.dial()).await.unwrap_or_else(|| {
             Err(dialer.unreachable(&format!("no answer within {} s", limit.as_secs())))
         })?;
-        let mut socket = Self { frames };
+        let mut socket = Self { frames, local };
         let token = options.token.clone();
-        let login = Message::Login { name: name.to_owned(), token }.to_json();
+        let login = Message::Login { name: name.to_owned(), token, resume }.to_json();
         let reply = clock::timeout(limit, async {
             socket.send(login).await.map_err(|error| dialer.unreachable(&error))?;
             socket.login_reply(url, name).await
@@ -83,6 +88,11 @@ impl Socket {
         }
     }
 
+    /// Whether it comes from an address that this machine does not have any more.
+    pub(super) fn is_orphaned(&self, addresses: &[IpAddr]) -> bool {
+        self.local.is_some_and(|local| !local.is_loopback() && !addresses.contains(&local))
+    }
+
     pub(super) async fn send(&mut self, text: String) -> Result<(), Error> {
         self.frames.send(Frame::text(text)).await
     }
@@ -104,6 +114,8 @@ pub(super) struct Welcome {
     pub(super) ice_servers: Vec<IceServer>,
     /// After how long we should ask again.
     pub(super) ask_again_in: Option<Duration>,
+    /// With what we get the name back when the connection is lost.
+    pub(super) resume: Option<Secret>,
 }
 
 impl Welcome {
@@ -112,7 +124,7 @@ impl Welcome {
         // it may be anything.
         let half = |seconds: u32| (Duration::from_secs(seconds.into()) / 2).max(ASK_AGAIN_AT_LEAST);
         let ask_again_in = reply.ice_servers_ttl.map(half);
-        Self { ice_servers: reply.ice_servers, ask_again_in }
+        Self { ice_servers: reply.ice_servers, ask_again_in, resume: reply.resume }
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::{MAX_NAME, Message, ParseError, check_name, text};
@@ -35,6 +35,14 @@ pub struct LoginReply {
     /// For how many seconds they are good; a repeated login gets fresh ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ice_servers_ttl: Option<u32>,
+    /// With this in its next login, a client takes the name over from its own lost connection.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "exposed")]
+    pub resume: Option<Secret>,
+}
+
+/// Only on its way to whom it is for.
+fn exposed<S: Serializer>(secret: &Option<Secret>, to: S) -> Result<S::Ok, S::Error> {
+    secret.as_ref().map(Secret::expose).serialize(to)
 }
 
 /// Why a login is refused.
@@ -115,15 +123,21 @@ pub(super) fn read(object: &Map<String, Value>) -> Result<Message, ParseError> {
             message: text(object, "message"),
             ice_servers: ice_servers(object),
             ice_servers_ttl: ttl.and_then(|ttl| u32::try_from(ttl).ok()),
+            resume: secret(object, "resume")?,
         }));
     }
     let name = text(object, "name").ok_or(ParseError::Field { field: "name" })?;
     check_name(&name)?;
-    let token = text(object, "token").filter(|token| !token.is_empty());
-    if token.as_ref().is_some_and(|token| token.len() > MAX_TOKEN) {
-        return Err(ParseError::Field { field: "token" });
+    let (token, resume) = (secret(object, "token")?, secret(object, "resume")?);
+    Ok(Message::Login { name, token, resume })
+}
+
+fn secret(object: &Map<String, Value>, field: &'static str) -> Result<Option<Secret>, ParseError> {
+    let secret = text(object, field).filter(|secret| !secret.is_empty());
+    if secret.as_ref().is_some_and(|secret| secret.len() > MAX_TOKEN) {
+        return Err(ParseError::Field { field });
     }
-    Ok(Message::Login { name, token: token.map(Secret::new) })
+    Ok(secret.map(Secret::new))
 }
 
 /// Entries without a usable URL are left out; `url` is the form before 2015.

@@ -26,6 +26,8 @@ pub(super) enum Known<'a> {
         name: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         token: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        resume: Option<&'a str>,
     },
     #[serde(rename = "login")]
     LoginReply(&'a LoginReply),
@@ -70,9 +72,11 @@ pub(super) struct Description<'a> {
 impl<'a> Wire<'a> {
     pub(super) fn of(message: &'a Message) -> Self {
         Self::Known(match message {
-            Message::Login { name, token } => {
-                Known::Login { name, token: token.as_ref().map(Secret::expose) }
-            }
+            Message::Login { name, token, resume } => Known::Login {
+                name,
+                token: token.as_ref().map(Secret::expose),
+                resume: resume.as_ref().map(Secret::expose),
+            },
             Message::LoginReply(reply) => Known::LoginReply(reply),
             Message::Offer { sdp, name } => {
                 Known::Offer { offer: Description { kind: "offer", sdp }, name: name.as_deref() }

@@ -16,7 +16,7 @@ use crate::clock;
 use crate::signaling::counts::{Counts, Now, Refused};
 use crate::signaling::handout::Handout;
 use crate::signaling::limiter::Source;
-use crate::signaling::message::Message;
+use crate::signaling::message::{LoginReply, Message};
 use crate::signaling::switchboard::{CloseReason, ConnectionId, Input, Output, Switchboard};
 
 /// More than a round of the exchange can bring: whoever reads gets his turn after each.
@@ -86,6 +86,8 @@ impl CloseFor {
     pub(super) const TOO_FAST: Self =
         Self { code: close_code::POLICY, reason: "too many messages" };
     const TOO_SLOW: Self = Self { code: close_code::POLICY, reason: "messages are not read" };
+    const RESUMED: Self =
+        Self { code: close_code::POLICY, reason: "logged in again on another connection" };
     const FULL: Self = Self { code: close_code::AGAIN, reason: "the server is full" };
 }
 
@@ -107,6 +109,7 @@ impl From<CloseReason> for CloseFor {
             CloseReason::Full => Self::FULL,
             CloseReason::TooFast => Self::TOO_FAST,
             CloseReason::TooLarge => Self::TOO_LARGE,
+            CloseReason::Resumed => Self::RESUMED,
         }
     }
 }
@@ -212,8 +215,11 @@ impl Exchange {
         while let Some(output) = self.switchboard.poll() {
             match output {
                 Output::Send { to, text } => self.send(links, to, text),
-                Output::Welcome { to, name } => {
-                    let reply = self.handout.reply(clock::wall(), &name);
+                Output::Welcome { to, name, resume } => {
+                    let reply = LoginReply {
+                        resume: Some(resume),
+                        ..self.handout.reply(clock::wall(), &name)
+                    };
                     self.send(links, to, Message::LoginReply(reply).to_json());
                 }
                 Output::Verify { id, name, token } => self.verifier.start(id, name, token),

@@ -5,7 +5,9 @@
 
 use std::time::Instant;
 
-use super::{ConnectionId, Limits, Login, Names, Output, Switchboard, Verdict};
+use super::{
+    CloseReason, ConnectionId, Limits, Login, Names, Output, Switchboard, Verdict, Wanted,
+};
 use crate::secret::Secret;
 use crate::signaling::counts::Refused;
 use crate::signaling::envelope::quoted;
@@ -62,7 +64,9 @@ impl Logins {
 impl Switchboard {
     pub(super) fn login_message(&mut self, now: Instant, id: ConnectionId, text: &str) {
         match Message::parse_within(text, self.limits.message_bytes) {
-            Ok(Message::Login { name, token }) => self.login(now, id, name, token),
+            Ok(Message::Login { name, token, resume }) => {
+                self.login(now, id, Wanted { name, resume }, token);
+            }
             Ok(_) => self.complain(id, Refused::InvalidMessage, "a login needs a name"),
             // Every page understands the reply to a login.
             Err(error @ ParseError::Name(_)) => {
@@ -72,12 +76,13 @@ impl Switchboard {
         }
     }
 
-    fn login(&mut self, now: Instant, id: ConnectionId, name: String, token: Option<Secret>) {
+    fn login(&mut self, now: Instant, id: ConnectionId, wanted: Wanted, token: Option<Secret>) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        let source = connection.source;
-        if let Some(Login { name: held, .. }) = &connection.login {
+        let (source, name) = (connection.source, wanted.name.clone());
+        if let Some(Login { name: held, resume, .. }) = &connection.login {
             if *held == name {
-                return self.outputs.push_back(Output::Welcome { to: id, name });
+                let resume = resume.clone();
+                return self.outputs.push_back(Output::Welcome { to: id, name, resume });
             }
             let text = format!("already logged in as {held}; connect again to change the name");
             return self.error(id, "already-logged-in", text);
@@ -91,7 +96,7 @@ impl Switchboard {
             return self.refuse_plainly(id, LoginRefusal::TooManyTries);
         }
         if self.logins.names == Names::Free {
-            return self.grant(id, name);
+            return self.grant(id, wanted);
         }
         let Some(token) = token else {
             return self.refuse_plainly(id, LoginRefusal::TokenNeeded);
@@ -101,20 +106,20 @@ impl Switchboard {
             self.logins.by_source.give_back(&source);
             return self.refuse_plainly(id, LoginRefusal::TooManyTries);
         }
-        connection.verifying = Some(name.clone());
+        connection.verifying = Some(wanted);
         self.outputs.push_back(Output::Verify { id, name, token });
     }
 
     pub(super) fn verified(&mut self, id: ConnectionId, verdict: Verdict) {
         // Who is gone meanwhile has used up a try, right or wrong.
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        let Some(name) = connection.verifying.take() else { return };
+        let Some(wanted) = connection.verifying.take() else { return };
         let source = connection.source;
         if verdict != Verdict::Wrong {
-            self.logins.was_not_wrong(source, &name);
+            self.logins.was_not_wrong(source, &wanted.name);
         }
         match verdict {
-            Verdict::Right => self.grant(id, name),
+            Verdict::Right => self.grant(id, wanted),
             Verdict::Wrong => self.refuse_plainly(id, LoginRefusal::WrongToken),
             Verdict::Busy => {
                 self.logins.by_source.give_back(&source);
@@ -123,15 +128,42 @@ impl Switchboard {
         }
     }
 
-    fn grant(&mut self, id: ConnectionId, name: String) {
-        if self.names.contains_key(&name) {
-            return self.refuse_plainly(id, LoginRefusal::NameTaken);
+    fn grant(&mut self, id: ConnectionId, Wanted { name, resume }: Wanted) {
+        if let Some(held_by) = self.names.get(&name).copied() {
+            if !self.is_its_own(held_by, resume.as_ref()) {
+                return self.refuse_plainly(id, LoginRefusal::NameTaken);
+            }
+            self.take_over(held_by, id);
         }
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        connection.login = Some(Login { quoted: quoted(&name), name: name.clone() });
+        let resume = Secret::new(format!("{:032x}", rand::random::<u128>()));
+        let login = Login { quoted: quoted(&name), name: name.clone(), resume: resume.clone() };
+        connection.login = Some(login);
         self.names.insert(name.clone(), id);
         self.counts.logins += 1;
-        self.outputs.push_back(Output::Welcome { to: id, name });
+        self.outputs.push_back(Output::Welcome { to: id, name, resume });
+    }
+
+    /// Whether who shows this is the client that `held_by` was given to.
+    fn is_its_own(&self, held_by: ConnectionId, shown: Option<&Secret>) -> bool {
+        let login = self.connections.get(&held_by).and_then(|held| held.login.as_ref());
+        // 128 bits of chance, and a try is a whole login: no time tells anything worth having.
+        login.zip(shown).is_some_and(|(login, shown)| login.resume == *shown)
+    }
+
+    /// The client of `lost` is back as `back`: nobody is told, its calls go on.
+    fn take_over(&mut self, lost: ConnectionId, back: ConnectionId) {
+        let Some(old) = self.connections.get_mut(&lost) else { return };
+        old.login = None;
+        for partner in std::mem::take(&mut old.partners) {
+            self.part(lost, partner);
+            for (one, other) in [(partner, back), (back, partner)] {
+                if let Some(connection) = self.connections.get_mut(&one) {
+                    connection.partners.insert(other);
+                }
+            }
+        }
+        self.close(lost, CloseReason::Resumed);
     }
 
     fn refuse_plainly(&mut self, to: ConnectionId, why: LoginRefusal) {
