@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 println!("bob's first picture, {width}x{height}, after {setup_ms} ms");
                 alice.tell(Command::Hangup);
             }
-            EventKind::Ended { reason, summary } => {
+            EventKind::Ended { reason, summary, .. } => {
                 println!("ended ({reason:?}) after {} ms", summary.duration_ms);
                 break;
             }

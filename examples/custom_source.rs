@@ -65,7 +65,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (phone, mut events) = Phone::login(config).await?;
     phone.tell(Command::Call { name: callee });
     while let Some(event) = events.recv().await {
-        if let EventKind::Ended { reason, summary } = event.kind {
+        if let EventKind::Ended { reason, summary, .. } = event.kind {
             let sent = summary.stats.outbound.video.map_or(0, |video| video.frames_encoded);
             println!("ended ({reason:?}), {sent} pictures sent");
             break;

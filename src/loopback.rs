@@ -276,7 +276,7 @@ async fn until_ended(
                     total: audio.total_samples_received,
                 }));
             }
-            EventKind::Ended { reason, summary } => {
+            EventKind::Ended { reason, summary, .. } => {
                 (followed.reason, followed.summary) = (reason, summary);
                 return followed;
             }

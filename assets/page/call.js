@@ -4,7 +4,7 @@ const KINDS = ["audio", "video"];
 const MOST_CANDIDATES = 256;
 /** A path that was lost may come back by itself; then the caller restarts ICE, then it is over. */
 const RESTART_AFTER = 3000;
-const GIVE_UP_AFTER = 20_000;
+const GIVE_UP_AFTER = 33_000;
 /** An offer in a running call that nobody answers is taken back. */
 const ANSWERED_WITHIN = 15_000;
 
@@ -16,6 +16,9 @@ export function comesFirst(one, other) {
   }
   return a.length < b.length;
 }
+
+/** Whether an offer says that it belongs to a running call. */
+export const isLaterRound = (offer) => /^a=peer-later-round\r?$/m.test(offer?.sdp ?? "");
 
 const fingerprint = (sdp) => /^a=fingerprint:(.*)$/im.exec(sdp ?? "")?.[1].trim().toLowerCase();
 

@@ -1,12 +1,14 @@
 // A login and at most one call: who may ring, what a message means now, how a call ends. Knows no page.
 
-import { Call, comesFirst } from "./call.js";
+import { Call, comesFirst, isLaterRound } from "./call.js";
 import { Signaling } from "./signaling.js";
 import * as words from "./words.js";
 
 const RINGS_FOR = 60_000;
-const CONNECTS_WITHIN = 45_000;
+const CONNECTS_WITHIN = 20_000;
 const MOST_WAITING = 256;
+/** Who loses the server and the path so soon one after the other has ended. */
+const GONE = 15_000;
 
 export class Phone {
   me = "";
@@ -156,12 +158,16 @@ export class Phone {
         call.connectedAt ??= Date.now();
         this.#to(call, "connected");
       },
-      trouble: () => this.#to(call, "reconnecting"),
+      trouble: () => {
+        // First the server said that they are gone, and now nothing comes: their program has ended.
+        if (Date.now() - (call.goneAt ?? -Infinity) < GONE) this.#end(call, `${call.who} is gone`, "failed");
+        else this.#to(call, "reconnecting");
+      },
       failed: (wasUp) => {
         // One that lost a glare ends while its successor runs.
         if (call.link !== link) return;
         const text = wasUp ? words.pathLost(call.who) : words.noPath(call.who, this.#iceServers);
-        this.#end(call, text, "hangup", "error");
+        this.#end(call, text, "failed", "error");
       },
     });
     call.link = link;
@@ -179,7 +185,7 @@ export class Phone {
 
   #connecting(call) {
     clearTimeout(call.timer);
-    const givesUp = () => this.#end(call, words.noPath(call.who, this.#iceServers), "hangup", "error");
+    const givesUp = () => this.#end(call, words.noPath(call.who, this.#iceServers), "failed", "error");
     call.timer = setTimeout(givesUp, CONNECTS_WITHIN);
     this.#to(call, "connecting");
   }
@@ -243,13 +249,18 @@ export class Phone {
 
   #offered(message, name) {
     const call = this.call;
+    if (!call && isLaterRound(message.offer)) {
+      // Of a call that is over here; they do not know yet.
+      this.#signaling.send({ type: "leave", name, reason: "failed" });
+      return undefined;
+    }
     if (!call) return this.#ring(message, name);
     if (name !== call.who) {
       this.#signaling.send({ type: "leave", name, reason: "busy" });
       this.#on.ended({ who: name, incoming: true, at: Date.now() });
       return undefined;
     }
-    call.seen = true;
+    [call.seen, call.goneAt] = [true, undefined];
     if (call.stage === "asking" || call.stage === "ringing") {
       call.waiting = [message];
       return undefined;
@@ -275,6 +286,11 @@ export class Phone {
     // The tutorial's server may say it twice, or of a call before.
     if (call.stage === "asking" && call.waiting.length === 0) return;
     call.seen = false;
+    // They have only lost the server: whether they are still there the connection tells.
+    if (reason === "gone" && (call.stage === "connected" || call.stage === "reconnecting")) {
+      if (call.stage === "connected") call.goneAt = Date.now();
+      return;
+    }
     this.#end(call, words.theyLeft(call.who, call.stage, reason));
   }
 }

@@ -86,6 +86,8 @@ export class Signaling {
 
   #loggedIn(reply) {
     this.#refreshLater(reply.iceServersTtl);
+    // With this the server gives us the name back, should it still hold it for a lost connection.
+    if (typeof reply.resume === "string") this.#login.resume = reply.resume;
     if (this.#online) {
       this.#on.refreshed(reply);
       return;

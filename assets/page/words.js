@@ -36,10 +36,14 @@ function hint(url) {
 export function theyLeft(who, stage, reason) {
   if (stage === "calling") {
     if (reason === "busy") return `${who} is in another call`;
-    if (reason === "timeout") return `${who} did not answer`;
+    if (reason === "timeout" || reason === "gone") return `${who} did not answer`;
+    if (reason === "media") return `${who} has no camera or sound that works`;
+    if (reason === "failed") return `The connection to ${who} failed`;
     return `${who} rejected the call`;
   }
   if (stage === "ringing") return `You missed a call from ${who}`;
+  if (reason === "failed") return `The connection to ${who} failed`;
+  if (reason === "media") return `${who} lost the camera or the sound`;
   return `${who} hung up`;
 }
 

@@ -4,16 +4,24 @@
 //! sockets, no clock and no connection: `handle` an input, `poll` until nothing is left, and come
 //! back with `Input::Timeout` when `deadline` is due. Offers and answers are the negotiation's.
 
-use std::collections::VecDeque;
-use std::time::Instant;
+mod path;
 
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::ending::{self, Reached};
+use super::identity;
 use super::negotiation::{self, Negotiation, Output, Rules};
+use super::outage::Outage;
 use super::reason::EndReason;
 use super::step::{Action, DeadlineReason, IceState, Input, Progress, Setup};
 use crate::signaling::message::{LeaveReason, Message};
 
 /// The most messages that wait for the server to come back; later ones are dropped.
 const MAX_HELD: usize = 512;
+
+/// How long a `leave` may take when the connection was closed already.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Where the call stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,15 +38,6 @@ enum Stage {
     Ended,
 }
 
-/// A time in which ICE has no path.
-#[derive(Debug, Clone, Copy)]
-struct Outage {
-    restart_at: Option<Instant>,
-    give_up_at: Option<Instant>,
-    /// Whether either side has restarted ICE in it.
-    restarted: bool,
-}
-
 /// One call.
 #[derive(Debug)]
 pub struct Machine {
@@ -50,6 +49,14 @@ pub struct Machine {
     ice: IceState,
     dtls_up: bool,
     outage: Option<Outage>,
+    /// When they lost the server, as far as it has told.
+    gone_at: Option<Instant>,
+    /// When they closed the connection.
+    closed_at: Option<Instant>,
+    /// Addresses of ours have gone since the first round began.
+    moved: bool,
+    /// Rounds of offer and answer that were completed, when we last looked.
+    rounds: u32,
     server_gone: bool,
     /// Whether our first offer has gone to the server.
     offer_sent: bool,
@@ -95,6 +102,10 @@ impl Machine {
             ice: IceState::New,
             dtls_up: false,
             outage: None,
+            gone_at: None,
+            closed_at: None,
+            moved: false,
+            rounds: 0,
             server_gone: false,
             offer_sent: false,
             peer_seen: false,
@@ -117,17 +128,23 @@ impl Machine {
             Input::Hangup => self.hang_up(EndReason::Hangup),
             Input::Interrupt => self.hang_up(EndReason::Interrupted),
             Input::MediaEnded => self.hang_up(EndReason::MediaEnded),
+            Input::MediaFailed => self.hang_up(EndReason::MediaFailed),
+            Input::Replaced => self.replaced(),
+            Input::RemoteClosed => self.closed_at = self.closed_at.or(Some(now)),
+            Input::AddressesChanged { lost } => self.addresses_changed(now, lost),
             Input::Message(message) => self.message(now, message),
             Input::ServerGone => self.lose_server(),
-            Input::ServerBack => self.regain_server(),
+            Input::ServerBack => self.regain_server(now),
             Input::OfferCreated { id, sdp } => {
                 self.negotiate(now, negotiation::Input::OfferCreated(id, sdp));
             }
             Input::AnswerCreated { id, sdp } => {
                 self.negotiate(now, negotiation::Input::AnswerCreated(id, sdp));
+                self.settled(now);
             }
             Input::DescriptionApplied { id } => {
                 self.negotiate(now, negotiation::Input::Applied(id));
+                self.settled(now);
             }
             Input::ActionFailed { id, reason } => {
                 self.negotiate(now, negotiation::Input::Failed(id, reason));
@@ -176,12 +193,14 @@ impl Machine {
                 .zip(Some(DeadlineReason::Duration)),
             Stage::Ended => return None,
         };
-        let restart = self.outage.filter(|_| self.may_restart()).and_then(|one| one.restart_at);
-        let give_up = self.outage.and_then(|outage| outage.give_up_at);
+        let restart = self.outage.filter(|_| self.may_restart()).and_then(|one| one.restart_at());
+        let give_up = self.outage.and_then(|outage| outage.give_up_at());
+        let word = self.closed_at.and_then(|at| at.checked_add(LAST_WORD));
         let candidates = [
             stage,
             restart.zip(Some(DeadlineReason::Restart)),
             give_up.zip(Some(DeadlineReason::Outage)),
+            word.zip(Some(DeadlineReason::Word)),
             self.negotiation.deadline().zip(Some(DeadlineReason::Renegotiation)),
         ];
         candidates.into_iter().flatten().min_by_key(|(due, _)| *due)
@@ -218,17 +237,19 @@ impl Machine {
         match message {
             Message::Offer { sdp, .. } => self.remote_offer(now, sdp),
             Message::Answer { sdp, .. } => {
-                self.peer_seen = true;
+                self.heard();
                 self.negotiate(now, negotiation::Input::RemoteAnswer(sdp));
             }
             Message::Candidate { candidate, name } => {
                 // A candidate without a name may be a stray from somebody else.
-                self.peer_seen |= name.is_some();
+                if name.is_some() {
+                    self.heard();
+                }
                 if let Some(candidate) = candidate {
                     self.negotiate(now, negotiation::Input::RemoteCandidate(candidate));
                 }
             }
-            Message::Leave { reason, .. } => self.remote_left(reason),
+            Message::Leave { reason, .. } => self.remote_left(now, reason),
             Message::Error { code, .. } => {
                 let calling = matches!(self.stage, Stage::Calling { .. }) && self.offer_sent;
                 if calling && code.as_deref() == Some("unknown-user") {
@@ -240,26 +261,55 @@ impl Machine {
     }
 
     fn remote_offer(&mut self, now: Instant, sdp: String) {
-        self.peer_seen = true;
+        self.heard();
         if let Stage::Ringing { offer, .. } = &mut self.stage {
             *offer = sdp;
             return;
         }
-        self.extend_outage(now);
+        if let Some(outage) = &mut self.outage {
+            outage.restarted(now);
+        }
         self.negotiate(now, negotiation::Input::RemoteOffer(sdp));
     }
 
-    /// They are gone, so they are told nothing.
-    fn remote_left(&mut self, reason: Option<LeaveReason>) {
-        let reason = match (&self.stage, reason) {
-            (Stage::Calling { .. }, Some(LeaveReason::Busy)) => EndReason::Busy,
-            (Stage::Calling { .. } | Stage::Ringing { .. }, Some(LeaveReason::Timeout)) => {
-                EndReason::NoAnswer
-            }
-            (Stage::Calling { .. }, None | Some(LeaveReason::Rejected)) => EndReason::Rejected,
-            _ => EndReason::RemoteHangup,
+    /// A sign of life of theirs through the server.
+    fn heard(&mut self) {
+        self.peer_seen = true;
+        self.gone_at = None;
+    }
+
+    /// They are gone, so they are told nothing; or only from the server, and the call goes on.
+    fn remote_left(&mut self, now: Instant, reason: Option<LeaveReason>) {
+        match ending::remote_end(self.reached(), reason, self.trouble(now)) {
+            Some(reason) => self.end(reason, None),
+            None => self.gone_at = Some(now),
+        }
+    }
+
+    /// Their program has forgotten the call; it must not take our `leave` for one of its new call.
+    fn replaced(&mut self) {
+        let reason = match self.outage {
+            Some(_) => EndReason::ConnectionFailed,
+            None => EndReason::RemoteHangup,
         };
         self.end(reason, None);
+    }
+
+    fn reached(&self) -> Reached {
+        match self.stage {
+            Stage::Calling { .. } => Reached::Calling,
+            Stage::Ringing { .. } => Reached::Ringing,
+            Stage::Accepted { .. } => Reached::Accepted,
+            Stage::Connected { .. } | Stage::Ended => Reached::Connected,
+        }
+    }
+
+    /// For how long there has been no path where there should be one.
+    fn trouble(&self, now: Instant) -> Option<Duration> {
+        match self.stage {
+            Stage::Accepted { since } => Some(now.saturating_duration_since(since)),
+            _ => self.outage.map(|outage| outage.lasting(now)),
+        }
     }
 
     fn lose_server(&mut self) {
@@ -269,10 +319,15 @@ impl Machine {
         self.peer_seen &= self.setup.server_reports_unknown;
     }
 
-    fn regain_server(&mut self) {
+    fn regain_server(&mut self, now: Instant) {
         self.server_gone = false;
         for message in std::mem::take(&mut self.held) {
             self.send(message);
+        }
+        // What was said of a restart before may have been lost with the connection.
+        let restarts = self.outage.is_some() || self.negotiation.is_restarting();
+        if restarts && self.may_restart() {
+            self.restart(now);
         }
     }
 
@@ -307,7 +362,13 @@ impl Machine {
             Output::AddCandidate(candidate) => {
                 self.actions.push_back(Action::AddCandidate(candidate));
             }
-            Output::SendOffer(sdp) => self.send(Message::Offer { sdp, name }),
+            Output::SendOffer(sdp) => {
+                let sdp = match self.negotiation.is_established() {
+                    true => identity::mark_later(&sdp),
+                    false => sdp,
+                };
+                self.send(Message::Offer { sdp, name });
+            }
             Output::SendAnswer(sdp) => self.send(Message::Answer { sdp, name }),
             Output::SendCandidate(candidate) => {
                 self.send(Message::Candidate { candidate: Some(candidate), name });
@@ -317,13 +378,15 @@ impl Machine {
     }
 
     fn send(&mut self, message: Message) {
+        let is_offer = matches!(message, Message::Offer { .. });
         if self.server_gone {
-            if self.held.len() < MAX_HELD {
+            // An offer to restart is repeated when the server is back.
+            let waits = !(is_offer && self.negotiation.is_restarting());
+            if waits && self.held.len() < MAX_HELD {
                 self.held.push_back(message);
             }
             return;
         }
-        let is_offer = matches!(message, Message::Offer { .. });
         self.actions.push_back(Action::Send(message));
         let is_first = is_offer && !std::mem::replace(&mut self.offer_sent, true);
         if is_first && matches!(self.stage, Stage::Calling { .. }) {
@@ -341,71 +404,11 @@ impl Machine {
         }
     }
 
-    fn ice(&mut self, now: Instant, state: IceState) {
-        if self.ice == state {
-            return;
-        }
-        self.ice = state;
-        self.report(Progress::Connecting(state));
-        match state {
-            IceState::Connected | IceState::Completed => {
-                self.outage = None;
-                self.check_connected(now);
-            }
-            IceState::Disconnected if self.is_connected() => self.open_outage(now),
-            IceState::Failed | IceState::Closed => self.path_failed(now),
-            _ => {}
-        }
-    }
-
     fn check_connected(&mut self, now: Instant) {
         if matches!(self.stage, Stage::Accepted { .. }) && self.ice.is_up() && self.dtls_up {
             self.stage = Stage::Connected { since: now };
             self.report(Progress::Connected);
             self.actions.push_back(Action::StartMedia);
-        }
-    }
-
-    fn open_outage(&mut self, now: Instant) {
-        let setup = &self.setup;
-        self.outage.get_or_insert(Outage {
-            restart_at: now.checked_add(setup.restart_after),
-            give_up_at: now.checked_add(setup.disconnected_timeout),
-            restarted: false,
-        });
-    }
-
-    /// ICE has given up; only a restart can help, and each outage has one.
-    fn path_failed(&mut self, now: Instant) {
-        if !matches!(self.stage, Stage::Accepted { .. } | Stage::Connected { .. }) {
-            return; // Nothing is agreed yet that could fail.
-        }
-        self.open_outage(now);
-        if self.may_restart() {
-            self.restart(now);
-        } else if !self.outage.is_some_and(|outage| outage.restarted) {
-            self.hang_up(EndReason::ConnectionFailed);
-        }
-    }
-
-    /// A restart needs the server: without it the old path has the better chance.
-    fn may_restart(&self) -> bool {
-        self.is_offerer
-            && !self.server_gone
-            && self.negotiation.is_established()
-            && self.outage.is_some_and(|outage| !outage.restarted)
-    }
-
-    fn restart(&mut self, now: Instant) {
-        self.extend_outage(now);
-        self.negotiate(now, negotiation::Input::Offer { ice_restart: true });
-    }
-
-    /// A restart, ours or theirs, buys one more measure of time.
-    fn extend_outage(&mut self, now: Instant) {
-        let give_up_at = now.checked_add(self.setup.disconnected_timeout);
-        if let Some(outage) = self.outage.as_mut().filter(|outage| !outage.restarted) {
-            *outage = Outage { restart_at: None, give_up_at, restarted: true };
         }
     }
 
@@ -418,6 +421,7 @@ impl Machine {
             DeadlineReason::Connecting | DeadlineReason::Outage => {
                 self.hang_up(EndReason::ConnectionFailed);
             }
+            DeadlineReason::Word => self.end(EndReason::RemoteHangup, None),
             DeadlineReason::Duration => self.hang_up(EndReason::Duration),
             DeadlineReason::Restart => self.restart(now),
             DeadlineReason::Renegotiation => {
@@ -427,21 +431,22 @@ impl Machine {
     }
 
     fn hang_up(&mut self, reason: EndReason) {
-        let leave = if self.is_ringing() { LeaveReason::Rejected } else { LeaveReason::Hangup };
-        self.end(reason, Some(leave));
+        self.end(reason, Some(ending::leave_for(reason, self.reached())));
     }
 
     /// Ends the call. `leave` goes only to somebody who is in it with us, as far as we can know:
-    /// he has shown himself, or the server would have said that he is not there.
+    /// he has shown himself, or the server would say that he is not there; then it may also wait
+    /// for the server to come back.
     fn end(&mut self, reason: EndReason, leave: Option<LeaveReason>) {
         let there = self.peer_seen || (self.offer_sent && self.setup.server_reports_unknown);
-        if leave.is_some() && there && !self.server_gone {
+        if leave.is_some() && there {
             let name = self.setup.peer.clone();
             self.actions.push_back(Action::Send(Message::Leave { name, reason: leave }));
         }
         self.held.clear();
+        let last_word = ending::leave_for(reason, self.reached());
         self.stage = Stage::Ended;
-        self.actions.push_back(Action::Close);
+        self.actions.push_back(Action::Close(last_word));
         self.report(Progress::Ended(reason));
     }
 

@@ -148,11 +148,26 @@ fn report(progress: Progress) -> Action {
 }
 
 fn ended(reason: EndReason) -> [Action; 2] {
-    [Action::Close, report(Progress::Ended(reason))]
+    let word = match reason {
+        EndReason::ConnectionFailed => LeaveReason::Failed,
+        _ => LeaveReason::Hangup,
+    };
+    [Action::Close(word), report(Progress::Ended(reason))]
 }
 
-fn left(to: &str, leave: LeaveReason, reason: EndReason) -> [Action; 3] {
-    [send_leave(to, leave), Action::Close, report(Progress::Ended(reason))]
+/// It rang in vain.
+fn unanswered(reason: EndReason) -> [Action; 2] {
+    [Action::Close(LeaveReason::Rejected), report(Progress::Ended(reason))]
+}
+
+fn left(to: &str, leave: LeaveReason, reason: EndReason) -> Vec<Action> {
+    [vec![send_leave(to, leave)], ended(reason).to_vec()].concat()
+}
+
+/// An offer of ours in a running call.
+fn send_later(ufrag: &str, to: &str) -> Action {
+    let sdp = identity::mark_later(&sdp(ufrag));
+    Action::Send(Message::Offer { sdp, name: Some(to.into()) })
 }
 
 #[test]
@@ -196,17 +211,19 @@ fn a_ringing_call_is_answered_only_when_the_user_says_so() {
 
 #[test]
 fn the_callee_refuses_with_a_reason() {
-    let rejected = left(ALICE, LeaveReason::Rejected, EndReason::Rejected);
-    assert_eq!(Script::bob_rings().tell(Input::Reject), rejected);
-    let hung_up = left(ALICE, LeaveReason::Rejected, EndReason::Hangup);
-    assert_eq!(Script::bob_rings().tell(Input::Hangup), hung_up);
+    for (input, reason) in
+        [(Input::Reject, EndReason::Rejected), (Input::Hangup, EndReason::Hangup)]
+    {
+        let told = [vec![send_leave(ALICE, LeaveReason::Rejected)], unanswered(reason).to_vec()];
+        assert_eq!(Script::bob_rings().tell(input), told.concat());
+    }
 }
 
 #[test]
 fn what_a_leave_means_depends_on_the_state_and_the_reason() {
-    use LeaveReason::{Busy, Hangup, Rejected, Timeout};
+    use LeaveReason::{Busy, Failed, Gone, Hangup, Rejected, Timeout};
     type Make = fn() -> Script;
-    let cases: [(Make, Option<LeaveReason>, EndReason); 11] = [
+    let cases: [(Make, Option<LeaveReason>, EndReason); 13] = [
         (Script::alice_waits, None, EndReason::Rejected),
         (Script::alice_waits, Some(Rejected), EndReason::Rejected),
         (Script::alice_waits, Some(Busy), EndReason::Busy),
@@ -218,10 +235,14 @@ fn what_a_leave_means_depends_on_the_state_and_the_reason() {
         (Script::alice_connected, None, EndReason::RemoteHangup),
         (Script::alice_connected, Some(Rejected), EndReason::RemoteHangup),
         (Script::bob_connected, Some(Hangup), EndReason::RemoteHangup),
+        (Script::bob_connected, Some(Failed), EndReason::ConnectionFailed),
+        (Script::alice_waits, Some(Gone), EndReason::NoAnswer),
     ];
     for (make, reason, expected) in cases {
         let mut script = make();
-        assert_eq!(script.tell(leave_from(reason)), ended(expected), "{reason:?}");
+        let rang = script.machine.is_ringing();
+        let end = if rang { unanswered(expected) } else { ended(expected) };
+        assert_eq!(script.tell(leave_from(reason)), end, "{reason:?}");
         assert_eq!(script.tell(leave_from(reason)), [], "a second leave");
         assert_eq!(script.machine.deadline(), None);
     }
@@ -272,7 +293,9 @@ fn an_unknown_name_ends_the_call_but_not_a_running_one() {
 fn an_incoming_call_does_not_ring_for_ever() {
     let mut bob = Script::bob_rings();
     assert_eq!(bob.wait(59), []);
-    assert_eq!(bob.wait(1), left(ALICE, LeaveReason::Timeout, EndReason::NoAnswer));
+    let told =
+        [vec![send_leave(ALICE, LeaveReason::Timeout)], unanswered(EndReason::NoAnswer).to_vec()];
+    assert_eq!(bob.wait(1), told.concat());
 }
 
 #[test]
@@ -287,7 +310,7 @@ fn interrupt_media_end_and_duration_hang_up() {
     let mut bob = Script::new(|now| Machine::incoming(limited, sdp("A1"), now));
     bob.tell(Input::Answer);
     bob.tell(Input::AnswerCreated { id: 1, sdp: sdp("B1") });
-    assert_eq!(bob.wait(20), []);
+    assert_eq!(bob.wait(15), []);
     bob.tell(Input::IceState(IceState::Connected));
     bob.tell(Input::DtlsConnected);
     assert_eq!(bob.wait(9), [], "the duration counts from connected");
@@ -299,62 +322,183 @@ fn a_connection_that_never_comes_up_is_given_up() {
     let mut bob = Script::bob_rings();
     bob.tell(Input::Answer);
     bob.tell(Input::AnswerCreated { id: 1, sdp: sdp("B1") });
-    assert_eq!(bob.wait(30), left(ALICE, LeaveReason::Hangup, EndReason::ConnectionFailed));
+    assert_eq!(bob.wait(19), []);
+    assert_eq!(bob.wait(1), left(ALICE, LeaveReason::Failed, EndReason::ConnectionFailed));
 
-    let mut bob = Script::bob_rings();
-    bob.tell(Input::Answer);
-    bob.tell(Input::AnswerCreated { id: 1, sdp: sdp("B1") });
-    let failed = left(ALICE, LeaveReason::Hangup, EndReason::ConnectionFailed);
-    assert_eq!(bob.tell(Input::DtlsFailed), failed);
+    for input in [Input::DtlsFailed, Input::IceState(IceState::Failed)] {
+        let mut bob = Script::bob_rings();
+        bob.tell(Input::Answer);
+        bob.tell(Input::AnswerCreated { id: 1, sdp: sdp("B1") });
+        let failed = left(ALICE, LeaveReason::Failed, EndReason::ConnectionFailed);
+        let actions = bob.tell(input);
+        assert_eq!(actions[actions.len() - 3..], failed);
+    }
 }
 
 #[test]
-fn the_answering_side_gives_up_when_ice_fails() {
-    let mut bob = Script::bob_connected();
-    let actions = bob.tell(Input::IceState(IceState::Failed));
-    assert_eq!(actions[1..], left(ALICE, LeaveReason::Hangup, EndReason::ConnectionFailed));
+fn who_is_left_before_there_was_a_path_has_not_been_hung_up_on() {
+    for (seconds, reason) in [(1, EndReason::RemoteHangup), (9, EndReason::ConnectionFailed)] {
+        let mut alice = Script::alice_waits();
+        alice.tell(answer_from("B1", BOB));
+        alice.tell(Input::DescriptionApplied { id: 2 });
+        alice.tell(Input::IceState(IceState::Checking));
+        alice.wait(seconds);
+        assert_eq!(alice.tell(leave_from(Some(LeaveReason::Hangup))), ended(reason));
+    }
 }
 
 #[test]
-fn the_offering_side_restarts_ice_once_before_it_gives_up() {
+fn media_that_cannot_be_had_end_the_call_and_are_said() {
+    let told = [
+        send_leave(BOB, LeaveReason::Media),
+        Action::Close(LeaveReason::Media),
+        report(Progress::Ended(EndReason::MediaFailed)),
+    ];
+    assert_eq!(Script::alice_connected().tell(Input::MediaFailed), told);
+}
+
+/// The first word of an outage.
+fn outage() -> [Action; 2] {
+    [report(Progress::Connecting(IceState::Disconnected)), Action::CheckServer]
+}
+
+#[test]
+fn the_offering_side_restarts_ice_and_says_so_until_it_is_answered() {
     let mut alice = Script::alice_connected();
-    alice.tell(Input::IceState(IceState::Disconnected));
-    assert_eq!(alice.wait(3), []);
+    assert_eq!(alice.tell(Input::IceState(IceState::Disconnected)), outage());
+    assert_eq!(alice.machine.deadline().unwrap().1, DeadlineReason::Restart);
     assert_eq!(alice.wait(1), [Action::CreateOffer { id: 3, ice_restart: true }]);
     let sent = alice.tell(Input::OfferCreated { id: 3, sdp: sdp("A2") });
-    assert_eq!(sent, [send_offer("A2", BOB)]);
+    assert_eq!(sent, [send_later("A2", BOB)]);
+    assert_eq!(alice.wait(2), [send_later("A2", BOB)], "it may be lost");
     assert_eq!(alice.tell(answer_from("B1", BOB)), [], "a restart changes both sides");
     let applied = alice.tell(answer_from("B2", BOB));
     assert_eq!(applied, [Action::SetRemoteAnswer { id: 4, sdp: sdp("B2") }]);
-    alice.tell(Input::DescriptionApplied { id: 4 });
-    assert_eq!(alice.tell(Input::IceState(IceState::Failed)).len(), 1, "only the report");
-    assert_eq!(alice.wait(11), []);
-    assert_eq!(alice.wait(1), left(BOB, LeaveReason::Hangup, EndReason::ConnectionFailed));
+    assert_eq!(alice.tell(Input::DescriptionApplied { id: 4 }), []);
+    assert_eq!(alice.wait(7), []);
+    let again = alice.wait(1);
+    assert_eq!(again, [Action::CreateOffer { id: 5, ice_restart: true }], "it brought nothing");
+}
+
+#[test]
+fn an_outage_is_given_up_by_both_sides_at_the_same_time() {
+    for mut script in [Script::alice_connected(), Script::bob_connected()] {
+        script.tell(Input::ServerGone);
+        script.tell(Input::IceState(IceState::Disconnected));
+        assert_eq!(script.wait(32), []);
+        let actions = script.wait(1);
+        assert_eq!(actions.last(), Some(&report(Progress::Ended(EndReason::ConnectionFailed))));
+    }
+    let mut alice = Script::alice_connected();
+    alice.tell(Input::IceState(IceState::Disconnected));
+    alice.now += Duration::from_secs(33);
+    let actions = alice.tell(Input::IceState(IceState::Failed));
+    assert!(!actions.contains(&Action::Close(LeaveReason::Failed)), "the deadline decides");
 }
 
 #[test]
 fn an_outage_that_ends_is_forgotten() {
     let mut alice = Script::alice_connected();
     alice.tell(Input::IceState(IceState::Disconnected));
-    alice.wait(3);
     alice.tell(Input::IceState(IceState::Connected));
     assert_eq!(alice.machine.deadline(), None);
     assert_eq!(alice.wait(100), []);
-    alice.tell(Input::IceState(IceState::Failed));
-    assert!(!alice.machine.is_ended(), "each outage has its restart");
+    assert_eq!(alice.tell(Input::IceState(IceState::Disconnected)), outage());
+    assert_eq!(alice.wait(1).len(), 1, "each outage has its restart");
 }
 
 #[test]
-fn the_answering_side_waits_for_a_restart() {
+fn the_answering_side_leaves_the_restart_to_the_other_for_a_while() {
     let mut bob = Script::bob_connected();
     bob.tell(Input::IceState(IceState::Disconnected));
-    assert_eq!(bob.machine.deadline().unwrap().1, DeadlineReason::Outage);
-    assert_eq!(bob.wait(10), []);
+    assert_eq!(bob.wait(1), []);
     let answer = bob.tell(offer_from("A2", ALICE));
     assert_eq!(answer, [Action::CreateAnswer { id: 2, offer: sdp("A2") }]);
     bob.tell(Input::AnswerCreated { id: 2, sdp: sdp("B2") });
-    assert_eq!(bob.wait(11), [], "the restart buys time");
-    assert_eq!(bob.wait(1), left(ALICE, LeaveReason::Hangup, EndReason::ConnectionFailed));
+    assert_eq!(bob.wait(7), []);
+
+    let mut bob = Script::bob_connected();
+    bob.tell(Input::IceState(IceState::Disconnected));
+    assert_eq!(bob.wait(2), [Action::CreateOffer { id: 2, ice_restart: true }]);
+}
+
+#[test]
+fn a_restart_waits_for_the_server_and_is_said_again_when_it_is_back() {
+    let mut alice = Script::alice_connected();
+    alice.tell(Input::ServerGone);
+    alice.tell(Input::IceState(IceState::Disconnected));
+    assert_eq!(alice.wait(10), []);
+    let offer = alice.tell(Input::ServerBack);
+    assert_eq!(offer, [Action::CreateOffer { id: 3, ice_restart: true }]);
+    alice.tell(Input::OfferCreated { id: 3, sdp: sdp("A2") });
+    alice.tell(Input::ServerGone);
+    assert_eq!(alice.tell(Input::ServerBack), [send_later("A2", BOB)]);
+}
+
+#[test]
+fn lost_addresses_are_followed_at_once_and_new_ones_only_in_an_outage() {
+    let restart = [Action::CreateOffer { id: 3, ice_restart: true }];
+    let mut alice = Script::alice_connected();
+    assert_eq!(alice.tell(Input::AddressesChanged { lost: false }), []);
+    assert_eq!(alice.tell(Input::AddressesChanged { lost: true }), restart);
+    alice.tell(Input::OfferCreated { id: 3, sdp: sdp("A2") });
+    assert_eq!(alice.tell(Input::AddressesChanged { lost: true }), [send_later("A2", BOB)]);
+    alice.tell(answer_from("B2", BOB));
+    alice.tell(Input::DescriptionApplied { id: 4 });
+    // The old path is given up, and the new one is not there yet.
+    alice.tell(Input::IceState(IceState::Checking));
+    assert_eq!(alice.machine.deadline().unwrap().1, DeadlineReason::Restart);
+    alice.tell(Input::IceState(IceState::Connected));
+    assert_eq!(alice.machine.deadline(), None);
+
+    let mut alice = Script::alice_connected();
+    alice.tell(Input::IceState(IceState::Disconnected));
+    assert_eq!(alice.tell(Input::AddressesChanged { lost: false }), restart);
+
+    let mut alice = Script::alice_waits();
+    assert_eq!(alice.tell(Input::AddressesChanged { lost: true }), []);
+    alice.tell(answer_from("B1", BOB));
+    let settled = alice.tell(Input::DescriptionApplied { id: 2 });
+    assert_eq!(settled, restart, "what the offer said of us is no longer so");
+}
+
+#[test]
+fn who_only_lost_the_server_is_still_in_the_call_and_who_is_silent_too_is_gone() {
+    let gone = || leave_from(Some(LeaveReason::Gone));
+    let mut alice = Script::alice_connected();
+    assert_eq!(alice.tell(gone()), []);
+    alice.wait(11);
+    assert_eq!(alice.tell(Input::IceState(IceState::Disconnected)), outage());
+    assert_eq!(alice.tell(gone()), [], "in an outage they may come back");
+
+    let mut alice = Script::alice_connected();
+    alice.tell(gone());
+    alice.wait(3);
+    let actions = alice.tell(Input::IceState(IceState::Disconnected));
+    assert_eq!(actions.last(), Some(&report(Progress::Ended(EndReason::RemoteHangup))));
+
+    let mut alice = Script::alice_connected();
+    alice.tell(gone());
+    alice.tell(candidate_from("B1", BOB));
+    alice.wait(3);
+    assert_eq!(alice.tell(Input::IceState(IceState::Disconnected)), outage(), "they were back");
+}
+
+#[test]
+fn a_closed_connection_ends_the_call_when_no_word_follows() {
+    let mut alice = Script::alice_connected();
+    assert_eq!(alice.tell(Input::RemoteClosed), []);
+    assert_eq!(alice.wait(1), ended(EndReason::RemoteHangup));
+    let mut alice = Script::alice_connected();
+    alice.tell(Input::RemoteClosed);
+    let end = ended(EndReason::ConnectionFailed);
+    assert_eq!(alice.tell(leave_from(Some(LeaveReason::Failed))), end);
+}
+
+#[test]
+fn who_has_begun_anew_is_told_nothing_of_the_old_call() {
+    let end = ended(EndReason::RemoteHangup);
+    assert_eq!(Script::alice_connected().tell(Input::Replaced), end);
 }
 
 #[test]
@@ -364,7 +508,7 @@ fn a_running_call_survives_the_server() {
     assert_eq!(alice.wait(1000), []);
     assert_eq!(alice.tell(Input::RenegotiationNeeded).len(), 1);
     assert_eq!(alice.tell(Input::OfferCreated { id: 3, sdp: sdp("A2") }), []);
-    assert_eq!(alice.tell(Input::ServerBack), [send_offer("A2", BOB)], "it was kept");
+    assert_eq!(alice.tell(Input::ServerBack), [send_later("A2", BOB)], "it was kept");
     let actions = alice.tell(Input::Hangup);
     assert!(
         matches!(actions[0], Action::Send(Message::Leave { .. })),
@@ -381,15 +525,6 @@ fn a_server_that_dies_of_a_leave_to_nobody_gets_none_after_a_restart() {
     alice.tell(Input::ServerGone);
     alice.tell(Input::ServerBack);
     assert_eq!(alice.tell(Input::Hangup), ended(EndReason::Hangup), "bob may not be back");
-}
-
-#[test]
-fn without_the_server_there_is_no_restart_and_no_leave() {
-    let mut alice = Script::alice_connected();
-    alice.tell(Input::ServerGone);
-    alice.tell(Input::IceState(IceState::Disconnected));
-    assert_eq!(alice.wait(5), []);
-    assert_eq!(alice.wait(7), ended(EndReason::ConnectionFailed));
 }
 
 #[test]
@@ -491,6 +626,9 @@ fn inputs() -> impl Strategy<Value = Input> {
         LeaveReason::Busy,
         LeaveReason::Hangup,
         LeaveReason::Timeout,
+        LeaveReason::Gone,
+        LeaveReason::Media,
+        LeaveReason::Failed,
     ]));
     let ice = prop::sample::select(vec![
         IceState::New,
@@ -506,7 +644,10 @@ fn inputs() -> impl Strategy<Value = Input> {
         Just(Input::Interrupt),
         Just(Input::Reject),
         Just(Input::MediaEnded),
+        Just(Input::MediaFailed),
         Just(Input::DtlsFailed),
+        Just(Input::RemoteClosed),
+        Just(Input::Replaced),
         Just(unknown_user()),
         reason.prop_map(leave_from),
     ];
@@ -527,6 +668,7 @@ fn inputs() -> impl Strategy<Value = Input> {
         2 => Just(Input::RenegotiationNeeded),
         1 => Just(Input::ServerGone),
         1 => Just(Input::ServerBack),
+        2 => any::<bool>().prop_map(|lost| Input::AddressesChanged { lost }),
         4 => Just(Input::Timeout),
     ]
 }
@@ -559,11 +701,11 @@ proptest! {
         prop_assert!(script.machine.is_ended());
         prop_assert_eq!(script.machine.deadline(), None);
         let count = |wanted: fn(&Action) -> bool| all.iter().filter(|one| wanted(one)).count();
-        prop_assert_eq!(count(|one| *one == Action::Close), 1);
+        prop_assert_eq!(count(|one| matches!(one, Action::Close(_))), 1);
         prop_assert_eq!(count(|one| matches!(one, Action::Report(Progress::Ended(_)))), 1);
         prop_assert!(count(|one| *one == Action::StartMedia) <= 1);
         prop_assert!(count(|one| *one == Action::PrepareMedia) <= 1);
-        prop_assert_eq!(&all[all.len() - 2], &Action::Close);
+        prop_assert!(matches!(all[all.len() - 2], Action::Close(_)));
         prop_assert!(matches!(all[all.len() - 1], Action::Report(Progress::Ended(_))));
     }
 }

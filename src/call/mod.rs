@@ -5,11 +5,15 @@
 //! messages come in and go out through whoever made the call.
 
 pub mod candidates;
+mod ending;
+mod hearing;
+pub mod identity;
 mod incoming;
 pub mod machine;
 mod media;
 mod media_event;
 pub mod negotiation;
+mod outage;
 mod outgoing;
 pub mod reason;
 mod record;
@@ -19,6 +23,7 @@ mod simulation_tests;
 mod snapshot;
 pub mod step;
 pub mod summary;
+mod tried;
 mod vocabulary;
 
 use std::time::{Duration, Instant};
@@ -29,16 +34,17 @@ use crate::clock;
 use crate::media::adaptation::worth;
 use crate::media::device::DeviceNotice;
 use crate::media::source::Sources;
-use crate::rtc::codecs::MediaKind;
 use crate::rtc::connection::{Connection, ConnectionConfig};
 use crate::rtc::events::ConnectionEvent;
 use crate::rtc::stats::Stats;
 use machine::Machine;
 use media::Media;
 use media_event::MediaEvent;
+use reason::{Because, EndReason};
 use snapshot::Since;
 use step::{Action, Input, Progress};
 use summary::{ProcessUsage, Summary};
+use tried::Tried;
 pub use vocabulary::{CallConfig, Origin, Said, Told};
 
 /// What a call is told waits here at most; a page trickles some dozens of candidates.
@@ -99,16 +105,23 @@ struct Running {
     next_stats: Option<Instant>,
     since: Since,
     summary: Summary,
+    tried: Tried,
+    /// Why there is no sound or picture to be had.
+    media_trouble: Option<String>,
 }
 
 impl Running {
     fn new(id: u64, config: CallConfig, origin: Origin, said: mpsc::Sender<(u64, Said)>) -> Self {
         let now = clock::now();
         let setup = config.setup.clone();
-        let machine = match origin {
+        let machine = match origin.clone() {
             Origin::Outgoing => Machine::outgoing(setup, now),
             Origin::Incoming { offer } => Machine::incoming(setup, offer, now),
         };
+        let mut tried = Tried::default();
+        if let Origin::Incoming { offer } = &origin {
+            tried.their_description(offer);
+        }
         Self {
             id,
             config,
@@ -126,6 +139,8 @@ impl Running {
             next_stats: None,
             since: Since::start(now),
             summary: Summary::default(),
+            tried,
+            media_trouble: None,
         }
     }
 
@@ -141,7 +156,7 @@ impl Running {
                 Some(event) = self.media_events.1.recv() => self.media_event(event).await,
                 () = clock::until(self.next_stats) => {
                     self.say_stats().await;
-                    None
+                    self.look_for_the_end().await
                 }
                 () = clock::until(deadline) => Some(Input::Timeout),
             };
@@ -155,8 +170,9 @@ impl Running {
     async fn carry_out(&mut self) -> bool {
         while let Some(action) = self.machine.poll() {
             if let Action::Report(Progress::Ended(reason)) = action {
+                let because = self.because(reason);
                 let summary = Box::new(std::mem::take(&mut self.summary));
-                self.say(Said::Ended(reason, summary)).await;
+                self.say(Said::Ended(reason, because, summary)).await;
                 return true;
             }
             if let Some(result) = self.act(action).await {
@@ -164,6 +180,21 @@ impl Running {
             }
         }
         false
+    }
+
+    fn because(&mut self, reason: EndReason) -> Option<Because> {
+        match reason {
+            EndReason::MediaFailed => {
+                let message = self.media_trouble.take()?;
+                Some(Because { message, advice: None })
+            }
+            EndReason::ConnectionFailed if self.connected_at.is_some() => Some(Because {
+                message: "the path was lost and did not come back".to_owned(),
+                advice: Some("look at the networks of both sides, and call again".to_owned()),
+            }),
+            EndReason::ConnectionFailed => Some(self.tried.because()),
+            _ => None,
+        }
     }
 
     async fn act(&mut self, action: Action) -> Option<Input> {
@@ -175,7 +206,7 @@ impl Running {
                 };
                 Some(match offer {
                     Ok(sdp) => Input::OfferCreated { id, sdp },
-                    Err(reason) => Input::ActionFailed { id, reason },
+                    Err(reason) => self.failed(id, reason),
                 })
             }
             Action::CreateAnswer { id, offer } => {
@@ -186,7 +217,7 @@ impl Running {
                 self.reached(|setup| &mut setup.signaling);
                 Some(match answer {
                     Ok(sdp) => Input::AnswerCreated { id, sdp },
-                    Err(reason) => Input::ActionFailed { id, reason },
+                    Err(reason) => self.failed(id, reason),
                 })
             }
             Action::SetRemoteAnswer { id, sdp } => {
@@ -208,10 +239,14 @@ impl Running {
                 self.say(Said::Send(message)).await;
                 None
             }
+            Action::CheckServer => {
+                self.say(Said::CheckServer).await;
+                None
+            }
             Action::PrepareMedia => self.prepare_media().await,
             Action::StartMedia => self.start_media().await,
-            Action::Close => {
-                self.say(Said::Ending).await;
+            Action::Close(last_word) => {
+                self.say(Said::Ending(last_word)).await;
                 self.close().await;
                 None
             }
@@ -239,6 +274,20 @@ impl Running {
             _ => {}
         }
         self.say(Said::Progress(progress)).await;
+    }
+
+    /// Without media there is no use in going on.
+    fn failed(&self, id: step::ActionId, reason: String) -> Input {
+        match self.media_trouble {
+            Some(_) => Input::MediaFailed,
+            None => Input::ActionFailed { id, reason },
+        }
+    }
+
+    /// Nobody else tells that the other side has closed its end.
+    async fn look_for_the_end(&mut self) -> Option<Input> {
+        let closed = self.connection.as_ref()?.is_closed_by_them().await;
+        closed.then_some(Input::RemoteClosed)
     }
 
     /// Opens sources and connection the first time that either is needed.
@@ -280,6 +329,7 @@ impl Running {
 
     async fn media_failed(&mut self, reason: String) -> String {
         self.say(Said::Error("media", reason.clone())).await;
+        self.media_trouble = Some(reason.clone());
         reason
     }
 
@@ -314,24 +364,7 @@ impl Running {
     /// Without its media a call is no call.
     async fn give_up(&mut self, reason: String) -> Option<Input> {
         self.media_failed(reason).await;
-        Some(Input::Hangup)
-    }
-
-    async fn told(&mut self, told: Told) -> Option<Input> {
-        match told {
-            Told::Input(input) => return Some(input),
-            Told::Mute(muted) => {
-                self.muted = muted;
-                self.mute();
-            }
-            Told::Video(on) => {
-                self.dark = !on;
-                self.mute();
-            }
-            Told::Record(on) => self.record(on).await,
-            Told::Status => self.say_stats().await,
-        }
-        None
+        Some(Input::MediaFailed)
     }
 
     fn mute(&self) {
@@ -341,70 +374,6 @@ impl Running {
         if let Some(video) = self.media.as_ref().and_then(|media| media.outgoing.video()) {
             video.set_dark(self.dark);
         }
-    }
-
-    async fn connection_event(&mut self, event: ConnectionEvent) -> Option<Input> {
-        match event {
-            ConnectionEvent::LocalCandidate(candidate) => {
-                return Some(Input::LocalCandidate(candidate));
-            }
-            ConnectionEvent::IceState(state) => return Some(Input::IceState(state)),
-            ConnectionEvent::Connected => return Some(Input::DtlsConnected),
-            ConnectionEvent::Track(track) => {
-                if let Some(media) = &mut self.media
-                    && let Err(error) = media.start_receiving(track)
-                {
-                    return self.give_up(error.to_string()).await;
-                }
-            }
-            ConnectionEvent::KeyframeWanted => {
-                if let Some(video) = self.media.as_ref().and_then(|media| media.outgoing.video()) {
-                    video.want_keyframe();
-                }
-            }
-            ConnectionEvent::SenderReport { ssrc, ntp, rtp } => {
-                if let Some(media) = &self.media {
-                    media.on_sender_report(ssrc, ntp, rtp);
-                }
-            }
-            ConnectionEvent::NoRelay(servers) => {
-                for (url, fault) in servers {
-                    let code = if fault.is_refusal() { "turn-refused" } else { "turn-unreachable" };
-                    let message = format!("the TURN server {url}: {}", fault.with_advice());
-                    self.say(Said::Error(code, message)).await;
-                }
-                // No other path is allowed, so that there is nothing to wait for.
-                return self.config.connection.relay_only.then_some(Input::DtlsFailed);
-            }
-            ConnectionEvent::FractionLost { kind: MediaKind::Video, .. } => {}
-            ConnectionEvent::FractionLost { kind: MediaKind::Audio, fraction } => {
-                if let Some(audio) = self.media.as_ref().and_then(|media| media.outgoing.audio()) {
-                    audio.set_packet_loss(fraction);
-                }
-            }
-        }
-        None
-    }
-
-    async fn media_event(&mut self, event: MediaEvent) -> Option<Input> {
-        match event {
-            MediaEvent::SourceEnded => return Some(Input::MediaEnded),
-            MediaEvent::FirstVideo { size, at } => {
-                let ms = self.ms_since_began(at);
-                self.summary.setup_ms.first_video_frame = Some(ms);
-                self.say(Said::FirstVideoFrame(ms, size.width, size.height)).await;
-            }
-            MediaEvent::FirstAudio { at } => {
-                let ms = self.ms_since_began(at);
-                self.summary.setup_ms.first_audio = Some(ms);
-                self.say(Said::FirstAudio(ms)).await;
-            }
-            MediaEvent::Device(notice) => {
-                self.say(Said::Error(notice.news.as_str(), notice.message)).await;
-            }
-            MediaEvent::RecordingEnded(theirs, end) => self.recording_ended(theirs, end).await,
-        }
-        None
     }
 
     async fn say_stats(&mut self) {
@@ -439,6 +408,7 @@ impl Running {
         }
         self.sources = None;
         if let Some(connection) = self.connection.take() {
+            self.tried.servers(connection.servers());
             connection.close().await;
         }
         self.events = None;

@@ -35,6 +35,8 @@ pub enum Input {
     Applied(ActionId),
     /// An action has failed; the text says why.
     Failed(ActionId, String),
+    /// Say the offer to restart ICE once more, if one is out: it may have been lost.
+    Repeat,
     /// The deadline is due.
     Timeout,
 }
@@ -100,8 +102,8 @@ pub struct Negotiation {
     rules: Rules,
     state: State,
     next_id: ActionId,
-    /// Whether a round has been completed.
-    established: bool,
+    /// Rounds that were completed.
+    rounds: u32,
     /// The remote offer to answer when the action in the making is done.
     pending_offer: Option<String>,
     /// The offer to make when stable; the flag asks for an ICE restart.
@@ -110,7 +112,7 @@ pub struct Negotiation {
     remote: RemoteCandidates,
     /// Our candidates that wait for our description to go out.
     local: VecDeque<Candidate>,
-    /// Our candidates that went out with the first offer, while it may have to be repeated.
+    /// Our candidates that followed our latest description, which may have to be repeated.
     sent: Vec<Candidate>,
     /// Whether any description of ours has gone out.
     described: bool,
@@ -125,7 +127,7 @@ impl Negotiation {
             rules,
             state: State::Stable,
             next_id: 1,
-            established: false,
+            rounds: 0,
             pending_offer: None,
             wanted: None,
             answered: None,
@@ -157,6 +159,11 @@ impl Negotiation {
             Input::AnswerCreated(id, sdp) => self.answer_created(id, sdp),
             Input::Applied(id) => self.applied(id),
             Input::Failed(id, reason) => self.failed(id, reason),
+            Input::Repeat => {
+                if let State::OfferOut { sdp, ice_restart: true, .. } = &self.state {
+                    self.outputs.push_back(Output::SendOffer(sdp.clone()));
+                }
+            }
             Input::Timeout => {
                 if self.deadline().is_some_and(|due| due <= now) {
                     self.roll_back();
@@ -174,7 +181,7 @@ impl Negotiation {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         match self.state {
-            State::OfferOut { since, .. } if self.established => {
+            State::OfferOut { since, .. } if self.is_established() => {
                 since.checked_add(self.rules.renegotiation_timeout)
             }
             _ => None,
@@ -184,7 +191,25 @@ impl Negotiation {
     /// Whether a round has been completed, so that both sides have described themselves.
     #[must_use]
     pub fn is_established(&self) -> bool {
-        self.established
+        self.rounds > 0
+    }
+
+    /// How many rounds have been completed.
+    #[must_use]
+    pub fn rounds(&self) -> u32 {
+        self.rounds
+    }
+
+    /// Whether a restart of ICE is being agreed on at our wish.
+    #[must_use]
+    pub fn is_restarting(&self) -> bool {
+        match &self.state {
+            State::CreatingOffer { ice_restart, .. } | State::OfferOut { ice_restart, .. } => {
+                *ice_restart
+            }
+            State::ApplyingAnswer { .. } => self.is_established(),
+            _ => self.wanted == Some(true),
+        }
     }
 
     fn remote_offer(&mut self, sdp: String) {
@@ -192,19 +217,19 @@ impl Negotiation {
             // The same offer again gets the same answer again, unless the call has moved on.
             if answered.latest && self.state == State::Stable {
                 self.outputs.push_back(Output::SendAnswer(answered.answer.clone()));
+                self.outputs.extend(self.sent.iter().cloned().map(Output::SendCandidate));
             }
             return;
         }
         match &self.state {
             State::Stable => self.answer(sdp),
             State::CreatingOffer { .. } | State::OfferOut { .. } if self.rules.wins_glare => {
-                self.repeat_first_offer();
+                self.repeat_offer();
             }
             State::CreatingOffer { .. } => self.pending_offer = Some(sdp),
             State::OfferOut { ice_restart, .. } => {
                 let ice_restart = *ice_restart;
-                self.pending_offer = Some(sdp);
-                self.yield_to_theirs(ice_restart);
+                self.yield_to_theirs(sdp, ice_restart);
             }
             State::Answering { offer, .. } if *offer == sdp => {}
             State::Answering { .. } | State::RollingBack { .. } | State::ApplyingAnswer { .. } => {
@@ -246,11 +271,12 @@ impl Negotiation {
         if id != done {
             return;
         }
-        if self.pending_offer.is_some() {
-            self.yield_to_theirs(ice_restart);
+        if let Some(theirs) = self.pending_offer.take() {
+            self.yield_to_theirs(theirs, ice_restart);
             return;
         }
         self.outputs.push_back(Output::SendOffer(sdp.clone()));
+        self.sent.clear();
         self.state = State::OfferOut { sdp, ice_restart, since: now };
         self.send_waiting_candidates();
     }
@@ -259,6 +285,7 @@ impl Negotiation {
         match std::mem::replace(&mut self.state, State::Stable) {
             State::Answering { id, offer } if id == done => {
                 self.outputs.push_back(Output::SendAnswer(answer.clone()));
+                self.sent.clear();
                 self.remote.described(&offer);
                 self.answered = Some(Answered { offer, answer, latest: true });
                 self.send_waiting_candidates();
@@ -288,7 +315,7 @@ impl Negotiation {
         }
         let was = std::mem::replace(&mut self.state, State::Stable);
         // A newer offer may still work, and a running call survives a failed round.
-        if !self.established && self.pending_offer.is_none() {
+        if !self.is_established() && self.pending_offer.is_none() {
             self.outputs.push_back(Output::Broken(reason));
             return;
         }
@@ -300,8 +327,7 @@ impl Negotiation {
 
     /// The round is complete.
     fn complete(&mut self) {
-        self.established = true;
-        self.sent.clear();
+        self.rounds = self.rounds.saturating_add(1);
         self.go_on();
     }
 
@@ -332,10 +358,13 @@ impl Negotiation {
 
     /// Glare is lost: take our offer back. What it was to say is still to be said, except when
     /// it was the call itself.
-    fn yield_to_theirs(&mut self, ice_restart: bool) {
-        if self.established {
+    fn yield_to_theirs(&mut self, theirs: String, ice_restart: bool) {
+        // Where both want to restart ICE, one restart is enough.
+        let said = ice_restart && !self.remote.is_same_generation(&theirs);
+        if self.is_established() && !said {
             self.want(ice_restart);
         }
+        self.pending_offer = Some(theirs);
         self.roll_back();
     }
 
@@ -349,9 +378,12 @@ impl Negotiation {
         self.state = State::RollingBack { id };
     }
 
-    fn repeat_first_offer(&mut self) {
-        let State::OfferOut { sdp, .. } = &self.state else { return };
-        if self.rules.repeat_first_offer && !self.established {
+    /// They have not had our offer, as it seems; it may be lost.
+    fn repeat_offer(&mut self) {
+        let State::OfferOut { sdp, ice_restart, .. } = &self.state else { return };
+        if *ice_restart {
+            self.outputs.push_back(Output::SendOffer(sdp.clone()));
+        } else if self.rules.repeat_first_offer && !self.is_established() {
             self.outputs.push_back(Output::SendOffer(sdp.clone()));
             self.outputs.extend(self.sent.iter().cloned().map(Output::SendCandidate));
         }
@@ -365,7 +397,7 @@ impl Negotiation {
     }
 
     fn send_candidate(&mut self, candidate: Candidate) {
-        if !self.established && self.rules.repeat_first_offer && self.sent.len() < MAX_WAITING {
+        if self.sent.len() < MAX_WAITING {
             self.sent.push(candidate.clone());
         }
         self.outputs.push_back(Output::SendCandidate(candidate));

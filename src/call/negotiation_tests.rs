@@ -48,6 +48,11 @@ fn sdp(ufrag: &str) -> String {
     format!("v=0\r\nm=audio 9 x\r\na=ice-ufrag:{ufrag}\r\nm=video 9 x\r\na=ice-ufrag:{ufrag}\r\n")
 }
 
+/// Another description of the same ICE generation.
+fn plain(ufrag: &str) -> String {
+    format!("{}a=sendonly\r\n", sdp(ufrag))
+}
+
 fn candidate(ufrag: &str) -> Candidate {
     Candidate {
         candidate: "candidate:1 1 udp 1 192.0.2.1 9 typ host".into(),
@@ -72,7 +77,40 @@ fn the_loser_of_a_later_glare_offers_again_when_it_has_answered() {
     let answer = script.tell(Input::Applied(3));
     assert_eq!(answer, [Output::CreateAnswer(4, sdp("R2"))]);
     let sent = script.tell(Input::AnswerCreated(4, sdp("L3")));
+    assert_eq!(sent, [Output::SendAnswer(sdp("L3"))], "theirs was a restart too");
+
+    let mut script = Script::offered(false, true);
+    assert_eq!(script.tell(Input::RemoteOffer(plain("R1"))), [Output::Rollback(3)]);
+    script.tell(Input::Applied(3));
+    let sent = script.tell(Input::AnswerCreated(4, sdp("L3")));
     assert_eq!(sent, [Output::SendAnswer(sdp("L3")), Output::CreateOffer(5, true)]);
+}
+
+#[test]
+fn an_offer_to_restart_is_said_again_until_it_is_answered() {
+    let mut script = Script::offered(true, true);
+    for input in [Input::Repeat, Input::RemoteOffer(sdp("R2"))] {
+        assert_eq!(script.tell(input), [Output::SendOffer(sdp("L2"))]);
+    }
+    assert!(script.negotiation.is_restarting());
+    script.tell(Input::RemoteAnswer(sdp("R3")));
+    script.tell(Input::Applied(3));
+    assert!(!script.negotiation.is_restarting());
+    assert_eq!(script.tell(Input::Repeat), []);
+    let mut script = Script::offered(true, false);
+    assert_eq!(script.tell(Input::Repeat), [], "no other is");
+}
+
+#[test]
+fn an_answer_that_is_repeated_comes_with_its_candidates() {
+    let mut script = Script::established(true);
+    script.tell(Input::LocalCandidate(candidate("L1")));
+    script.tell(Input::RemoteOffer(sdp("R2")));
+    script.tell(Input::AnswerCreated(2, sdp("L2")));
+    script.tell(Input::LocalCandidate(candidate("L2")));
+    let again = script.tell(Input::RemoteOffer(sdp("R2")));
+    let answer = Output::SendAnswer(sdp("L2"));
+    assert_eq!(again, [answer, Output::SendCandidate(candidate("L2"))]);
 }
 
 #[test]

@@ -2,6 +2,16 @@
 
 use serde::Serialize;
 
+/// How it came to an end, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Because {
+    /// What is known of it, in one line.
+    pub message: String,
+    /// The one thing that can be done about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+}
+
 /// Why a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -24,6 +34,8 @@ pub enum EndReason {
     Duration,
     /// `--once`, and the file has ended.
     MediaEnded,
+    /// What we send or show could not be had.
+    MediaFailed,
     /// Ctrl-C or SIGTERM.
     Interrupted,
 }

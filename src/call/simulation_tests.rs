@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use super::identity::is_later;
 use super::machine::Machine;
 use super::step::{Action, IceState, Input, Progress, Setup};
 use crate::ice::Candidate;
-use crate::signaling::message::Message;
+use crate::signaling::message::{LeaveReason, Message};
 
 const NAMES: [&str; 2] = ["alice", "bob"];
 /// When users, server and path stop misbehaving, ms.
@@ -109,6 +110,8 @@ struct World {
     events: BTreeMap<(u64, u64), Event>,
     calls: [Vec<Call>; 2],
     online: [bool; 2],
+    /// What a client keeps until it is logged in again.
+    outbox: [Vec<(usize, Message)>; 2],
     was_online: [bool; 2],
     /// When the last message to each side arrives, for order.
     last_arrival: [u64; 2],
@@ -128,6 +131,7 @@ impl World {
             events: BTreeMap::new(),
             calls: [Vec::new(), Vec::new()],
             online: [true; 2],
+            outbox: [Vec::new(), Vec::new()],
             was_online: [true; 2],
             last_arrival: [0; 2],
             path: true,
@@ -258,10 +262,23 @@ impl World {
             Event::Online { side, online } => {
                 self.online[side] = online;
                 self.was_online[side] |= online;
+                self.tell_of_login(side, online);
                 let input = if online { Input::ServerBack } else { Input::ServerGone };
                 self.tell_current(side, input);
             }
             Event::Path { up } => self.path = up,
+        }
+    }
+
+    /// What was kept goes out; where the server notices that somebody is gone, it says so.
+    fn tell_of_login(&mut self, side: usize, online: bool) {
+        if online {
+            for (call, message) in std::mem::take(&mut self.outbox[side]) {
+                self.send(side, call, message);
+            }
+        } else if self.faults.reports_unknown && self.chance(0.5) && self.online[1 - side] {
+            let reason = Some(LeaveReason::Gone);
+            self.transmit(1 - side, Message::Leave { name: None, reason });
         }
     }
 
@@ -299,9 +316,17 @@ impl World {
         if self.has_call(to) {
             let call = self.calls[to].last_mut().unwrap();
             call.heard |= !matches!(message, Message::Error { .. });
-            call.left |= matches!(message, Message::Leave { .. });
+            let gone = Some(LeaveReason::Gone);
+            let left = matches!(&message, Message::Leave { reason, .. } if *reason != gone);
+            call.left |= left;
             self.tell_current(to, Input::Message(message));
         } else if let Message::Offer { sdp, .. } = message {
+            if is_later(&sdp) {
+                // As the phone's book does: it does not ring.
+                let name = Some(NAMES[1 - to].to_owned());
+                let leave = Message::Leave { name, reason: Some(LeaveReason::Failed) };
+                return self.transmit(1 - to, leave);
+            }
             let machine = Machine::incoming(self.setup(to), sdp, self.instant());
             self.begin(to, machine, true);
             let delay = self.rng.random_range(0..8_000);
@@ -338,7 +363,10 @@ impl World {
             let ended = matches!(last, Some(Action::Report(Progress::Ended(_))));
             self.check(!ended, "nothing after Ended");
             let ends = matches!(action, Action::Report(Progress::Ended(_)));
-            self.check(!ends || last == Some(Action::Close), "Close comes right before Ended");
+            self.check(
+                !ends || matches!(last, Some(Action::Close(_))),
+                "Close comes right before Ended",
+            );
             self.carry_out(side, call, &action);
             last = Some(action);
         }
@@ -368,17 +396,23 @@ impl World {
                 let delay = self.rng.random_range(1..30);
                 self.after(delay, Event::Done { side, call, action: action.clone() });
             }
-            Action::Close => {
+            Action::Close(_) => {
                 self.check(!closed, "closed only once");
                 self.calls[side][call].connection.closed = true;
             }
-            Action::PrepareMedia | Action::StartMedia | Action::Report(_) => {}
+            Action::PrepareMedia | Action::StartMedia | Action::CheckServer | Action::Report(_) => {
+            }
         }
     }
 
     fn send(&mut self, side: usize, call: usize, message: Message) {
         let to = 1 - side;
-        self.check(self.online[side], "without a server nothing is sent");
+        if !self.online[side] {
+            let kept = matches!(message, Message::Leave { .. });
+            self.check(kept, "without a server nothing is sent but a leave that harms nobody");
+            self.outbox[side].push((call, message));
+            return;
+        }
         let one = &mut self.calls[side][call];
         one.offered |= matches!(message, Message::Offer { .. });
         if matches!(message, Message::Leave { .. }) {
@@ -440,7 +474,9 @@ impl World {
                 self.check(offered.is_none(), "one offer at a time");
                 let generation = local.filter(|_| !ice_restart).unwrap_or(fresh);
                 self.calls[side][call].connection.offered = Some(generation);
-                self.gather(side, call, generation, local);
+                if !ice_restart {
+                    self.gather(side, call, generation, local);
+                }
                 Input::OfferCreated { id, sdp: describe(generation, fresh) }
             }
             Action::CreateAnswer { id, offer } => {
@@ -454,6 +490,10 @@ impl World {
             Action::SetRemoteAnswer { id, sdp } => {
                 self.check(offered.is_some(), "no answer without an offer");
                 self.set(side, call, offered.unwrap(), generation_of(&sdp));
+                if local.is_some() {
+                    // A restart is taken up only now.
+                    self.gather(side, call, offered.unwrap(), local);
+                }
                 Input::DescriptionApplied { id }
             }
             Action::Rollback { id } if offered.is_none() => {
@@ -477,7 +517,6 @@ impl World {
         connection.remote = Some(remote);
         if first {
             self.after(5, Event::Ice { side, call, epoch: 0, state: IceState::Checking });
-            self.after(20_000, Event::Ice { side, call, epoch: 0, state: IceState::Failed });
         }
     }
 
@@ -534,8 +573,7 @@ impl World {
             if linked {
                 self.after(20, Event::Ice { side, call, epoch, state: IceState::Connected });
             } else {
-                self.after(5_000, Event::Ice { side, call, epoch, state: IceState::Disconnected });
-                self.after(30_000, Event::Ice { side, call, epoch, state: IceState::Failed });
+                self.after(2_500, Event::Ice { side, call, epoch, state: IceState::Disconnected });
             }
             if handshake {
                 self.after(40, Event::Tell { side, call, input: Input::DtlsConnected });

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::reason::EndReason;
 use crate::ice::Candidate;
 pub use crate::rtc::events::IceState;
-use crate::signaling::message::Message;
+use crate::signaling::message::{LeaveReason, Message};
 
 /// Names one asynchronous action, so that its result can be told from another's.
 pub type ActionId = u64;
@@ -29,9 +29,10 @@ pub struct Setup {
     pub incoming_timeout: Duration,
     /// How long ICE and DTLS may take, from the answer.
     pub connect_timeout: Duration,
-    /// How long the offering side waits in an outage before it restarts ICE.
+    /// How long the offering side waits in an outage before it restarts ICE; the other side waits
+    /// three times as long.
     pub restart_after: Duration,
-    /// How long an outage may last, counted anew from an ICE restart.
+    /// How long an outage may last from the moment that ICE tells of it.
     pub disconnected_timeout: Duration,
     /// How long an offer in a running call may stay unanswered before it is rolled back.
     pub renegotiation_timeout: Duration,
@@ -49,9 +50,9 @@ impl Setup {
             server_reports_unknown: false,
             ring_timeout: Duration::from_secs(30),
             incoming_timeout: Duration::from_secs(60),
-            connect_timeout: Duration::from_secs(30),
-            restart_after: Duration::from_secs(4),
-            disconnected_timeout: Duration::from_secs(12),
+            connect_timeout: Duration::from_secs(20),
+            restart_after: Duration::from_millis(500),
+            disconnected_timeout: Duration::from_millis(32_500),
             renegotiation_timeout: Duration::from_secs(15),
             duration: None,
         }
@@ -107,13 +108,25 @@ pub enum Input {
     IceState(IceState),
     /// The DTLS handshake is done.
     DtlsConnected,
-    /// The DTLS handshake failed.
+    /// The DTLS handshake failed, or no path can come any more.
     DtlsFailed,
     /// The connection wants a new round of offer and answer (W3C `negotiationneeded`). Ignored
     /// until the first round is over.
     RenegotiationNeeded,
     /// What we send has ended (`--once`).
     MediaEnded,
+    /// What we send or show cannot be had, or not any more.
+    MediaFailed,
+    /// The other side has closed its end of the connection (RFC 8446 section 6.1, `close_notify`);
+    /// its `leave` may say why.
+    RemoteClosed,
+    /// The other side's program has begun anew and calls again: this call is over.
+    Replaced,
+    /// The addresses of this machine have changed.
+    AddressesChanged {
+        /// Whether there is one less that ours may have been.
+        lost: bool,
+    },
     /// The deadline is due. Harmless when it is not.
     Timeout,
 }
@@ -152,12 +165,15 @@ pub enum Action {
     AddCandidate(Candidate),
     /// Send this to the server; the target is filled in.
     Send(Message),
+    /// Find out whether the server is still there: the path to the other side is not.
+    CheckServer,
     /// The call was answered: open what takes long. At most once.
     PrepareMedia,
     /// Pictures and sound can flow. At most once, after `PrepareMedia`.
     StartMedia,
-    /// Stop the media and close the connection. Exactly once, the last but one action.
-    Close,
+    /// Stop the media and close the connection. Exactly once, the last but one action. With what the
+    /// other side is told if it still believes in the call.
+    Close(LeaveReason),
     /// Tell whoever watches. `Ended` comes exactly once and is the last action.
     Report(Progress),
 }
@@ -196,4 +212,6 @@ pub enum DeadlineReason {
     Renegotiation,
     /// The end of the agreed duration.
     Duration,
+    /// The word to a connection that the other side has closed.
+    Word,
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::reason::EndReason;
+use super::reason::{Because, EndReason};
 use super::step::{Input, Progress, Setup};
 use super::summary::Summary;
 use crate::media::adaptation::RateOptions;
@@ -10,7 +10,7 @@ use crate::media::sink::OpenSinks;
 use crate::media::source::OpenSources;
 use crate::rtc::connection::ConnectionConfig;
 use crate::rtc::stats::Stats;
-use crate::signaling::message::Message;
+use crate::signaling::message::{LeaveReason, Message};
 
 /// What a call needs to know.
 #[derive(Clone)]
@@ -75,8 +75,11 @@ pub enum Said {
     Stats(Box<Stats>),
     /// Something went wrong: a word for programs, a line for people.
     Error(&'static str, String),
-    /// It is over for the other side; what was started is being stopped, which takes a moment.
-    Ending,
+    /// It is over for the other side, and what it may be told of it; what was started is being
+    /// stopped, which takes a moment.
+    Ending(LeaveReason),
+    /// The path is broken; whether the server is there is to be found out.
+    CheckServer,
     /// It is over; nothing follows.
-    Ended(EndReason, Box<Summary>),
+    Ended(EndReason, Option<Because>, Box<Summary>),
 }

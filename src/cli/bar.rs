@@ -102,7 +102,8 @@ mod tests {
         bar.handle(&event(EventKind::Stats(Box::default()), 3));
         let numbers = bar.handle(&event(EventKind::Stats(Box::default()), 4));
         assert!(numbers.starts_with("[connected to bob 2s  no picture  0 kbit/s"), "{numbers}");
-        let ended = EventKind::Ended { reason: EndReason::Hangup, summary: Box::default() };
+        let ended =
+            EventKind::Ended { reason: EndReason::Hangup, because: None, summary: Box::default() };
         assert_eq!(bar.handle(&event(ended, 5)), "[alice at ws://h  no call]");
         let gone = bar.handle(&event(EventKind::Reconnecting { retry_ms: 1 }, 6));
         assert_eq!(gone, "[the server is gone  no call]");

@@ -16,7 +16,7 @@ use super::stage::Stage;
 use super::{remembered, token, values};
 use crate::phone::command::Command;
 use crate::phone::config::AnswerPolicy;
-use crate::phone::event::{EndReason, EventKind};
+use crate::phone::event::{Because, EndReason, EventKind};
 use crate::phone::{Events, Phone, PhoneError};
 
 /// Examples of `peer call --help`.
@@ -80,23 +80,21 @@ pub async fn run(command: CallCommand, mut stage: Stage, output: &Output) -> Res
         interrupts: &mut interrupts,
         reporter: &mut reporter,
         stage: &mut stage,
-        relay_refused: None,
     };
     let ended = desk.until_ended(&command.name, &mut events).await;
-    let relay_refused = desk.relay_refused.take();
     output.clear_status();
     // What still comes is of no interest, and must not keep the phone waiting.
     drop(events);
     phone.close().await;
     match ended {
-        Some(reason) if reason_exit(reason) == Exit::Done => Ok(()),
-        Some(reason) => {
-            let because = relay_refused.filter(|_| reason == EndReason::ConnectionFailed);
-            Err(Failure::Call { reason, name: command.name, because })
-        }
+        Some((reason, _)) if reason_exit(reason) == Exit::Done => Ok(()),
+        Some((reason, because)) => Err(Failure::Call { reason, name: command.name, because }),
         None => Err(anyhow::anyhow!("the phone stopped before the call had ended").into()),
     }
 }
+
+/// How a call ended, and what more is known of it.
+type End = (EndReason, Option<Because>);
 
 /// What a call is watched and steered with.
 struct Desk<'a> {
@@ -104,19 +102,17 @@ struct Desk<'a> {
     interrupts: &'a mut Interrupts,
     reporter: &'a mut Reporter,
     stage: &'a mut Stage,
-    /// What a TURN server said; when the connection fails, that is why.
-    relay_refused: Option<String>,
 }
 
 impl Desk<'_> {
     /// Shows events until the call with `name` has ended; `None` when the phone stopped before it.
-    async fn until_ended(&mut self, name: &str, events: &mut Events) -> Option<EndReason> {
+    async fn until_ended(&mut self, name: &str, events: &mut Events) -> Option<End> {
         let mut interrupted = None;
         loop {
             let event = tokio::select! {
                 event = events.recv() => match event {
                     Some(event) => event,
-                    None => return interrupted,
+                    None => return interrupted.map(|reason| (reason, None)),
                 },
                 () = self.interrupts.first() => {
                     interrupted = Some(EndReason::Interrupted);
@@ -131,14 +127,9 @@ impl Desk<'_> {
                 }
             };
             self.stage.follow(&event);
-            if let EventKind::Error { code, message } = &event.kind
-                && ["turn-refused", "turn-unreachable"].contains(&code.as_str())
-            {
-                self.relay_refused = Some(message.clone());
-            }
             let ours = event.peer.as_deref().is_none_or(|peer| peer == name);
-            let reason = match event.kind {
-                EventKind::Ended { reason, .. } if ours => reason,
+            let (reason, because) = match &event.kind {
+                EventKind::Ended { reason, because, .. } if ours => (*reason, because.clone()),
                 _ => {
                     self.reporter.show(&event, Ending::Told);
                     continue;
@@ -150,7 +141,7 @@ impl Desk<'_> {
                 Ending::LeftToTheError
             };
             self.reporter.show(&event, told);
-            return Some(reason);
+            return Some((reason, because));
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::settings_file::SettingsError;
 use crate::loopback::LoopbackError;
 use crate::phone::PhoneError;
-use crate::phone::event::EndReason;
+use crate::phone::event::{Because, EndReason};
 use crate::signaling::server::tls::TlsError;
 
 /// The exit codes.
@@ -46,14 +46,14 @@ pub enum Failure {
     #[error(transparent)]
     Loopback(#[from] LoopbackError),
     /// The call ended otherwise than asked.
-    #[error("{}{}", call_sentence(*.reason, .name), why(.because.as_deref()))]
+    #[error("{}{}", call_sentence(*.reason, .name), why(.because.as_ref()))]
     Call {
         /// Why.
         reason: EndReason,
         /// Whom we called.
         name: String,
         /// What is known of how it came to that.
-        because: Option<String>,
+        because: Option<Because>,
     },
     /// What a flag asks for cannot be had.
     #[error("{flag}: {reason}")]
@@ -151,7 +151,7 @@ impl Failure {
 
     /// What the person can do, where the message does not say it.
     #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Phone(PhoneError::Unreachable { .. }) => {
                 Some("start one with 'peer serve', or name another with --server")
@@ -176,10 +176,7 @@ impl Failure {
             Self::Call { reason: EndReason::UnknownUser, .. } => {
                 Some("the name must be logged in at the same server")
             }
-            // What is known says what to do.
-            Self::Call { reason: EndReason::ConnectionFailed, because: None, .. } => {
-                Some("behind strict firewalls a TURN server helps: --turn turn:HOST:PORT")
-            }
+            Self::Call { because: Some(Because { advice: Some(advice), .. }), .. } => Some(advice),
             _ => None,
         }
     }
@@ -226,6 +223,7 @@ pub fn reason_exit(reason: EndReason) -> Exit {
         EndReason::Rejected | EndReason::Busy | EndReason::UnknownUser | EndReason::NoAnswer => {
             Exit::Nobody
         }
+        EndReason::MediaFailed => Exit::Media,
         EndReason::ConnectionFailed => Exit::Connection,
     }
 }
@@ -243,12 +241,13 @@ pub fn call_sentence(reason: EndReason, name: &str) -> String {
         EndReason::ConnectionFailed => format!("the connection with {name} failed"),
         EndReason::Duration => format!("the call with {name} has lasted its time"),
         EndReason::MediaEnded => format!("the call with {name} has ended with its file"),
+        EndReason::MediaFailed => format!("the call with {name} lost its sound or picture"),
         EndReason::Interrupted => format!("the call with {name} was interrupted"),
     }
 }
 
-fn why(because: Option<&str>) -> String {
-    because.map_or_else(String::new, |because| format!(": {because}"))
+fn why(because: Option<&Because>) -> String {
+    because.map_or_else(String::new, |because| format!(": {}", because.message))
 }
 
 #[cfg(test)]
@@ -256,7 +255,7 @@ mod tests {
     use super::*;
 
     /// One of each, so that the compiler asks for a line here when a reason is added.
-    const REASONS: [(EndReason, u8); 10] = [
+    const REASONS: [(EndReason, u8); 11] = [
         (EndReason::Hangup, 0),
         (EndReason::RemoteHangup, 0),
         (EndReason::Duration, 0),
@@ -266,6 +265,7 @@ mod tests {
         (EndReason::Busy, 4),
         (EndReason::UnknownUser, 4),
         (EndReason::NoAnswer, 4),
+        (EndReason::MediaFailed, 5),
         (EndReason::ConnectionFailed, 6),
     ];
 

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::exit::call_sentence;
-use crate::phone::event::{Event, EventKind, MissedCall, SetupMs, Summary};
+use crate::phone::event::{Because, Event, EventKind, MissedCall, SetupMs, Summary};
 use crate::rtc::stats::{InboundAudio, InboundVideo, OutboundAudio, OutboundVideo};
 
 /// How loud, 0.0 to 1.0, in five steps of 10 dB.
@@ -46,7 +46,16 @@ pub fn event(event: &Event, asks: bool) -> Option<String> {
             let wait = seconds(Duration::from_millis(*retry_ms));
             format!("the server is gone; trying again in {wait}")
         }
-        EventKind::Ended { reason, .. } => call_sentence(*reason, peer),
+        EventKind::Ended { reason, because, .. } => {
+            let sentence = call_sentence(*reason, peer);
+            match because {
+                Some(Because { message, advice: Some(advice) }) => {
+                    format!("{sentence}: {message}\nhint: {advice}")
+                }
+                Some(Because { message, advice: None }) => format!("{sentence}: {message}"),
+                None => sentence,
+            }
+        }
         EventKind::Error { message, .. } => message.clone(),
     })
 }

@@ -18,7 +18,11 @@ fn line(kind: EventKind) -> Option<String> {
 
 #[test]
 fn every_event_but_a_snapshot_has_a_line() {
-    let ended = EventKind::Ended { reason: EndReason::RemoteHangup, summary: Box::default() };
+    let ended = EventKind::Ended {
+        reason: EndReason::RemoteHangup,
+        because: None,
+        summary: Box::default(),
+    };
     for (kind, says) in [
         (
             EventKind::LoggedIn { name: "a".into(), server: "ws://h".into() },

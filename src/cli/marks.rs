@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(marks.other(WindowKey::Mute), Command::Mute(false));
         assert_eq!(marks.other(WindowKey::Video), Command::Video(true));
         let reason = EndReason::Hangup;
-        marks.handle(&event(EventKind::Ended { reason, summary: Box::new(Summary::default()) }));
+        marks.handle(&event(EventKind::Ended { reason, because: None, summary: Box::default() }));
         assert_eq!(marks, Marks::default(), "the next call begins anew");
     }
 

@@ -108,7 +108,8 @@ fn asked_is_when_asked() {
 fn another_call_changes_nothing_and_after_the_end_there_is_silence() {
     let mut status = Status::new(Cadence::Live);
     status.handle(&connected(0));
-    let ended = EventKind::Ended { reason: EndReason::Busy, summary: Box::default() };
+    let ended =
+        EventKind::Ended { reason: EndReason::Busy, because: None, summary: Box::default() };
     let mut other = at(500, ended.clone());
     other.call = Some(8);
     status.handle(&other);

@@ -1,18 +1,27 @@
 //! Which call an incoming message belongs to. Pure: names in, a route out.
 //!
 //! Servers that give no names on what they forward carry one call at a time, so a nameless message
-//! belongs to the one call there is. Knows nothing of the calls themselves but their names.
+//! belongs to the one call there is. Knows nothing of the calls themselves but their names and whose
+//! connection they are with; those that have ended lately are remembered by that, so that a late offer
+//! of theirs does not ring.
 
+use std::collections::VecDeque;
+
+use crate::call::identity::{Identity, is_later};
 use crate::signaling::message::{LeaveReason, Message};
 
 /// How somebody is called in events whom the server gives no name.
 pub const NAMELESS: &str = "unknown";
+
+/// Calls that have ended and are remembered.
+const MOST_ENDED: usize = 32;
 
 /// The calls of one login.
 #[derive(Debug)]
 pub struct CallBook {
     capacity: usize,
     entries: Vec<Entry>,
+    ended: VecDeque<(Identity, LeaveReason)>,
     last_id: u64,
     server_reports_unknown: bool,
 }
@@ -21,6 +30,10 @@ pub struct CallBook {
 struct Entry {
     id: u64,
     name: Option<String>,
+    /// Whose connection it is with, as they last said.
+    theirs: Option<Identity>,
+    /// Both sides have agreed: what they offer now is a later round.
+    agreed: bool,
 }
 
 /// Where a message goes.
@@ -32,6 +45,20 @@ pub enum Route {
     NewCall {
         /// The caller.
         name: Option<String>,
+    },
+    /// Whom this call is with has begun anew and calls: end it without a word, then as `NewCall`.
+    Instead {
+        /// The call that they have forgotten.
+        of: u64,
+        /// The caller.
+        name: Option<String>,
+    },
+    /// An offer of a call that is over: it must not ring, and they are told why it is over.
+    Over {
+        /// Who does not know yet.
+        name: String,
+        /// What to tell.
+        reason: LeaveReason,
     },
     /// Somebody calls, but we are in another call: send `CallBook::busy`.
     Busy {
@@ -51,6 +78,7 @@ impl CallBook {
         Self {
             capacity: capacity.max(1),
             entries: Vec::new(),
+            ended: VecDeque::new(),
             last_id: 0,
             server_reports_unknown: false,
         }
@@ -63,13 +91,33 @@ impl CallBook {
             return None;
         }
         self.last_id += 1;
-        self.entries.push(Entry { id: self.last_id, name });
+        self.entries.push(Entry { id: self.last_id, name, theirs: None, agreed: false });
         Some(self.last_id)
     }
 
-    /// Strikes a call out; harmless when it is not there.
-    pub fn close(&mut self, id: u64) {
-        self.entries.retain(|entry| entry.id != id);
+    /// Takes down whose connection a call is with, by a description of theirs.
+    pub fn described(&mut self, id: u64, sdp: &str) {
+        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == id) {
+            entry.theirs = Identity::of(sdp).or(entry.theirs.take());
+        }
+    }
+
+    /// A call was answered.
+    pub fn agreed(&mut self, id: u64) {
+        self.entries.iter_mut().filter(|entry| entry.id == id).for_each(|one| one.agreed = true);
+    }
+
+    /// Strikes a call out; harmless when it is not there. Offers that still come of it are answered
+    /// with `reason`.
+    pub fn close(&mut self, id: u64, reason: LeaveReason) {
+        let Some(at) = self.entries.iter().position(|entry| entry.id == id) else { return };
+        // One that was never answered may be called again with the same connection.
+        if let Entry { theirs: Some(theirs), agreed: true, .. } = self.entries.remove(at) {
+            if self.ended.len() == MOST_ENDED {
+                self.ended.pop_front();
+            }
+            self.ended.push_back((theirs, reason));
+        }
     }
 
     /// The call with this name: calling somebody who is calling us means answering.
@@ -95,10 +143,17 @@ impl CallBook {
     pub fn route(&mut self, message: &Message) -> Route {
         self.server_reports_unknown |= message.shows_a_reporting_server();
         match message {
-            Message::Offer { name, .. } => self.route_offer(name.as_deref()),
-            Message::Answer { name, .. }
-            | Message::Candidate { name, .. }
-            | Message::Leave { name, .. } => self.find(name.as_deref()),
+            Message::Offer { name, sdp } => self.route_offer(name.as_deref(), sdp),
+            Message::Answer { name, sdp } => {
+                let route = self.find(name.as_deref());
+                if let Route::Call(id) = route {
+                    self.described(id, sdp);
+                }
+                route
+            }
+            Message::Candidate { name, .. } | Message::Leave { name, .. } => {
+                self.find(name.as_deref())
+            }
             Message::Error { code: Some(code), name, .. } if code == "unknown-user" => {
                 self.find(name.as_deref())
             }
@@ -115,9 +170,21 @@ impl CallBook {
         Message::Leave { name: Some(name), reason: Some(LeaveReason::Busy) }
     }
 
-    fn route_offer(&self, name: Option<&str>) -> Route {
+    fn route_offer(&mut self, name: Option<&str>, sdp: &str) -> Route {
+        let theirs = Identity::of(sdp);
         match (self.find(name), name) {
-            (Route::Call(id), _) => Route::Call(id),
+            (Route::Call(id), name) => {
+                if self.is_another(id, theirs.as_ref()) {
+                    return Route::Instead { of: id, name: name.map(str::to_owned) };
+                }
+                self.described(id, sdp);
+                Route::Call(id)
+            }
+            (_, name) if is_later(sdp) || self.is_over(theirs.as_ref()) => {
+                let reason = self.reason_of(theirs.as_ref());
+                // There is nobody to tell without a name.
+                name.map_or(Route::Nobody, |name| Route::Over { name: name.to_owned(), reason })
+            }
             (_, name) if self.entries.len() < self.capacity => {
                 Route::NewCall { name: name.map(str::to_owned) }
             }
@@ -125,6 +192,23 @@ impl CallBook {
             // There is nobody to send `busy` to.
             (_, None) => Route::Nobody,
         }
+    }
+
+    /// Whether an offer comes from another connection than the one that the call is with.
+    fn is_another(&self, id: u64, theirs: Option<&Identity>) -> bool {
+        let entry = self.entries.iter().find(|entry| entry.id == id && entry.agreed);
+        let known = entry.and_then(|entry| entry.theirs.as_ref());
+        known.zip(theirs).is_some_and(|(known, theirs)| !known.may_become(theirs))
+    }
+
+    fn is_over(&self, theirs: Option<&Identity>) -> bool {
+        self.ended.iter().any(|(ended, _)| Some(ended) == theirs)
+    }
+
+    /// A call that nobody here remembers was in another life of this program.
+    fn reason_of(&self, theirs: Option<&Identity>) -> LeaveReason {
+        let ended = self.ended.iter().rfind(|(ended, _)| Some(ended) == theirs);
+        ended.map_or(LeaveReason::Failed, |(_, reason)| *reason)
     }
 
     /// By name; without one, the only call there is.
@@ -170,9 +254,84 @@ mod tests {
         assert_eq!(book.route(&offer(Some("carol"))), Route::Busy { name: "carol".into() });
         let busy = Message::Leave { name: Some("carol".into()), reason: Some(LeaveReason::Busy) };
         assert_eq!(CallBook::busy("carol".into()), busy);
-        book.close(id);
+        book.close(id, LeaveReason::Hangup);
         let carol = Some("carol".to_owned());
         assert_eq!(book.route(&offer(Some("carol"))), Route::NewCall { name: carol });
+    }
+
+    fn offer_of(connection: u64, version: u64) -> Message {
+        let sdp = format!(
+            "v=0\r\no=- {connection} {version} IN IP4 0.0.0.0\r\n\
+             a=fingerprint:sha-256 {connection}\r\n"
+        );
+        Message::Offer { sdp, name: Some("bob".into()) }
+    }
+
+    fn sdp_of(message: &Message) -> &str {
+        let Message::Offer { sdp, .. } = message else { panic!("no offer") };
+        sdp
+    }
+
+    /// A book in which a call with bob's connection 7 was begun.
+    fn called_by_bob() -> (CallBook, u64) {
+        let mut book = CallBook::new(1);
+        let first = offer_of(7, 1);
+        assert_eq!(book.route(&first), Route::NewCall { name: Some("bob".into()) });
+        let id = book.open(Some("bob".into())).unwrap();
+        book.described(id, sdp_of(&first));
+        (book, id)
+    }
+
+    #[test]
+    fn a_late_offer_of_a_call_that_is_over_does_not_ring_and_a_new_call_does() {
+        let (mut book, id) = called_by_bob();
+        book.agreed(id);
+        assert_eq!(book.route(&offer_of(7, 2)), Route::Call(id), "a later round");
+        book.close(id, LeaveReason::Failed);
+        let over = Route::Over { name: "bob".into(), reason: LeaveReason::Failed };
+        assert_eq!(book.route(&offer_of(7, 3)), over);
+        assert_eq!(book.route(&offer_of(8, 1)), Route::NewCall { name: Some("bob".into()) });
+
+        let (mut book, id) = called_by_bob();
+        book.close(id, LeaveReason::Rejected);
+        let again = book.route(&offer_of(7, 2));
+        assert_eq!(again, Route::NewCall { name: Some("bob".into()) }, "a page that calls again");
+    }
+
+    #[test]
+    fn a_later_round_of_a_call_that_nobody_remembers_does_not_ring() {
+        let mut book = CallBook::new(1);
+        let sdp = crate::call::identity::mark_later(sdp_of(&offer_of(7, 3)));
+        let over = Route::Over { name: "bob".into(), reason: LeaveReason::Failed };
+        assert_eq!(
+            book.route(&Message::Offer { sdp: sdp.clone(), name: Some("bob".into()) }),
+            over
+        );
+        assert_eq!(book.route(&Message::Offer { sdp, name: None }), Route::Nobody);
+    }
+
+    #[test]
+    fn who_has_begun_anew_calls_anew() {
+        let (mut book, id) = called_by_bob();
+        assert_eq!(book.route(&offer_of(8, 1)), Route::Call(id), "nobody has answered yet");
+        let (mut book, id) = called_by_bob();
+        book.agreed(id);
+        let instead = Route::Instead { of: id, name: Some("bob".into()) };
+        assert_eq!(book.route(&offer_of(8, 1)), instead);
+    }
+
+    #[test]
+    fn what_is_remembered_has_an_end() {
+        let mut book = CallBook::new(1);
+        for connection in 0..=MOST_ENDED as u64 {
+            let id = book.open(Some("bob".into())).unwrap();
+            book.described(id, sdp_of(&offer_of(connection, 1)));
+            book.agreed(id);
+            book.close(id, LeaveReason::Hangup);
+        }
+        assert_eq!(book.route(&offer_of(0, 2)), Route::NewCall { name: Some("bob".into()) });
+        let over = Route::Over { name: "bob".into(), reason: LeaveReason::Hangup };
+        assert_eq!(book.route(&offer_of(1, 2)), over);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 use std::time::SystemTime;
 
 pub use super::missed::MissedCall;
-pub use crate::call::reason::EndReason;
+pub use crate::call::reason::{Because, EndReason};
 pub use crate::call::summary::{ProcessUsage, SetupMs, Summary};
 use crate::rtc::stats::Stats;
 
@@ -95,6 +95,9 @@ pub enum EventKind {
     Ended {
         /// Why.
         reason: EndReason,
+        /// More of it, where there is more to say.
+        #[serde(flatten)]
+        because: Option<Because>,
         /// How it was.
         summary: Box<Summary>,
     },

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::addresses::{Addresses, Change};
 use super::book::{CallBook, NAMELESS, Route};
 use super::command::Command;
 use super::config::{AnswerPolicy, PhoneConfig};
@@ -48,6 +49,7 @@ pub(super) struct Switch {
     server_gone: bool,
     /// We go when the calls have ended.
     leaving: bool,
+    addresses: Addresses,
 }
 
 /// A call that runs.
@@ -76,6 +78,7 @@ impl Switch {
             // The first login is told like one after an outage.
             server_gone: true,
             leaving: false,
+            addresses: Addresses::watch(),
         }
     }
 
@@ -99,6 +102,7 @@ impl Switch {
                 },
                 Some(event) = from_server.recv() => self.server_event(event),
                 Some((id, said)) = self.said.recv() => self.call_said(id, said),
+                Some(change) = self.addresses.changed() => self.addresses_changed(change),
                 () = clock::until(give_up_at) => {
                     tracing::error!("a call did not end in time");
                     break;
@@ -215,6 +219,13 @@ impl Switch {
         self.book.route(&Message::LoginReply(reply));
     }
 
+    /// The server first: what the calls have to say goes through it.
+    fn addresses_changed(&self, change: Change) {
+        tracing::info!(lost = change.lost, "the addresses of this machine have changed");
+        self.client.addresses_changed(change.addresses);
+        self.to_all(|| Told::Input(Input::AddressesChanged { lost: change.lost }));
+    }
+
     fn message(&mut self, message: Message) {
         match self.book.route(&message) {
             Route::Call(id) => {
@@ -226,6 +237,19 @@ impl Switch {
                 if let Message::Offer { sdp, .. } = message {
                     self.incoming(name, sdp);
                 }
+            }
+            Route::Instead { of, name } => {
+                if let Some(live) = self.calls.get(&of) {
+                    live.call.tell(Told::Input(Input::Replaced));
+                }
+                self.book.close(of, LeaveReason::Hangup);
+                if let Message::Offer { sdp, .. } = message {
+                    self.incoming(name, sdp);
+                }
+            }
+            Route::Over { name, reason } => {
+                tracing::info!(name, "an offer of a call that is over");
+                self.send(&Message::Leave { name: Some(name), reason: Some(reason) });
             }
             Route::Busy { name } => self.send(&CallBook::busy(name)),
             Route::Login => match message {
@@ -246,6 +270,7 @@ impl Switch {
             return;
         }
         if let Some(id) = self.book.open(name.clone()) {
+            self.book.described(id, &offer);
             self.start(id, name, Origin::Incoming { offer });
         }
     }
@@ -269,12 +294,13 @@ impl Switch {
             Said::Stats(stats) => EventKind::Stats(stats),
             Said::Error(code, message) => EventKind::Error { code: code.to_owned(), message },
             // Who calls again while we tidy up is a new call.
-            Said::Ending => return self.book.close(id),
-            Said::Ended(reason, summary) => {
-                self.emit(Some(id), EventKind::Ended { reason, summary });
+            Said::Ending(reason) => return self.book.close(id, reason),
+            Said::CheckServer => return self.client.check(),
+            Said::Ended(reason, because, summary) => {
+                self.emit(Some(id), EventKind::Ended { reason, because, summary });
                 self.note_missed(id, reason);
                 self.calls.remove(&id);
-                return self.book.close(id);
+                return;
             }
         };
         self.emit(Some(id), kind);
@@ -302,6 +328,7 @@ impl Switch {
                 EventKind::Incoming
             }
             Progress::Accepted => {
+                self.book.agreed(id);
                 live.unanswered = false;
                 EventKind::Accepted
             }

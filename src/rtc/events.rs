@@ -25,6 +25,8 @@ pub enum ConnectionEvent {
     IceState(IceState),
     /// DTLS is up: media can flow.
     Connected,
+    /// There is a path, and DTLS does not get through it: they are not who they were described to be.
+    Failed,
     /// Pictures or sound of theirs begin.
     Track(RemoteTrack),
     /// PLI or FIR: they cannot decode and need a keyframe (RFC 4585, RFC 5104).
@@ -148,13 +150,20 @@ impl PeerConnectionEventHandler for Events {
             RTCIceConnectionState::Closed => IceState::Closed,
             _ => IceState::New,
         };
+        self.progress.ice(state);
         self.tell(ConnectionEvent::IceState(state)).await;
     }
 
     async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
-        if state == RTCPeerConnectionState::Connected {
-            self.progress.connected();
-            self.tell(ConnectionEvent::Connected).await;
+        match state {
+            RTCPeerConnectionState::Connected => {
+                self.progress.connected();
+                self.tell(ConnectionEvent::Connected).await;
+            }
+            RTCPeerConnectionState::Failed if self.progress.has_path() => {
+                self.tell(ConnectionEvent::Failed).await;
+            }
+            _ => {}
         }
     }
 

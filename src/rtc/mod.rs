@@ -9,6 +9,7 @@ pub mod connection;
 pub mod counts;
 pub mod depacketizer;
 pub mod events;
+mod gate;
 mod interceptors;
 pub mod jitter_buffer;
 pub mod netem;

@@ -1,5 +1,5 @@
-//! The runtime that the library runs on: another one, less patient while a connection comes up, and
-//! with a bad network where one is asked for.
+//! The runtime that the library runs on: another one, that keeps time as a connection that comes up
+//! needs it, and with a bad network where one is asked for.
 //!
 //! Owns W8, and the way to STUN and TURN servers (W10, `relay`); clock, sockets and tasks are
 //! those of the runtime inside.
@@ -8,53 +8,145 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use webrtc::runtime::{
     AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime,
 };
 
+use super::events::IceState;
+use super::gate::Gate;
 use super::netem::Wire;
 use super::relay::Relays;
 
-/// How long the library may sleep while it connects.
+/// How long the library may sleep between a path and the end of the handshake.
 const NAP: Duration = Duration::from_millis(5);
 
-const WAITING: u8 = 0;
-const CONNECTING: u8 = 1;
-const CONNECTED: u8 = 2;
+/// How often all candidate pairs are checked, from the beginning on: a few times quickly, then as
+/// often as the library would. RFC 8445 section 14.2 wants 50 ms between checks.
+const PACE: [(Duration, Duration); 2] = [
+    (Duration::from_millis(250), Duration::from_millis(50)),
+    (Duration::from_secs(1), Duration::from_millis(100)),
+];
+const LATER_PACE: Duration = Duration::from_millis(200);
 
-/// Whether a connection is coming up for the first time.
+/// Sockets of one connection that wait for a path.
+const MOST_WAKERS: usize = 64;
+
+const WAITING: u8 = 0;
+const CHECKING: u8 = 1;
+const SECURING: u8 = 2;
+const UP: u8 = 3;
+
+/// How far a connection has come.
 #[derive(Debug, Default)]
-pub(super) struct Progress(AtomicU8);
+pub(super) struct Progress {
+    state: AtomicU8,
+    /// DTLS was up once; a restart of ICE changes nothing in that.
+    secured: AtomicBool,
+    /// Since when paths are sought.
+    since: Mutex<Option<Instant>>,
+    /// A check of ours was answered, so that there is something to be done.
+    answered: AtomicBool,
+    /// Ends a sleep.
+    kick: Notify,
+    wakers: Mutex<Vec<Waker>>,
+}
 
 impl Progress {
     /// Both sides are described.
     pub(super) fn connecting(&self) {
-        let _ = self.0.compare_exchange(WAITING, CONNECTING, Ordering::Relaxed, Ordering::Relaxed);
+        if self.state.load(Ordering::Relaxed) == WAITING {
+            self.seek();
+        }
     }
 
-    /// Up for the first time; later rounds are not in a hurry.
+    /// There is another candidate to check: at once, and not when the library next wakes up.
+    pub(super) fn has_candidate(&self) {
+        self.kick.notify_one();
+    }
+
+    /// ICE has moved on.
+    pub(super) fn ice(&self, state: IceState) {
+        if state == IceState::Checking {
+            self.seek();
+        } else if state.is_up() {
+            let secured = self.secured.load(Ordering::Relaxed);
+            self.state.store(if secured { UP } else { SECURING }, Ordering::Relaxed);
+            let wakers = std::mem::take(&mut *lock(&self.wakers));
+            wakers.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// DTLS is up.
     pub(super) fn connected(&self) {
-        self.0.store(CONNECTED, Ordering::Relaxed);
+        self.secured.store(true, Ordering::Relaxed);
+        self.state.store(UP, Ordering::Relaxed);
     }
 
     /// Whether it has been up.
     pub(super) fn is_connected(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == CONNECTED
+        self.secured.load(Ordering::Relaxed)
     }
 
-    fn is_connecting(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == CONNECTING
+    /// A check of ours was answered.
+    pub(super) fn check_answered(&self) {
+        self.answered.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether what is no check reaches the library.
+    pub(super) fn has_path(&self) -> bool {
+        self.secured.load(Ordering::Relaxed) || self.state.load(Ordering::Relaxed) >= SECURING
+    }
+
+    /// Wakes whoever waits for the path, once.
+    pub(super) fn wake_with_path(&self, waker: &Waker) {
+        let mut wakers = lock(&self.wakers);
+        if self.has_path() || wakers.iter().any(|known| known.will_wake(waker)) {
+            return;
+        }
+        if wakers.len() == MOST_WAKERS {
+            wakers.remove(0);
+        }
+        wakers.push(waker.clone());
+    }
+
+    fn seek(&self) {
+        self.state.store(CHECKING, Ordering::Relaxed);
+        *lock(&self.since) = None;
+    }
+
+    /// How long the library may sleep that would sleep for `wanted`.
+    fn sleep(&self, now: Instant, wanted: Duration) -> Duration {
+        match self.state.load(Ordering::Relaxed) {
+            SECURING => wanted.min(NAP),
+            CHECKING if self.answered.swap(false, Ordering::Relaxed) => wanted,
+            CHECKING => {
+                let since = *lock(&self.since).get_or_insert(now);
+                let seeking = now.saturating_duration_since(since);
+                let pace = PACE.iter().find(|(until, _)| seeking < *until);
+                wanted.max(pace.map_or(LATER_PACE, |(_, pace)| *pace))
+            }
+            _ => wanted,
+        }
     }
 }
 
-/// W8: having found a path, the library prepares its first DTLS packet but sends it only when its
-/// next timer is due, up to 200 ms later; so with checks for candidates that came meanwhile.
+fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// W8: the library looks after its checks every 200 ms and whenever it is awake. It would notice an
+/// answer, or a candidate that has come, only at the next look; looking more often by itself it would
+/// send as many more checks. So its look is set to 10 ms, and it is let sleep longer for as long as
+/// there is nothing to see. And having found a path, it prepares its first DTLS packet but sends it
+/// only when it wakes up again.
 #[derive(Debug)]
-pub(super) struct Impatient {
+pub(super) struct Attentive {
     pub(super) inner: Arc<dyn Runtime>,
     pub(super) progress: Arc<Progress>,
     pub(super) relays: Arc<Relays>,
@@ -62,10 +154,16 @@ pub(super) struct Impatient {
     pub(super) wire: Option<Arc<Wire>>,
 }
 
-impl Runtime for Impatient {
+impl Runtime for Attentive {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + 'static>> {
-        let nap = if self.progress.is_connecting() { duration.min(NAP) } else { duration };
-        self.inner.sleep(nap)
+        let sleep = self.inner.sleep(self.progress.sleep(self.inner.now(), duration));
+        let progress = Arc::clone(&self.progress);
+        Box::pin(async move {
+            tokio::select! {
+                () = sleep => {}
+                () = progress.kick.notified() => {}
+            }
+        })
     }
 
     fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Box<dyn JoinHandle> {
@@ -77,7 +175,8 @@ impl Runtime for Impatient {
             Some(wire) => wire.attach(socket, |socket| self.inner.wrap_udp_socket(socket))?,
             None => self.inner.wrap_udp_socket(socket)?,
         };
-        self.relays.wrap(socket)
+        let socket = self.relays.wrap(socket)?;
+        Ok(Arc::new(Gate::new(socket, Arc::clone(&self.progress))))
     }
 
     fn wrap_tcp_listener(
@@ -118,5 +217,35 @@ impl Runtime for Impatient {
 
     fn yield_now(&self) -> Pin<Box<dyn Future<Output = ()> + Send + 'static>> {
         self.inner.yield_now()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checks_are_few_when_it_takes_long_and_an_answer_is_seen_to_at_once() {
+        let (progress, look) = (Progress::default(), Duration::from_millis(10));
+        let start = crate::clock::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        assert_eq!(progress.sleep(at(0), look), look, "nothing goes on yet");
+        progress.connecting();
+        for (ms, sleeps) in [(0, 50), (249, 50), (250, 100), (999, 100), (1000, 200), (60_000, 200)]
+        {
+            assert_eq!(progress.sleep(at(ms), look), Duration::from_millis(sleeps), "{ms}");
+        }
+        assert_eq!(progress.sleep(at(0), Duration::from_secs(9)), Duration::from_secs(9));
+        progress.check_answered();
+        assert_eq!(progress.sleep(at(60_000), look), look);
+        progress.ice(IceState::Connected);
+        assert_eq!(progress.sleep(at(60_000), Duration::from_secs(1)), NAP, "the handshake");
+        progress.connected();
+        assert_eq!(progress.sleep(at(60_000), Duration::from_secs(1)), Duration::from_secs(1));
+        progress.ice(IceState::Checking);
+        assert_eq!(progress.sleep(at(90_000), look), Duration::from_millis(50), "a restart");
+        progress.ice(IceState::Connected);
+        assert_eq!(progress.sleep(at(90_000), Duration::from_secs(1)), Duration::from_secs(1));
     }
 }

@@ -36,13 +36,16 @@ impl Direction {
     }
 }
 
-/// Whether a new description begins ICE anew (RFC 8839 section 4.4.1.1).
-pub(super) fn restarts_ice(before: &str, now: &str) -> bool {
-    let fragment = |sdp: &str| {
-        let mut lines = sdp.lines().map(str::trim_end);
-        lines.find_map(|line| line.strip_prefix("a=ice-ufrag:").map(str::to_owned))
-    };
-    fragment(before) != fragment(now)
+/// The first ICE user name fragment (RFC 8839 section 5.4): another one is a restart.
+pub(super) fn ice_ufrag(sdp: &str) -> Option<&str> {
+    sdp.lines().find_map(|line| line.trim_end().strip_prefix("a=ice-ufrag:"))
+}
+
+/// The description without what is about to be gathered anew.
+pub(super) fn without_candidates(sdp: &str) -> String {
+    let stays =
+        |line: &&str| !line.starts_with("a=candidate:") && !line.starts_with("a=end-of-candidates");
+    sdp.split_inclusive('\n').filter(stays).collect()
 }
 
 /// The media sections of a description, in order; a session-level direction counts for sections

@@ -1,0 +1,198 @@
+//! A media socket that keeps the first handshake until there is a path for it.
+//!
+//! W9: the library drops what is no ICE check before it has chosen a path, and a browser says its
+//! ClientHello as soon as the path works for it, a round trip earlier: it would be repeated only
+//! after 50 to 400 ms. So DTLS (RFC 7983 section 7) waits here for the path. Knows nothing else of
+//! what goes through.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSliceMut};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
+
+use super::runtime::Progress;
+
+/// A flight of a handshake has a few datagrams; whoever sends more is not waited for.
+const MOST_HELD: usize = 16;
+const LARGEST_HELD: usize = 2048;
+
+/// A socket of a connection.
+#[derive(Debug)]
+pub(super) struct Gate {
+    inner: Arc<dyn AsyncUdpSocket>,
+    progress: Arc<Progress>,
+    held: Mutex<VecDeque<(Vec<u8>, RecvMeta)>>,
+}
+
+impl Gate {
+    pub(super) fn new(inner: Arc<dyn AsyncUdpSocket>, progress: Arc<Progress>) -> Self {
+        Self { inner, progress, held: Mutex::default() }
+    }
+
+    fn held(&self) -> MutexGuard<'_, VecDeque<(Vec<u8>, RecvMeta)>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was held, if it may go on now.
+    fn release(&self, bufs: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta]) -> bool {
+        if !self.progress.has_path() {
+            return false;
+        }
+        let Some((bytes, about)) = self.held().pop_front() else { return false };
+        let (Some(buf), Some(slot)) = (bufs.first_mut(), meta.first_mut()) else { return false };
+        let fits = buf.get_mut(..bytes.len()).map(|buf| buf.copy_from_slice(&bytes)).is_some();
+        if fits {
+            *slot = about;
+        }
+        fits
+    }
+
+    /// Whether it waits here.
+    fn hold(&self, bytes: &[u8], about: &RecvMeta) -> bool {
+        if !is_dtls(bytes) || bytes.len() > LARGEST_HELD || self.progress.has_path() {
+            return false;
+        }
+        let mut held = self.held();
+        let has_room = held.len() < MOST_HELD;
+        if has_room {
+            held.push_back((bytes.to_vec(), *about));
+        }
+        has_room
+    }
+}
+
+impl AsyncUdpSocket for Gate {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.local_addr()
+    }
+
+    fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+        self.inner.poll_send(cx, transmit)
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            if self.release(bufs, meta) {
+                return Poll::Ready(Ok(1));
+            }
+            let Poll::Ready(received) = self.inner.poll_recv(cx, bufs, meta) else {
+                self.progress.wake_with_path(cx.waker());
+                return Poll::Pending;
+            };
+            let (Ok(1), [about, ..], [buf, ..]) = (&received, &*meta, &*bufs) else {
+                return Poll::Ready(received);
+            };
+            let bytes = buf.get(..about.len).unwrap_or_default();
+            if may_answer_a_check(bytes) {
+                self.progress.check_answered();
+            }
+            if !self.hold(bytes, about) {
+                return Poll::Ready(received);
+            }
+        }
+    }
+
+    fn max_gso_segments(&self) -> usize {
+        self.inner.max_gso_segments()
+    }
+
+    fn max_gro_segments(&self) -> usize {
+        self.inner.max_gro_segments()
+    }
+}
+
+fn is_dtls(bytes: &[u8]) -> bool {
+    matches!(bytes.first(), Some(20..=63))
+}
+
+/// A success response to a binding request (RFC 8489 section 5), or what a TURN server passes on
+/// (RFC 8656 sections 11.4 and 12.4).
+fn may_answer_a_check(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0x01, 0x01])
+        || bytes.starts_with(&[0x00, 0x17])
+        || matches!(bytes.first(), Some(64..=79))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::rtc::events::IceState;
+
+    /// A socket that gives what it was given.
+    #[derive(Debug, Default)]
+    struct Given(Mutex<VecDeque<Vec<u8>>>);
+
+    impl AsyncUdpSocket for Given {
+        fn local_addr(&self) -> io::Result<SocketAddr> {
+            Ok(([127, 0, 0, 1], 9).into())
+        }
+
+        fn poll_send(&self, _: &mut Context<'_>, sent: &Transmit<'_>) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(sent.contents.len()))
+        }
+
+        fn poll_recv(
+            &self,
+            _: &mut Context<'_>,
+            bufs: &mut [IoSliceMut<'_>],
+            meta: &mut [RecvMeta],
+        ) -> Poll<io::Result<usize>> {
+            let Some(bytes) = self.0.lock().unwrap().pop_front() else { return Poll::Pending };
+            bufs[0][..bytes.len()].copy_from_slice(&bytes);
+            meta[0] = RecvMeta::default();
+            (meta[0].len, meta[0].stride) = (bytes.len(), bytes.len());
+            Poll::Ready(Ok(1))
+        }
+    }
+
+    fn received(gate: &Gate) -> Vec<Vec<u8>> {
+        let mut all = Vec::new();
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        loop {
+            let (mut buffer, mut meta) = ([0; 4096], [RecvMeta::default()]);
+            match gate.poll_recv(&mut cx, &mut [IoSliceMut::new(&mut buffer)], &mut meta) {
+                Poll::Ready(Ok(1)) => all.push(buffer[..meta[0].len].to_vec()),
+                Poll::Ready(other) => panic!("{other:?}"),
+                Poll::Pending => return all,
+            }
+        }
+    }
+
+    #[test]
+    fn a_handshake_waits_for_the_path_and_checks_do_not() {
+        let (hello, check, media) = (vec![22, 254, 253], vec![0, 1, 0, 0], vec![0x80, 96]);
+        let given = Arc::new(Given::default());
+        let give = |packets: &[&Vec<u8>]| {
+            given.0.lock().unwrap().extend(packets.iter().map(|packet| (*packet).clone()));
+        };
+        let progress = Arc::new(Progress::default());
+        let gate = Gate::new(given.clone(), Arc::clone(&progress));
+        give(&[&hello, &check, &hello, &media]);
+        assert_eq!(received(&gate), [check.clone(), media.clone()]);
+        progress.ice(IceState::Connected);
+        give(&[&media, &hello]);
+        assert_eq!(received(&gate), [hello.clone(), hello.clone(), media, hello]);
+    }
+
+    #[test]
+    fn a_flood_is_not_kept() {
+        let given = Arc::new(Given::default());
+        given.0.lock().unwrap().extend((0..100).map(|number| vec![22, number]));
+        let progress = Arc::new(Progress::default());
+        let gate = Gate::new(given.clone(), Arc::clone(&progress));
+        assert_eq!(received(&gate).len(), 100 - MOST_HELD);
+        given.0.lock().unwrap().push_back(vec![22; LARGEST_HELD + 1]);
+        assert_eq!(received(&gate).len(), 1);
+        progress.ice(IceState::Connected);
+        assert_eq!(received(&gate).len(), MOST_HELD);
+    }
+}
