@@ -11,6 +11,7 @@ mod browser_harness;
 mod calls;
 mod camera;
 mod doctor;
+mod ends;
 mod endurance;
 mod errors;
 mod examples;

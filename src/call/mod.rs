@@ -223,11 +223,17 @@ impl Running {
             Action::SetRemoteAnswer { id, sdp } => {
                 self.reached(|setup| &mut setup.signaling);
                 let taken = self.connection.as_ref()?.take_answer(&sdp).await;
-                Some(applied(id, taken.map_err(text)))
+                Some(match taken.map_err(text) {
+                    Ok(()) => Input::DescriptionApplied { id },
+                    Err(reason) => self.failed(id, reason),
+                })
             }
             Action::Rollback { id } => {
                 let rolled_back = self.connection.as_ref()?.rollback().await;
-                Some(applied(id, rolled_back.map_err(text)))
+                Some(match rolled_back.map_err(text) {
+                    Ok(()) => Input::DescriptionApplied { id },
+                    Err(reason) => Input::ActionFailed { id, reason },
+                })
             }
             Action::AddCandidate(candidate) => {
                 if let Err(error) = self.connection.as_ref()?.add_candidate(&candidate).await {
@@ -277,11 +283,12 @@ impl Running {
     }
 
     /// Without media there is no use in going on.
-    fn failed(&self, id: step::ActionId, reason: String) -> Input {
-        match self.media_trouble {
-            Some(_) => Input::MediaFailed,
-            None => Input::ActionFailed { id, reason },
+    fn failed(&mut self, id: step::ActionId, reason: String) -> Input {
+        if self.media_trouble.is_some() {
+            return Input::MediaFailed;
         }
+        self.tried.refused(reason.clone());
+        Input::ActionFailed { id, reason }
     }
 
     /// Nobody else tells that the other side has closed its end.
@@ -440,13 +447,6 @@ async fn next(events: &mut Option<mpsc::Receiver<ConnectionEvent>>) -> Connectio
         *events = None;
     }
     std::future::pending().await
-}
-
-fn applied(id: u64, result: Result<(), String>) -> Input {
-    match result {
-        Ok(()) => Input::DescriptionApplied { id },
-        Err(reason) => Input::ActionFailed { id, reason },
-    }
 }
 
 fn text(error: impl std::fmt::Display) -> String {

@@ -121,7 +121,7 @@ impl Progress {
     }
 
     /// How long the library may sleep that would sleep for `wanted`.
-    fn sleep(&self, now: Instant, wanted: Duration) -> Duration {
+    fn rest(&self, now: Instant, wanted: Duration) -> Duration {
         match self.state.load(Ordering::Relaxed) {
             SECURING => wanted.min(NAP),
             CHECKING if self.answered.swap(false, Ordering::Relaxed) => wanted,
@@ -156,7 +156,7 @@ pub(super) struct Attentive {
 
 impl Runtime for Attentive {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + 'static>> {
-        let sleep = self.inner.sleep(self.progress.sleep(self.inner.now(), duration));
+        let sleep = self.inner.sleep(self.progress.rest(self.inner.now(), duration));
         let progress = Arc::clone(&self.progress);
         Box::pin(async move {
             tokio::select! {
@@ -230,22 +230,22 @@ mod tests {
         let (progress, look) = (Progress::default(), Duration::from_millis(10));
         let start = crate::clock::now();
         let at = |ms| start + Duration::from_millis(ms);
-        assert_eq!(progress.sleep(at(0), look), look, "nothing goes on yet");
+        assert_eq!(progress.rest(at(0), look), look, "nothing goes on yet");
         progress.connecting();
         for (ms, sleeps) in [(0, 50), (249, 50), (250, 100), (999, 100), (1000, 200), (60_000, 200)]
         {
-            assert_eq!(progress.sleep(at(ms), look), Duration::from_millis(sleeps), "{ms}");
+            assert_eq!(progress.rest(at(ms), look), Duration::from_millis(sleeps), "{ms}");
         }
-        assert_eq!(progress.sleep(at(0), Duration::from_secs(9)), Duration::from_secs(9));
+        assert_eq!(progress.rest(at(0), Duration::from_secs(9)), Duration::from_secs(9));
         progress.check_answered();
-        assert_eq!(progress.sleep(at(60_000), look), look);
+        assert_eq!(progress.rest(at(60_000), look), look);
         progress.ice(IceState::Connected);
-        assert_eq!(progress.sleep(at(60_000), Duration::from_secs(1)), NAP, "the handshake");
+        assert_eq!(progress.rest(at(60_000), Duration::from_secs(1)), NAP, "the handshake");
         progress.connected();
-        assert_eq!(progress.sleep(at(60_000), Duration::from_secs(1)), Duration::from_secs(1));
+        assert_eq!(progress.rest(at(60_000), Duration::from_secs(1)), Duration::from_secs(1));
         progress.ice(IceState::Checking);
-        assert_eq!(progress.sleep(at(90_000), look), Duration::from_millis(50), "a restart");
+        assert_eq!(progress.rest(at(90_000), look), Duration::from_millis(50), "a restart");
         progress.ice(IceState::Connected);
-        assert_eq!(progress.sleep(at(90_000), Duration::from_secs(1)), Duration::from_secs(1));
+        assert_eq!(progress.rest(at(90_000), Duration::from_secs(1)), Duration::from_secs(1));
     }
 }
