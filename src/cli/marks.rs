@@ -86,7 +86,7 @@ impl Marks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::phone::event::{EndReason, Summary};
+    use crate::phone::event::EndReason;
 
     fn event(kind: EventKind) -> Event {
         Event { kind, time: crate::clock::wall(), call: Some(1), peer: None }
