@@ -84,14 +84,14 @@ impl Tried {
     fn advice(&self) -> &'static str {
         let relayed = |kinds: &BTreeSet<Kind>| kinds.contains(&Kind::Relay);
         let turn = self.servers.iter().filter(|server| server.kind == ServerKind::Turn);
-        let faults = turn.filter_map(|server| match &server.answer {
+        let mut faults = turn.filter_map(|server| match &server.answer {
             Answer::Fault(fault) => Some(fault.advice()).filter(|advice| !advice.is_empty()),
             _ => None,
         });
         let silent = |server: &ServerReport| {
             matches!(server.answer, Answer::Open | Answer::Fault(ServerFault::Silent { .. }))
         };
-        if let Some(advice) = faults.last().filter(|_| !relayed(&self.ours)) {
+        if let Some(advice) = faults.next_back().filter(|_| !relayed(&self.ours)) {
             advice
         } else if self.theirs.is_empty() {
             "nothing came of the other side's addresses: try again, or look at its network"
