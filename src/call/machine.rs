@@ -130,6 +130,8 @@ impl Machine {
             Input::MediaEnded => self.hang_up(EndReason::MediaEnded),
             Input::MediaFailed => self.hang_up(EndReason::MediaFailed),
             Input::Replaced => self.replaced(),
+            // Without a server no word can come.
+            Input::RemoteClosed if self.server_gone => self.end(EndReason::RemoteHangup, None),
             Input::RemoteClosed => self.closed_at = self.closed_at.or(Some(now)),
             Input::AddressesChanged { lost } => self.addresses_changed(now, lost),
             Input::Message(message) => self.message(now, message),

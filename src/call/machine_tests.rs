@@ -490,6 +490,10 @@ fn a_closed_connection_ends_the_call_when_no_word_follows() {
     assert_eq!(alice.tell(Input::RemoteClosed), []);
     assert_eq!(alice.wait(1), ended(EndReason::RemoteHangup));
     let mut alice = Script::alice_connected();
+    alice.tell(Input::ServerGone);
+    let end = ended(EndReason::RemoteHangup);
+    assert_eq!(alice.tell(Input::RemoteClosed), end, "none can come");
+    let mut alice = Script::alice_connected();
     alice.tell(Input::RemoteClosed);
     let end = ended(EndReason::ConnectionFailed);
     assert_eq!(alice.tell(leave_from(Some(LeaveReason::Failed))), end);
