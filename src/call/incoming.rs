@@ -118,7 +118,9 @@ impl IncomingAudio {
                 let _ = first.blocking_send(MediaEvent::FirstAudio { at });
             }),
             playing: Box::new(move |rtp, at| {
-                sync.lock().unwrap_or_else(PoisonError::into_inner).on_playing(rtp, at);
+                let mut sync = sync.lock().unwrap_or_else(PoisonError::into_inner);
+                sync.on_playing(rtp, at);
+                sync.sound_waits()
             }),
             notice: tell_notice(events),
         };
@@ -132,7 +134,11 @@ impl IncomingAudio {
                 seen.store(u64::from(packet.ssrc), Ordering::Relaxed);
                 let Some(samples) = packet_samples(&packet.payload) else { continue };
                 recording.remote_audio(&packet, samples);
-                buffer.lock().unwrap_or_else(PoisonError::into_inner).insert(
+                let mut buffer = buffer.lock().unwrap_or_else(PoisonError::into_inner);
+                for copy in packet.copies {
+                    buffer.insert_copy(packet.arrived_at, copy.timestamp, copy.payload);
+                }
+                buffer.insert(
                     packet.arrived_at,
                     packet.sequence_number,
                     packet.timestamp,

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::media_event::{MediaEvent, no_panic, no_thread, tell_notice};
 use super::recording::Recording;
-use crate::media::adaptation::{Content, Ladder, share};
+use crate::media::adaptation::{Content, Ladder, picture_share, sound_share};
 use crate::media::codec::h264::H264Encoder;
 use crate::media::codec::opus::OpusEncoder;
 use crate::media::codec::{
@@ -22,6 +22,7 @@ use crate::media::pipeline::video_out::{
     Allowance, Delivery, VideoOut, VideoOutHooks, VideoOutState,
 };
 use crate::media::sink::VideoSink;
+use crate::media::sound_rate::SoundRate;
 use crate::media::source::{AudioSource, Sources, VideoSource};
 use crate::rtc::congestion::Path;
 use crate::rtc::connection::Connection;
@@ -36,9 +37,6 @@ const AUDIO_QUEUE: usize = 50;
 /// Pictures are held back, before they are encoded, while more than this waits to be sent: one of
 /// the usual rate, so that the one behind it does not wait for two.
 const HOLD: Duration = Duration::from_millis(45);
-
-/// What sound may take, bits a second: one channel, two channels.
-const OPUS_BITRATE: [u32; 2] = [32_000, 64_000];
 
 /// The running senders.
 #[derive(Debug, Default)]
@@ -59,21 +57,18 @@ impl Outgoing {
         events: &mpsc::Sender<MediaEvent>,
     ) -> Result<Self, CodecError> {
         let mut outgoing = Self::default();
-        let mut channels = 0;
+        let path = connection.path();
         if let (Some(source), Some(sender)) = (sources.audio, connection.audio())
             && let Some(writer) = sender.open().await
         {
-            channels = source.channels().clamp(1, 2);
-            let bitrate = OPUS_BITRATE[channels - 1];
-            outgoing.start_audio(source, writer, bitrate, recording.clone(), events)?;
+            outgoing.start_audio(source, writer, path.clone(), recording.clone(), events)?;
         }
         if let (Some(source), Some(sender)) = (sources.video, connection.video())
             && let Some(writer) = sender.open().await
         {
-            let path = connection.path().clone();
             let format = source.format();
             let ladder = Ladder::new(format.size, format.fps, content);
-            let allowance = (path, ladder, channels);
+            let allowance = (path.clone(), ladder);
             outgoing.start_video(source, preview, writer, allowance, recording, events)?;
         }
         Ok(outgoing)
@@ -84,17 +79,21 @@ impl Outgoing {
         source: Box<dyn VideoSource>,
         preview: Option<Box<dyn VideoSink>>,
         writer: VideoWriter,
-        (path, mut ladder, channels): (Path, Ladder, usize),
+        (path, mut ladder): (Path, Ladder),
         recording: Option<Recording>,
         events: &mpsc::Sender<MediaEvent>,
     ) -> Result<(), CodecError> {
         let format = source.format();
-        let bitrate = share(path.media_bitrate(), channels).pictures;
+        let sound = self.audio.clone();
+        let pictures = move |path: u32| {
+            picture_share(path, sound.as_ref().map_or(0, |sound| sound.bits_per_second()))
+        };
+        let bitrate = pictures(path.media_bitrate());
         let settings = VideoEncoderSettings { size: format.size, fps: format.fps, bitrate };
         let allowance = move |now: Instant| {
             let sustained = path.sustained_bitrate();
-            let rung = ladder.step(now, sustained, share(sustained, channels).pictures);
-            let bitrate = share(path.media_bitrate(), channels).pictures;
+            let rung = ladder.step(now, sustained, pictures(sustained));
+            let bitrate = pictures(path.media_bitrate());
             let hold = path.is_stalled() || path.is_draining() || path.backlog() > HOLD;
             Allowance { bitrate, rung, hold }
         };
@@ -122,14 +121,17 @@ impl Outgoing {
         &mut self,
         source: Box<dyn AudioSource>,
         writer: AudioWriter,
-        bitrate: u32,
+        path: Path,
         recording: Option<Recording>,
         events: &mpsc::Sender<MediaEvent>,
     ) -> Result<(), CodecError> {
         let channels = source.channels();
         let dtx = writer.remote_wants("usedtx=1");
+        let rate = SoundRate::new(channels, writer.takes_copies());
+        let bitrate = rate.best().bitrate;
         let settings = OpusSettings { channels, bitrate, inband_fec: true, dtx };
         let encoder = Box::new(OpusEncoder::new(settings)?);
+        let allowance = move || sound_share(path.sustained_bitrate());
         let (to_send, queue) = mpsc::channel::<EncodedAudio>(AUDIO_QUEUE);
         let deliver = move |packet: EncodedAudio| {
             if let Some(recording) = &recording {
@@ -137,11 +139,12 @@ impl Outgoing {
             }
             // When it is closed, the call is over.
             if let Err(mpsc::error::TrySendError::Full(_)) = to_send.try_send(packet) {
-                tracing::warn!("20 ms of sound found no room on the way out");
+                tracing::warn!("a packet of sound found no room on the way out");
             }
         };
         let hooks = AudioOutHooks { notice: tell_notice(events), ended: tell_ended(events) };
-        let out = AudioOut::start(source, encoder, deliver, hooks).map_err(no_thread)?;
+        let out = AudioOut::start(source, encoder, (rate, allowance), deliver, hooks)
+            .map_err(no_thread)?;
         self.audio = Some(Arc::clone(out.state()));
         self.threads.1 = Some(out);
         self.tasks.push(tokio::spawn(send_audio(writer, queue)));
@@ -185,7 +188,8 @@ async fn send_video(mut writer: VideoWriter, mut queue: mpsc::Receiver<EncodedVi
 
 async fn send_audio(mut writer: AudioWriter, mut queue: mpsc::Receiver<EncodedAudio>) {
     while let Some(packet) = queue.recv().await {
-        if writer.send(packet.data, packet.samples, packet.captured_at).await.is_err() {
+        let EncodedAudio { data, samples, captured_at, copies } = packet;
+        if writer.send(data, samples, captured_at, copies).await.is_err() {
             return;
         }
     }

@@ -1,6 +1,6 @@
 //! What sound and pictures are told, given what the path carries. Pure.
 //!
-//! Owns how a rate is shared out (`share`), and which size and frame rate a
+//! Owns how a rate is shared out (`sound_share`, `picture_share`), and which size and frame rate a
 //! rate is enough for (`Ladder`): what a rung needs, when to step, and when
 //! pictures stop because the path carries sound alone.
 
@@ -57,10 +57,10 @@ pub fn worth(size: Size, fps: f64) -> u32 {
     worth.clamp(MAX_AT_LEAST, MAX_AT_MOST) as u32
 }
 
-/// Sound gets this share of a narrow path, and no more than it uses at its best, all headers
-/// counted, bits a second; a second channel takes as much again.
+/// Sound may take this share of a path, copies of itself included, and on a narrow one what speech
+/// needs to sound well, all headers counted, bits a second: it comes before pictures.
 const SOUND_SHARE: f64 = 0.4;
-const SOUND_BEST: u32 = 58_000;
+const SOUND_AT_LEAST: u32 = 37_000;
 
 /// What pictures leave of the rest for their headers and the encoder's unsteadiness: a queue that
 /// grows costs more than it gives.
@@ -74,22 +74,18 @@ const AGAIN_AFTER: Duration = Duration::from_secs(2);
 /// The least that an encoder is told, bits a second.
 const LEAST_PICTURES: u32 = 15_000;
 
-/// How a rate is shared out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Share {
-    /// For sound, headers counted, bits a second.
-    pub sound: u32,
-    /// For the encoder of pictures, bits a second.
-    pub pictures: u32,
+/// What sound may take of `path` bits a second, headers counted, bits a second.
+#[must_use]
+pub fn sound_share(path: u32) -> u32 {
+    ((f64::from(path) * SOUND_SHARE) as u32).max(SOUND_AT_LEAST).min(path)
 }
 
-/// Shares out `path` bits a second; sound has `channels` channels, none if it is not sent.
+/// What the encoder of pictures is told, bits a second, where sound takes `sound` of `path` bits a
+/// second, headers counted.
 #[must_use]
-pub fn share(path: u32, channels: usize) -> Share {
-    let best = SOUND_BEST * u32::try_from(channels).unwrap_or(2);
-    let sound = best.min((f64::from(path) * SOUND_SHARE) as u32);
+pub fn picture_share(path: u32, sound: u32) -> u32 {
     let rest = f64::from(path.saturating_sub(sound)) * PICTURE_SHARE;
-    Share { sound, pictures: (rest as u32).max(LEAST_PICTURES) }
+    (rest as u32).max(LEAST_PICTURES)
 }
 
 /// What a picture of a rung needs to be worth looking at: bits for a pixel to the power of three
@@ -268,7 +264,8 @@ mod tests {
             for step in 0..30 {
                 let path = kbit * 1_000;
                 let now = start + (second * 1_000 + step * 33) * MS;
-                let rung = ladder.step(now, path, share(path, 1).pictures);
+                let rung =
+                    ladder.step(now, path, picture_share(path, sound_share(path).min(58_000)));
                 let rung = rung.map(|rung| (rung.size.height, rung.fps as u32));
                 if seen.last() != Some(&rung) {
                     seen.push(rung);
@@ -280,12 +277,11 @@ mod tests {
 
     #[test]
     fn sound_comes_first_and_pictures_stay_below_the_rest() {
-        assert_eq!(share(1_000_000, 1), Share { sound: 58_000, pictures: 866_640 });
-        assert_eq!(share(100_000, 1), Share { sound: 40_000, pictures: 55_200 });
-        assert_eq!(share(1_000_000, 0).sound, 0);
-        assert_eq!(share(1_000_000, 2).sound, 116_000);
-        assert!(share(u32::MAX, 0).pictures < u32::MAX);
-        assert_eq!(share(0, 1).pictures, LEAST_PICTURES);
+        assert_eq!((sound_share(1_000_000), picture_share(1_000_000, 58_000)), (400_000, 866_640));
+        assert_eq!((sound_share(90_000), picture_share(90_000, 36_000)), (37_000, 49_680));
+        assert_eq!(sound_share(30_000), 30_000, "all of it");
+        assert!(picture_share(u32::MAX, 0) < u32::MAX);
+        assert_eq!(picture_share(0, 58_000), LEAST_PICTURES);
     }
 
     #[test]

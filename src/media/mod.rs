@@ -16,4 +16,5 @@ pub mod playout;
 pub mod quality;
 mod scale;
 pub mod sink;
+pub mod sound_rate;
 pub mod source;

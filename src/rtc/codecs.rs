@@ -1,4 +1,4 @@
-//! What is offered and accepted: H.264 with its repairs (RTX), and Opus.
+//! What is offered and accepted: H.264 with its repairs (RTX), and Opus with its copies (RED).
 //!
 //! Only codecs that we encode are registered: with the library's defaults the
 //! first codec would be VP8 and H.264 would go out under its payload type.
@@ -28,6 +28,13 @@ pub const AUDIO_CLOCK: u32 = 48_000;
 
 /// What we say of our Opus: FEC welcome, packets of 10 ms and more (RFC 7587 section 6.1).
 const OPUS_FMTP: &str = "minptime=10;useinbandfec=1";
+
+/// Opus, and Opus with copies of what went before (RED, RFC 2198), under the numbers that browsers use.
+const OPUS_PAYLOAD_TYPE: u8 = 111;
+const RED_PAYLOAD_TYPE: u8 = 63;
+
+/// How RED is called in a description, and in the library.
+pub(super) const RED: &str = "audio/red";
 
 /// H.264 as we offer it, best first: payload type, RTX payload type, profile-level-id (RFC 6184
 /// section 8.1). Constrained baseline first: everybody decodes it. The plain baseline of the second
@@ -62,7 +69,13 @@ pub(super) fn opus() -> RTCRtpCodec {
 pub(super) fn media_engine() -> Result<MediaEngine> {
     let mut engine = MediaEngine::default();
     engine.register_codec(
-        RTCRtpCodecParameters { rtp_codec: opus(), payload_type: 111 },
+        RTCRtpCodecParameters { rtp_codec: opus(), payload_type: OPUS_PAYLOAD_TYPE },
+        RtpCodecKind::Audio,
+    )?;
+    // After Opus, as browsers list it: those that send by the first in the list then send RED only
+    // when they are asked to.
+    engine.register_codec(
+        RTCRtpCodecParameters { rtp_codec: red(), payload_type: RED_PAYLOAD_TYPE },
         RtpCodecKind::Audio,
     )?;
     for (payload_type, rtx, profile) in H264 {
@@ -87,6 +100,17 @@ pub(super) fn media_engine() -> Result<MediaEngine> {
 
 fn h264_fmtp(profile_level_id: &str) -> String {
     format!("level-asymmetry-allowed=1;packetization-mode=1;profile-level-id={profile_level_id}")
+}
+
+/// Opus with copies: each block is of the one payload type (RFC 2198 section 5).
+fn red() -> RTCRtpCodec {
+    RTCRtpCodec {
+        mime_type: RED.to_owned(),
+        clock_rate: AUDIO_CLOCK,
+        channels: 2,
+        sdp_fmtp_line: format!("{OPUS_PAYLOAD_TYPE}/{OPUS_PAYLOAD_TYPE}"),
+        rtcp_feedback: vec![],
+    }
 }
 
 /// The repair stream of a payload type (RFC 4588 section 8.1).

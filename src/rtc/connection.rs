@@ -30,9 +30,12 @@ use super::congestion::{Path, Receive, Reports, Transmit};
 use super::events::{ConnectionEvent, Events};
 use super::interceptors::{RtcpCounters, RtcpTap, TapState};
 use super::netem::Wire;
+use super::receiver::RedTypes;
 use super::relay::{Relays, ServerReport};
 use super::runtime::{Attentive, Progress};
-use super::sdp::{Direction, ice_ufrag, sections, without_candidates};
+use super::sdp::{
+    Direction, ice_ufrag, red_payload_types, sections, without_candidates, without_strange_red,
+};
 use super::sender::{AudioSender, VideoSender};
 use crate::ice::{Candidate, IceServer};
 use crate::trust::Trust;
@@ -102,6 +105,7 @@ pub struct Connection {
     relays: Arc<Relays>,
     tap: Arc<TapState>,
     path: Path,
+    red: Arc<RedTypes>,
     video: Option<VideoSender>,
     audio: Option<AudioSender>,
     config: ConnectionConfig,
@@ -138,7 +142,9 @@ impl Connection {
     ) -> Result<(Self, mpsc::Receiver<ConnectionEvent>), ConnectionError> {
         let progress = Arc::new(Progress::default());
         let path = Path::new(config.max_bitrate);
-        let (events, news, receiver) = Events::new(Arc::clone(&progress), path.clone());
+        let red = Arc::new(RedTypes::default());
+        let (events, news, receiver) =
+            Events::new(Arc::clone(&progress), path.clone(), Arc::clone(&red));
         let (servers, trust) = (&config.ice_servers, config.trust.clone());
         let relays = Relays::new(servers, trust, news.clone(), Arc::clone(&progress));
         let relays = Arc::new(relays);
@@ -174,6 +180,7 @@ impl Connection {
             relays,
             tap,
             path,
+            red,
             video: None,
             audio: None,
             config: config.clone(),
@@ -224,6 +231,7 @@ impl Connection {
         }
         let offer = self.inner.create_offer(None).await.map_err(&failed)?;
         let sdp = offer.sdp.clone();
+        self.note_red(&sdp);
         self.inner.set_local_description(offer).await.map_err(&failed)?;
         Ok(sdp)
     }
@@ -260,7 +268,9 @@ impl Connection {
             self.check_sockets()?;
             self.renew_relays().await.map_err(&failed)?;
         }
-        let description = RTCSessionDescription::offer(offer.to_owned()).map_err(&failed)?;
+        self.note_red(offer);
+        let known = without_strange_red(offer).into_owned();
+        let description = RTCSessionDescription::offer(known).map_err(&failed)?;
         self.inner.set_remote_description(description).await.map_err(&failed)?;
         self.set_answer_directions(offer).await.map_err(&failed)?;
         let answer = self.inner.create_answer(None).await.map_err(&failed)?;
@@ -283,6 +293,11 @@ impl Connection {
     #[must_use]
     pub fn servers(&self) -> Vec<ServerReport> {
         self.relays.reports()
+    }
+
+    /// What either side calls RED comes as RED, whoever of us chose the number.
+    fn note_red(&self, sdp: &str) {
+        red_payload_types(sdp).for_each(|payload_type| self.red.add(payload_type));
     }
 
     /// W2: the library does not turn round the direction of an offer.
@@ -313,7 +328,9 @@ impl Connection {
     /// When the answer cannot be parsed or does not fit the offer.
     pub async fn take_answer(&self, answer: &str) -> Result<(), ConnectionError> {
         let failed = ConnectionError::at("taking their answer");
-        let description = RTCSessionDescription::answer(answer.to_owned()).map_err(&failed)?;
+        self.note_red(answer);
+        let known = without_strange_red(answer).into_owned();
+        let description = RTCSessionDescription::answer(known).map_err(&failed)?;
         if self.staged().is_some() {
             self.check_sockets()?;
         }

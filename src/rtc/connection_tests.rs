@@ -126,6 +126,82 @@ async fn media_flow_both_ways_and_keyframe_requests_arrive() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sound_comes_with_copies_of_what_went_before() {
+    timeout(PATIENCE, async {
+        let (mut a, mut b) = (End::open(config()).await, End::open(config()).await);
+        connect(&mut a, &mut b).await;
+        let mut writer = a.connection.audio().unwrap().open().await.unwrap();
+        assert!(writer.takes_copies(), "both sides of us do");
+        let (mut number, began) = (0, clock::now());
+        let mut packet = |n: u8| {
+            number += 1;
+            (Bytes::from(vec![n; 20]), began + Duration::from_millis(number * 20))
+        };
+        while b.tracks.is_empty() {
+            let (sound, at) = packet(1);
+            writer.send(sound, 960, at, 2).await.unwrap();
+            tokio::select! { () = b.next() => {} () = a.next() => {} }
+        }
+        let track = b.tracks[0].clone();
+        assert_eq!(track.kind(), MediaKind::Audio);
+        for n in 2..7 {
+            let (sound, at) = packet(n);
+            writer.send(sound, 960, at, 2).await.unwrap();
+        }
+        let last = loop {
+            let received = track.next_packet().await.unwrap();
+            if received.payload[0] == 6 {
+                break received;
+            }
+        };
+        let copies: Vec<_> =
+            last.copies.iter().map(|copy| (copy.payload[0], copy.timestamp)).collect();
+        let before = |packets: u32| last.timestamp.wrapping_sub(packets * 960);
+        assert_eq!(copies, [(2, before(4)), (5, before(1))]);
+        a.connection.close().await;
+        b.connection.close().await;
+    })
+    .await
+    .unwrap();
+}
+
+/// Foreign ends that offer or answer without RED, or with one that is of no use to us.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn copies_go_only_to_who_takes_them() {
+    timeout(PATIENCE, async {
+        let red = "a=rtpmap:63 red/48000/2\r\n";
+        let changes: [(&str, &str, bool); 4] = [
+            ("", "", true),
+            (" 111 63", " 63 111", true),
+            (red, "a=rtpmap:63 red/8000\r\n", false),
+            ("useinbandfec=1", "useinbandfec=0", false),
+        ];
+        for (from, to, taken) in changes {
+            let (a, b) = (Connection::open(config()).await, Connection::open(config()).await);
+            let ((a, _), (b, _)) = (a.unwrap(), b.unwrap());
+            let offer = a.create_offer(false).await.unwrap();
+            assert!(offer.contains(" 111 63") && offer.contains(red), "{offer}");
+            let answer = b.answer(&offer.replace(from, to)).await.unwrap();
+            a.take_answer(&answer).await.unwrap();
+            for end in [&a, &b] {
+                let writer = end.audio().unwrap().open().await.expect("Opus was agreed on");
+                assert_eq!(writer.takes_copies(), taken, "{from} -> {to}: {answer}");
+            }
+        }
+        let (a, b) = (Connection::open(config()).await, Connection::open(config()).await);
+        let ((a, _), (b, _)) = (a.unwrap(), b.unwrap());
+        let answer = b.answer(&a.create_offer(false).await.unwrap()).await.unwrap();
+        let plain =
+            answer.replace(" 111 63", " 111").replace(red, "").replace("a=fmtp:63 111/111\r\n", "");
+        assert!(!plain.contains("red/"), "{plain}");
+        a.take_answer(&plain).await.unwrap();
+        assert!(!a.audio().unwrap().open().await.unwrap().takes_copies());
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolled_back_offer_leaves_room_for_theirs() {
     timeout(PATIENCE, async {
         let (mut a, mut b) = (End::open(config()).await, End::open(config()).await);

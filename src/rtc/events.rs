@@ -11,7 +11,7 @@ use webrtc::peer_connection::{
 
 use super::codecs::MediaKind;
 use super::congestion::Path;
-use super::receiver::RemoteTrack;
+use super::receiver::{RedTypes, RemoteTrack};
 use super::relay::ServerFault;
 use super::runtime::Progress;
 use crate::ice::Candidate;
@@ -100,15 +100,17 @@ pub(super) struct Events {
     to: mpsc::Sender<ConnectionEvent>,
     progress: Arc<Progress>,
     path: Path,
+    red: Arc<RedTypes>,
 }
 
 impl Events {
     pub(super) fn new(
         progress: Arc<Progress>,
         path: Path,
+        red: Arc<RedTypes>,
     ) -> (Self, mpsc::Sender<ConnectionEvent>, mpsc::Receiver<ConnectionEvent>) {
         let (to, from) = mpsc::channel(EVENT_QUEUE);
-        (Self { to: to.clone(), progress, path }, to, from)
+        (Self { to: to.clone(), progress, path, red }, to, from)
     }
 
     /// Fails only when nobody listens any more, and then nobody cares.
@@ -168,7 +170,8 @@ impl PeerConnectionEventHandler for Events {
     }
 
     async fn on_track(&self, track: Arc<dyn TrackRemote>) {
-        if let Some(track) = RemoteTrack::new(track, self.path.clone()).await {
+        let (path, red) = (self.path.clone(), Arc::clone(&self.red));
+        if let Some(track) = RemoteTrack::new(track, path, red).await {
             self.tell(ConnectionEvent::Track(track)).await;
         }
     }

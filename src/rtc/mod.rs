@@ -16,6 +16,7 @@ pub mod netem;
 pub mod packetizer;
 pub mod probe;
 pub mod receiver;
+pub mod red;
 pub mod relay;
 mod runtime;
 mod sdp;

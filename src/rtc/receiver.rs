@@ -4,6 +4,7 @@
 //! assembly are decided in `jitter_buffer.rs`; nothing is decoded here.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use super::codecs::MediaKind;
 use super::congestion::Path;
 use super::jitter_buffer::{Counters, JitterBuffer, Output, ReceivedFrame, VideoPacket};
+use super::red::{self, AudioCopy};
 use crate::clock;
 
 /// One RTP packet of theirs, decrypted, repaired where need was.
@@ -33,6 +35,8 @@ pub struct ReceivedPacket {
     pub marker: bool,
     /// What it carries.
     pub payload: Bytes,
+    /// Earlier sound that it carried again (RED), oldest first.
+    pub copies: Vec<AudioCopy>,
 }
 
 /// Pictures or sound of theirs.
@@ -41,6 +45,7 @@ pub struct RemoteTrack {
     kind: MediaKind,
     track: Arc<dyn TrackRemote>,
     path: Path,
+    red: Arc<RedTypes>,
 }
 
 impl std::fmt::Debug for RemoteTrack {
@@ -50,13 +55,17 @@ impl std::fmt::Debug for RemoteTrack {
 }
 
 impl RemoteTrack {
-    pub(super) async fn new(track: Arc<dyn TrackRemote>, path: Path) -> Option<Self> {
+    pub(super) async fn new(
+        track: Arc<dyn TrackRemote>,
+        path: Path,
+        red: Arc<RedTypes>,
+    ) -> Option<Self> {
         let kind = match track.kind().await {
             RtpCodecKind::Audio => MediaKind::Audio,
             RtpCodecKind::Video => MediaKind::Video,
             _ => return None,
         };
-        Some(Self { kind, track, path })
+        Some(Self { kind, track, path, red })
     }
 
     /// Pictures or sound.
@@ -70,13 +79,24 @@ impl RemoteTrack {
         loop {
             match self.track.poll().await? {
                 TrackRemoteEvent::OnRtpPacket(packet) => {
+                    let (header, payload) = (packet.header, packet.payload);
+                    let has_copies =
+                        self.kind == MediaKind::Audio && self.red.contains(header.payload_type);
+                    let (copies, payload) = match has_copies {
+                        true => match red::split(header.timestamp, &payload) {
+                            Some(parts) => parts,
+                            None => continue,
+                        },
+                        false => (Vec::new(), payload),
+                    };
                     return Some(ReceivedPacket {
                         arrived_at: clock::now(),
-                        ssrc: packet.header.ssrc,
-                        sequence_number: packet.header.sequence_number,
-                        timestamp: packet.header.timestamp,
-                        marker: packet.header.marker,
-                        payload: packet.payload,
+                        ssrc: header.ssrc,
+                        sequence_number: header.sequence_number,
+                        timestamp: header.timestamp,
+                        marker: header.marker,
+                        payload,
+                        copies,
                     });
                 }
                 TrackRemoteEvent::OnEnded => return None,
@@ -103,6 +123,22 @@ impl RemoteTrack {
     /// The streams of this track that are known so far.
     pub async fn ssrcs(&self) -> Vec<u32> {
         self.track.ssrcs().await
+    }
+}
+
+/// The payload types that either side calls RED, whoever offered it.
+#[derive(Debug, Default)]
+pub(super) struct RedTypes([AtomicU64; 2]);
+
+impl RedTypes {
+    pub(super) fn add(&self, payload_type: u8) {
+        let payload_type = usize::from(payload_type & 0x7f);
+        self.0[payload_type / 64].fetch_or(1 << (payload_type % 64), Ordering::Relaxed);
+    }
+
+    fn contains(&self, payload_type: u8) -> bool {
+        let payload_type = usize::from(payload_type & 0x7f);
+        self.0[payload_type / 64].load(Ordering::Relaxed) >> (payload_type % 64) & 1 == 1
     }
 }
 

@@ -1,4 +1,8 @@
-//! The few things that we must read out of a session description ourselves. Pure and tolerant.
+//! The few things that we must read out of a session description ourselves, and what the library
+//! must not see. Pure and tolerant.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
 
 /// Which way media of one section flows, seen from whoever wrote the description (RFC 8866
 /// section 6.7).
@@ -81,6 +85,104 @@ fn direction(line: &str) -> Option<Direction> {
     }
 }
 
+/// The payload types that are RED over Opus (RFC 2198) in the sections of sound.
+pub(super) fn red_payload_types(sdp: &str) -> impl Iterator<Item = u8> {
+    audio_lines(sdp)
+        .filter_map(|line| named(line, "red/48000/2"))
+        .filter_map(|payload_type| payload_type.parse().ok())
+}
+
+/// The description without RED that we could not use: of another clock or codec than our Opus, or
+/// beside an Opus that the library takes for half a match only. It would choose the whole match over
+/// that, and then there would be RED and nothing to put into it.
+pub(super) fn without_strange_red(sdp: &str) -> Cow<'_, str> {
+    let opus: HashSet<&str> =
+        audio_lines(sdp).filter_map(|line| named(line, "opus/48000/2")).collect();
+    let parameters = |of: &str| {
+        let found = audio_lines(sdp).filter_map(|line| line.strip_prefix("a=fmtp:"));
+        let mut found = found.filter_map(|line| line.split_once(' '));
+        found.find_map(|(payload_type, text)| (payload_type == of).then_some(text))
+    };
+    let is_ours = |opus: &&str| parameters(opus).is_none_or(agrees_with_our_opus);
+    let fits = |red: &str| {
+        // A block names its codec by number; without a list it is whatever there is.
+        let blocks = parameters(red).unwrap_or_default();
+        blocks.split('/').all(|block| block.is_empty() || opus.contains(block.trim()))
+            && opus.iter().all(is_ours)
+            && !opus.is_empty()
+    };
+    let is_red = |line: &str| red_encoding(line).map(str::to_owned);
+    let reds = audio_lines(sdp).filter_map(is_red);
+    let ours: HashSet<u8> = red_payload_types(sdp).collect();
+    let known = |red: &String| red.parse().is_ok_and(|red: u8| ours.contains(&red));
+    let strange: HashSet<String> = reds.filter(|red| !known(red) || !fits(red)).collect();
+    match strange.is_empty() {
+        true => Cow::Borrowed(sdp),
+        false => Cow::Owned(without(sdp, &strange)),
+    }
+}
+
+/// Whether the library, which compares only parameters that both sides name, finds no difference.
+fn agrees_with_our_opus(parameters: &str) -> bool {
+    parameters.split(';').all(|parameter| match parameter.trim().split_once('=') {
+        Some(("minptime", value)) => value == "10",
+        Some(("useinbandfec", value)) => value == "1",
+        _ => true,
+    })
+}
+
+/// The description without these payload types in its sections of sound.
+fn without(sdp: &str, payload_types: &HashSet<String>) -> String {
+    let mut sound = false;
+    let mut kept = String::with_capacity(sdp.len());
+    for line in sdp.lines().map(str::trim_end) {
+        if let Some(media) = line.strip_prefix("m=") {
+            sound = media.starts_with("audio ");
+        }
+        let described = || {
+            let of =
+                ["a=rtpmap:", "a=fmtp:", "a=rtcp-fb:"].iter().find_map(|p| line.strip_prefix(p));
+            of.and_then(|rest| rest.split(' ').next()).is_some_and(|of| payload_types.contains(of))
+        };
+        if sound && line.starts_with("m=") {
+            // Kind, port and profile, then the payload types (RFC 8866 section 5.14).
+            let words = line.split(' ').enumerate();
+            let words = words.filter(|(at, word)| *at < 3 || !payload_types.contains(*word));
+            kept.push_str(&words.map(|(_, word)| word).collect::<Vec<_>>().join(" "));
+        } else if sound && described() {
+            continue;
+        } else {
+            kept.push_str(line);
+        }
+        kept.push_str("\r\n");
+    }
+    kept
+}
+
+/// The lines of all sections of sound.
+fn audio_lines(sdp: &str) -> impl Iterator<Item = &str> {
+    let mut sound = false;
+    sdp.lines().map(str::trim_end).filter(move |line| {
+        if let Some(media) = line.strip_prefix("m=") {
+            sound = media.starts_with("audio ");
+        }
+        sound
+    })
+}
+
+/// The payload type in a line that gives it this encoding (RFC 8866 section 6.6).
+fn named<'a>(line: &'a str, encoding: &str) -> Option<&'a str> {
+    let (payload_type, called) = line.strip_prefix("a=rtpmap:")?.split_once(' ')?;
+    called.trim().eq_ignore_ascii_case(encoding).then_some(payload_type)
+}
+
+/// The payload type in a line that calls it RED, of whatever clock.
+fn red_encoding(line: &str) -> Option<&str> {
+    let (payload_type, called) = line.strip_prefix("a=rtpmap:")?.split_once(' ')?;
+    let name = called.split('/').next()?;
+    name.trim().eq_ignore_ascii_case("red").then_some(payload_type)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,10 +221,45 @@ mod tests {
         }
     }
 
+    fn sound(lines: &str) -> String {
+        format!("v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111 63 9\r\n{lines}a=rtpmap:9 G722/8000\r\n")
+    }
+
+    const OPUS: &str = "a=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;useinbandfec=1\r\n";
+    const RED: &str = "a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n";
+
+    #[test]
+    fn red_of_our_opus_stays() {
+        let video = "m=video 9 UDP/TLS/RTP/SAVPF 98\r\na=rtpmap:98 red/90000\r\n";
+        let sdp = sound(&[OPUS, RED].concat()) + video;
+        assert_eq!(red_payload_types(&sdp).collect::<Vec<_>>(), [63]);
+        assert_eq!(without_strange_red(&sdp), sdp);
+        let bare = sound("a=rtpmap:111 OPUS/48000/2\r\na=rtpmap:63 red/48000/2\r\n");
+        assert_eq!(without_strange_red(&bare), bare, "no parameters, nothing that disagrees");
+    }
+
+    #[test]
+    fn red_of_anything_else_goes() {
+        let others = [
+            [OPUS, "a=rtpmap:63 red/8000\r\n"].concat(),
+            [OPUS, "a=rtpmap:63 red/48000/2\r\na=fmtp:63 9/9\r\n"].concat(),
+            ["a=rtpmap:111 opus/48000/2\r\na=fmtp:111 useinbandfec=0\r\n", RED].concat(),
+            ["a=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=20;stereo=1\r\n", RED].concat(),
+            ["a=rtpmap:111 L16/48000\r\n", "a=rtpmap:63 red/48000/2\r\n"].concat(),
+        ];
+        for lines in others {
+            let known = without_strange_red(&sound(&lines)).into_owned();
+            assert!(!known.contains("63"), "{known}");
+            assert!(known.contains("m=audio 9 UDP/TLS/RTP/SAVPF 111 9\r\n"), "{known}");
+            assert!(known.contains("a=rtpmap:111") && known.contains("a=rtpmap:9 G722"), "{known}");
+        }
+    }
+
     proptest::proptest! {
         #[test]
         fn never_panics(text in "\\PC*") {
             let _ = sections(&text);
+            let _ = without_strange_red(&text);
         }
     }
 }

@@ -23,6 +23,7 @@ use webrtc::rtp_transceiver::RtpSender;
 use super::codecs::{self, AUDIO_CLOCK};
 use super::interceptors::{RtpMapping, TapState};
 use super::packetizer::Packetizer;
+use super::red::History;
 use crate::clock;
 use crate::media::codec::EncodedVideo;
 
@@ -109,13 +110,23 @@ impl Writer {
     }
 
     async fn write(&mut self, timestamp: u32, marker: bool, payload: Bytes) -> LibraryResult<()> {
+        self.write_as(self.payload_type, timestamp, marker, payload).await
+    }
+
+    async fn write_as(
+        &mut self,
+        payload_type: u8,
+        timestamp: u32,
+        marker: bool,
+        payload: Bytes,
+    ) -> LibraryResult<()> {
         let counters = &self.stream.sent;
         counters.packets.fetch_add(1, Ordering::Relaxed);
         counters.bytes.fetch_add(payload.len() as u64, Ordering::Relaxed);
         let header = rtp::header::Header {
             version: 2,
             marker,
-            payload_type: self.payload_type,
+            payload_type,
             sequence_number: self.sequence_number,
             timestamp,
             ssrc: self.stream.ssrc,
@@ -215,8 +226,9 @@ impl AudioSender {
     /// The stream as negotiated; `None` when the other side takes no Opus.
     pub async fn open(&self) -> Option<AudioWriter> {
         let (payload_type, fmtp) = self.0.payload_type("audio/opus").await?;
-        let writer = Writer::new(self.0.clone(), payload_type);
-        Some(AudioWriter { writer, fmtp, next_timestamp: None, silent: true })
+        let red = self.0.payload_type(codecs::RED).await.map(|(payload_type, _)| payload_type);
+        let (writer, history) = (Writer::new(self.0.clone(), payload_type), History::default());
+        Some(AudioWriter { writer, red, history, fmtp, next_timestamp: None, silent: true })
     }
 
     pub(super) fn sent(&self) -> &SentCounters {
@@ -227,6 +239,9 @@ impl AudioSender {
 /// Sends encoded sound.
 pub struct AudioWriter {
     writer: Writer,
+    /// The payload type of sound with copies, where it was agreed on.
+    red: Option<u8>,
+    history: History,
     fmtp: String,
     next_timestamp: Option<u32>,
     silent: bool,
@@ -243,7 +258,8 @@ impl std::fmt::Debug for AudioWriter {
 const TIMESTAMP_SLACK: u32 = AUDIO_CLOCK / 25;
 
 impl AudioWriter {
-    /// Sends one packet of `samples` samples per channel whose first was captured at `captured_at`.
+    /// Sends one packet of `samples` samples per channel whose first was captured at `captured_at`,
+    /// together with as many of those before it as `copies` says, where the other side takes that.
     ///
     /// # Errors
     /// When the connection is gone.
@@ -252,6 +268,7 @@ impl AudioWriter {
         packet: Bytes,
         samples: u32,
         captured_at: Instant,
+        copies: usize,
     ) -> Result<(), SendError> {
         let by_clock = self.writer.stream.mapping.at(captured_at);
         let timestamp = match self.next_timestamp {
@@ -261,7 +278,20 @@ impl AudioWriter {
         self.next_timestamp = Some(timestamp.wrapping_add(samples));
         // The marker begins a talk spurt (RFC 7587 section 4.2).
         let marker = std::mem::take(&mut self.silent);
-        self.writer.write(timestamp, marker, packet).await.map_err(|_| SendError)
+        let opus = self.writer.payload_type;
+        let packed = self.history.pack(opus, timestamp, &packet, copies);
+        let (payload_type, payload) = match (self.red, packed) {
+            (Some(red), Some(packed)) => (red, packed),
+            _ => (opus, packet),
+        };
+        let sent = self.writer.write_as(payload_type, timestamp, marker, payload).await;
+        sent.map_err(|_| SendError)
+    }
+
+    /// Whether the other side takes copies of earlier sound (RED, RFC 2198).
+    #[must_use]
+    pub fn takes_copies(&self) -> bool {
+        self.red.is_some()
     }
 
     /// Whether the other side asked for a parameter, such as `stereo=1` (RFC 7587 section 6.1).

@@ -96,13 +96,17 @@ pub trait VideoDecoder: Send {
     ) -> Result<Option<Arc<VideoFrame>>, CodecError>;
 }
 
-/// Encodes sound: 20 ms of 48 kHz a packet.
+/// Encodes sound of 48 kHz: 20, 40 or 60 ms a packet.
 pub trait AudioEncoder: Send {
-    /// Encodes one block of 20 ms (960 samples per channel, interleaved).
+    /// Encodes one block of 20, 40 or 60 ms (960, 1920 or 2880 samples per channel, interleaved).
+    /// The length may change at any packet.
     ///
     /// # Errors
     /// When the block has another length or the library fails.
     fn encode(&mut self, samples: &[f32]) -> Result<Bytes, CodecError>;
+
+    /// Sets the target in bits a second from the next packet on.
+    fn set_bitrate(&mut self, bitrate: u32);
 
     /// Tells the encoder how much of what it sends is lost (0.0 to 1.0), for in-band FEC.
     fn set_packet_loss(&mut self, fraction: f64);
@@ -131,9 +135,19 @@ pub trait AudioDecoder: Send {
 
     /// Channels of what it gives back.
     fn channels(&self) -> usize;
+
+    /// Samples per channel that a packet says it holds; `None` when it is none of this codec.
+    fn packet_samples(&self, packet: &[u8]) -> Option<usize>;
+
+    /// Samples per channel right before `packet` that can be rebuilt from it; `None` when it carries
+    /// no repair data.
+    fn repairs(&self, packet: &[u8]) -> Option<usize>;
+
+    /// Whether `packet` says that silence follows, of which nothing will be sent (DTX).
+    fn is_silence(&self, packet: &[u8]) -> bool;
 }
 
-/// The block that the audio encoder takes: 20 ms at 48 kHz.
+/// The block that the audio encoder usually takes: 20 ms at 48 kHz.
 pub const OPUS_FRAME_SAMPLES: usize = 960;
 
 /// How sound is encoded (RFC 7587 section 6).

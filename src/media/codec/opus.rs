@@ -1,6 +1,7 @@
-//! Opus on libopus: 48 kHz, 20 ms a packet, in-band FEC.
+//! Opus on libopus: 48 kHz, 20 to 60 ms a packet, in-band FEC.
 //!
-//! Owns both directions; knows nothing of RTP.
+//! Owns both directions, and what can be told of a packet without decoding it;
+//! knows nothing of RTP.
 
 use bytes::Bytes;
 use opus::{Application, Bitrate, Channels, Decoder, Encoder};
@@ -16,6 +17,15 @@ const MAX_PACKET: usize = 1_275;
 
 /// The longest packet: 120 ms (RFC 6716 section 3.2.5).
 const MAX_SAMPLES: usize = 5_760;
+
+/// The packets that are made, samples per channel: 20, 40 and 60 ms.
+const PACKETS: [usize; 3] = [OPUS_FRAME_SAMPLES, 2 * OPUS_FRAME_SAMPLES, 3 * OPUS_FRAME_SAMPLES];
+
+/// A packet of a single byte, or with one more, says that nothing follows (RFC 6716 section 2.1.9).
+const SILENT_PACKET: usize = 2;
+
+/// With this loss, percent, there is repair data at every bitrate.
+const LEAST_LOSS: i32 = 6;
 
 /// Of 10: more costs processor time that nobody hears at these bitrates.
 const COMPLEXITY: i32 = 5;
@@ -48,8 +58,8 @@ impl OpusEncoder {
 
 impl AudioEncoder for OpusEncoder {
     fn encode(&mut self, samples: &[f32]) -> Result<Bytes, CodecError> {
-        if samples.len() != OPUS_FRAME_SAMPLES * self.channels {
-            let reason = format!("{} samples are not 20 ms", samples.len());
+        if !PACKETS.iter().any(|packet| packet * self.channels == samples.len()) {
+            let reason = format!("{} samples are not 20, 40 or 60 ms", samples.len());
             return Err(CodecError::Encode { codec: CODEC, reason });
         }
         let packet = self.encoder.encode_vec_float(samples, MAX_PACKET);
@@ -58,8 +68,19 @@ impl AudioEncoder for OpusEncoder {
             .map_err(|error| CodecError::Encode { codec: CODEC, reason: error.to_string() })
     }
 
+    fn set_bitrate(&mut self, bitrate: u32) {
+        let bitrate = Bitrate::Bits(i32::try_from(bitrate).unwrap_or(i32::MAX));
+        if let Err(error) = self.encoder.set_bitrate(bitrate) {
+            tracing::warn!(%error, "the encoder keeps its bitrate");
+        }
+    }
+
     fn set_packet_loss(&mut self, fraction: f64) {
-        let percent = (fraction.clamp(0.0, 1.0) * 100.0).round() as i32;
+        let percent = match (fraction.clamp(0.0, 1.0) * 100.0).round() as i32 {
+            0 => 0,
+            // Told of less, the library rather keeps a wide band than puts repair data into it.
+            some => some.max(LEAST_LOSS),
+        };
         if let Err(error) = self.encoder.set_packet_loss_perc(percent) {
             tracing::warn!(%error, "the encoder does not know of the loss");
         }
@@ -121,6 +142,38 @@ impl AudioDecoder for OpusDecoder {
     fn channels(&self) -> usize {
         self.channels
     }
+
+    fn packet_samples(&self, packet: &[u8]) -> Option<usize> {
+        packet_samples(packet).map(|samples| samples as usize)
+    }
+
+    fn repairs(&self, packet: &[u8]) -> Option<usize> {
+        repairs(packet)
+    }
+
+    fn is_silence(&self, packet: &[u8]) -> bool {
+        packet.len() <= SILENT_PACKET
+    }
+}
+
+/// Samples per channel before this packet that its in-band FEC can rebuild: as long as one of its
+/// frames (RFC 6716 sections 4.2.3 and 4.2.4). `None` when it carries none.
+#[must_use]
+pub fn repairs(packet: &[u8]) -> Option<usize> {
+    let toc = *packet.first()?;
+    // The first two layers of Table 2: SILK alone, and SILK below CELT. CELT alone has no FEC.
+    let frame = match toc >> 3 {
+        config @ 0..12 => [480, 960, 1_920, 2_880][usize::from(config) % 4],
+        config @ 12..16 => [480, 960][usize::from(config) % 2],
+        _ => return None,
+    };
+    let parsed = opus::packet::parse(packet).ok()?;
+    let flags = *parsed.frames.first()?.first()?;
+    // One bit a 20 ms for speech, then one for FEC; the same again for a second channel.
+    let parts = (frame / OPUS_FRAME_SAMPLES).max(1);
+    let mono = flags >> (7 - parts) & 1 == 1;
+    let side = toc & 4 != 0 && flags >> (6 - 2 * parts.min(3)) & 1 == 1;
+    (mono || side).then_some(frame)
 }
 
 /// Samples per channel at 48 kHz that a packet says it holds; `None` when it is not Opus.

@@ -31,8 +31,9 @@ pub struct AudioInHooks {
     /// The first sound was decoded, then. May block: it runs on the thread that plays nothing itself
     /// while a device asks.
     pub first: Box<dyn FnOnce(Instant) + Send>,
-    /// The sound with this RTP timestamp is played at that time.
-    pub playing: Box<dyn Fn(u32, Instant) + Send + Sync>,
+    /// The sound with this RTP timestamp is played at that time. Says how much longer than it must
+    /// sound should wait, for pictures that come later.
+    pub playing: Box<dyn Fn(u32, Instant) -> Duration + Send + Sync>,
     /// Something happened to the device.
     pub notice: Box<dyn Fn(DeviceNotice) + Send>,
 }
@@ -84,6 +85,7 @@ impl AudioIn {
             playout: Arc::clone(&playout),
             first: OnceLock::new(),
             playing: hooks.playing,
+            waits_us: AtomicU64::new(0),
             state: Arc::clone(&state),
         });
         let (first, notice, stopped) = (hooks.first, hooks.notice, Arc::clone(&stop));
@@ -119,7 +121,8 @@ struct Playing {
     playout: Arc<Mutex<AudioPlayout>>,
     /// When the first sound was decoded.
     first: OnceLock<Instant>,
-    playing: Box<dyn Fn(u32, Instant) + Send + Sync>,
+    playing: Box<dyn Fn(u32, Instant) -> Duration + Send + Sync>,
+    waits_us: AtomicU64,
     state: Arc<AudioInState>,
 }
 
@@ -129,11 +132,14 @@ impl Playing {
         let Portion { samples, at_once, delay } = portion;
         let block = {
             let mut playout = self.playout.lock().unwrap_or_else(PoisonError::into_inner);
+            let waits = self.waits_us.load(Ordering::Relaxed);
+            playout.wait_for_pictures(Duration::from_micros(waits));
             playout.next_block(due, samples, at_once)?
         };
         self.first.get_or_init(clock::now);
         if let Some(rtp_timestamp) = block.rtp_timestamp {
-            (self.playing)(rtp_timestamp, due + delay);
+            let waits = (self.playing)(rtp_timestamp, due + delay);
+            self.waits_us.store(waits.as_micros() as u64, Ordering::Relaxed);
         }
         self.state.level.on_sound(&block.frame.samples, block.frame.channels);
         self.state.delay_us.store(delay.as_micros() as u64, Ordering::Relaxed);

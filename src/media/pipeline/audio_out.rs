@@ -1,10 +1,10 @@
-//! Sound on its way out: one thread captures and encodes, 20 ms a packet.
+//! Sound on its way out: one thread captures and encodes, 20 to 60 ms a packet.
 //!
 //! Owns the thread, muting, and the joining of 10 ms blocks. Where packets go
-//! is the caller's.
+//! is the caller's; how sound is sent is decided in `sound_rate.rs`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -12,9 +12,10 @@ use bytes::Bytes;
 
 use super::spawn;
 use crate::media::audio::level::LevelMeter;
-use crate::media::codec::{AudioEncoder, OPUS_FRAME_SAMPLES};
+use crate::media::codec::AudioEncoder;
 use crate::media::device::DeviceNotice;
 use crate::media::frame::AudioFrame;
+use crate::media::sound_rate::{LossMemory, SoundMode, SoundRate};
 use crate::media::source::AudioSource;
 
 /// One encoded packet of sound.
@@ -26,13 +27,16 @@ pub struct EncodedAudio {
     pub samples: u32,
     /// When its first sample was taken.
     pub captured_at: Instant,
+    /// How many packets before it are worth sending again with it.
+    pub copies: usize,
 }
 
 /// What the thread is told; shared with whoever runs the call.
 #[derive(Debug, Default)]
 pub struct AudioOutState {
     muted: AtomicBool,
-    loss_percent: AtomicU32,
+    takes: AtomicU32,
+    loss: Mutex<LossMemory>,
     level: LevelMeter,
 }
 
@@ -54,9 +58,20 @@ impl AudioOutState {
         self.level.level()
     }
 
-    /// Tells the encoder how much is lost on the way (0.0 to 1.0), so that it adds repair data.
+    /// A report says how much is lost on the way (0.0 to 1.0). Repair data is added by what was
+    /// reported lately: more at once, less after a while.
     pub fn set_packet_loss(&self, fraction: f64) {
-        self.loss_percent.store((fraction.clamp(0.0, 1.0) * 100.0) as u32, Ordering::Relaxed);
+        self.loss.lock().unwrap_or_else(PoisonError::into_inner).on_report(fraction);
+    }
+
+    /// What sound takes of the path at present, bits a second, with all headers and copies.
+    #[must_use]
+    pub fn bits_per_second(&self) -> u32 {
+        self.takes.load(Ordering::Relaxed)
+    }
+
+    fn loss(&self) -> f64 {
+        self.loss.lock().unwrap_or_else(PoisonError::into_inner).fraction()
     }
 }
 
@@ -77,21 +92,25 @@ pub struct AudioOut {
 }
 
 impl AudioOut {
-    /// Starts the thread. `deliver` runs on it and must not block.
+    /// Starts the thread. `allowance` says what sound may take of the path at present, bits a second,
+    /// headers and copies counted; sound does with less as well as `rate` can make it. It and `deliver`
+    /// run on the thread and must not block.
     ///
     /// # Errors
     /// When the operating system gives no thread.
     pub fn start(
         source: Box<dyn AudioSource>,
         encoder: Box<dyn AudioEncoder>,
+        (rate, allowance): (SoundRate, impl FnMut() -> u32 + Send + 'static),
         deliver: impl FnMut(EncodedAudio) + Send + 'static,
         hooks: AudioOutHooks,
     ) -> std::io::Result<Self> {
-        let state = Arc::new(AudioOutState::default());
+        let takes = AtomicU32::new(rate.best().total());
+        let state = Arc::new(AudioOutState { takes, ..Default::default() });
         let stop = Arc::new(AtomicBool::new(false));
         let (told, stopped) = (Arc::clone(&state), Arc::clone(&stop));
         let thread = spawn("sound-out", move || {
-            let encoding = Encoding { encoder, deliver, pending: None, loss: 0 };
+            let encoding = Encoding::new(encoder, (rate, allowance), deliver);
             run(source, encoding, &hooks.notice, &told, &stopped);
             if !stopped.load(Ordering::Relaxed) {
                 (hooks.ended)();
@@ -116,9 +135,9 @@ impl Drop for AudioOut {
     }
 }
 
-fn run<D: FnMut(EncodedAudio)>(
+fn run<A: FnMut() -> u32, D: FnMut(EncodedAudio)>(
     mut source: Box<dyn AudioSource>,
-    mut encoding: Encoding<D>,
+    mut encoding: Encoding<A, D>,
     notice: &impl Fn(DeviceNotice),
     state: &AudioOutState,
     stop: &AtomicBool,
@@ -132,7 +151,7 @@ fn run<D: FnMut(EncodedAudio)>(
                     frame.samples.fill(0.0);
                 }
                 state.level.on_sound(&frame.samples, frame.channels);
-                encoding.take(frame, state.loss_percent.load(Ordering::Relaxed));
+                encoding.take(frame, state);
             }
             Ok(None) => return,
             Err(error) => {
@@ -143,19 +162,24 @@ fn run<D: FnMut(EncodedAudio)>(
     }
 }
 
-struct Encoding<D> {
+struct Encoding<A, D> {
     encoder: Box<dyn AudioEncoder>,
+    rate: SoundRate,
+    allowance: A,
     deliver: D,
     pending: Option<AudioFrame>,
-    loss: u32,
+    /// How the packet is sent that is being filled; `None` before the first.
+    mode: Option<SoundMode>,
+    /// What the encoder was told.
+    told: (u32, u32),
 }
 
-impl<D: FnMut(EncodedAudio)> Encoding<D> {
-    fn take(&mut self, frame: AudioFrame, loss: u32) {
-        if loss != self.loss {
-            self.loss = loss;
-            self.encoder.set_packet_loss(f64::from(loss) / 100.0);
-        }
+impl<A: FnMut() -> u32, D: FnMut(EncodedAudio)> Encoding<A, D> {
+    fn new(encoder: Box<dyn AudioEncoder>, (rate, allowance): (SoundRate, A), deliver: D) -> Self {
+        Self { encoder, rate, allowance, deliver, pending: None, mode: None, told: (0, 0) }
+    }
+
+    fn take(&mut self, frame: AudioFrame, state: &AudioOutState) {
         let mut pending = match self.pending.take() {
             Some(mut pending) => {
                 pending.samples.extend_from_slice(&frame.samples);
@@ -163,26 +187,51 @@ impl<D: FnMut(EncodedAudio)> Encoding<D> {
             }
             None => frame,
         };
-        let packet = OPUS_FRAME_SAMPLES * pending.channels;
-        while pending.samples.len() >= packet {
+        loop {
+            let mode = match self.mode {
+                Some(mode) => mode,
+                None => self.next_mode(state, 0),
+            };
+            let packet = mode.packet_samples * pending.channels;
+            if pending.samples.len() < packet {
+                break;
+            }
             let rest = pending.samples.split_off(packet);
-            self.encode(&pending);
-            pending.captured_at += super::samples_to_duration(OPUS_FRAME_SAMPLES);
+            self.encode(&pending, mode);
+            pending.captured_at += super::samples_to_duration(mode.packet_samples);
             pending.samples = rest;
+            self.next_mode(state, mode.packet_samples);
         }
         if !pending.samples.is_empty() {
             self.pending = Some(pending);
         }
     }
 
-    fn encode(&mut self, block: &AudioFrame) {
+    /// Between two packets everything may change.
+    fn next_mode(&mut self, state: &AudioOutState, samples: usize) -> SoundMode {
+        let loss = state.loss();
+        let mode = self.rate.next((self.allowance)(), loss, samples);
+        state.takes.store(mode.total(), Ordering::Relaxed);
+        // What comes again whole needs no repair data, which would make all of it worse.
+        let percent = if mode.copies > 0 { 0 } else { (loss * 100.0).round() as u32 };
+        if self.told != (mode.bitrate, percent) {
+            self.told = (mode.bitrate, percent);
+            self.encoder.set_bitrate(mode.bitrate);
+            self.encoder.set_packet_loss(f64::from(percent) / 100.0);
+        }
+        self.mode = Some(mode);
+        mode
+    }
+
+    fn encode(&mut self, block: &AudioFrame, mode: SoundMode) {
         match self.encoder.encode(&block.samples) {
             Ok(data) => (self.deliver)(EncodedAudio {
                 data,
-                samples: OPUS_FRAME_SAMPLES as u32,
+                samples: mode.packet_samples as u32,
                 captured_at: block.captured_at,
+                copies: mode.copies,
             }),
-            Err(error) => tracing::error!(%error, "20 ms of sound are lost"),
+            Err(error) => tracing::error!(%error, "a packet of sound is lost"),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Picture and sound on one clock: when a picture is due so that it stands with its sound.
+//! Picture and sound on one clock: when a picture is due so that it stands with its sound, and by
+//! how much sound should wait for pictures that take longer.
 //!
 //! Pure. RTCP sender reports tell which RTP timestamp of each stream belongs
 //! to which moment of the sender (RFC 3550 section 6.4.1); the sound that is
@@ -6,15 +7,30 @@
 
 use std::time::{Duration, Instant};
 
-/// A picture waits for its sound at most so long: more is a mistake of the sender's clock.
-const MAX_WAIT: Duration = Duration::from_millis(500);
+/// A picture waits for its sound at most so long: more is worse than lips that are off.
+const MAX_WAIT: Duration = Duration::from_millis(120);
 
-/// How much of a change in the sound's delay is followed at once: its position jumps by whole
-/// blocks, pictures should not.
-const SMOOTHING: f64 = 0.1;
+/// How fast a change in the sound's delay is followed, seconds: its position jumps by whole blocks,
+/// pictures should not.
+const FOLLOWS_IN: f64 = 0.15;
 
-/// A report that moves the stream this far is a sender that began anew; it is taken as it is.
-const RESTART: f64 = 5.0;
+/// A delay that changes by more than this, seconds, is no wandering but a gap that was passed over, or
+/// a sender that began anew: it is taken as it is.
+const JUMP: f64 = 0.08;
+
+/// Pictures may come this much after their sound, seconds, before it waits for them: less is not seen
+/// (ITU-R BT.1359).
+const NOT_SEEN: f64 = 0.045;
+
+/// The most that sound waits for pictures, seconds, and by how much in a second that may change.
+const MOST_FOR_PICTURES: f64 = 0.12;
+const SOUND_MOVES: f64 = 0.04;
+
+/// Pictures later than this, seconds, are held up by a gap, and sound does not wait for that.
+const HELD_UP: f64 = 0.5;
+
+/// How much of one picture's lateness is believed.
+const PICTURE_WEIGHT: f64 = 0.05;
 
 /// One second of an NTP timestamp, 32.32 fixed point.
 const NTP_SECOND: f64 = 4_294_967_296.0;
@@ -58,6 +74,11 @@ pub struct LipSync {
     epoch: Instant,
     /// Local time of playing less the sender's time of capture, seconds, smoothed.
     delay: Option<f64>,
+    /// When that was last heard of, seconds since `epoch`.
+    heard_at: f64,
+    /// How long after their sound pictures come out of the decoder, seconds, smoothed.
+    behind: f64,
+    sound_waits: f64,
 }
 
 impl LipSync {
@@ -69,6 +90,9 @@ impl LipSync {
             audio: SenderClock::new(audio_clock),
             epoch,
             delay: None,
+            heard_at: 0.0,
+            behind: 0.0,
+            sound_waits: 0.0,
         }
     }
 
@@ -85,24 +109,39 @@ impl LipSync {
     /// The sound with this RTP timestamp is played at `now`.
     pub fn on_playing(&mut self, rtp: u32, now: Instant) {
         let Some(captured) = self.audio.seconds_at(rtp) else { return };
-        let measured = now.saturating_duration_since(self.epoch).as_secs_f64() - captured;
+        let at = now.saturating_duration_since(self.epoch).as_secs_f64();
+        let passed = (at - self.heard_at).max(0.0);
+        self.heard_at = self.heard_at.max(at);
+        let measured = at - captured;
         self.delay = Some(match self.delay {
-            Some(delay) if (measured - delay).abs() < RESTART => {
-                delay + (measured - delay) * SMOOTHING
+            Some(delay) if (measured - delay).abs() < JUMP => {
+                delay + (measured - delay) * (passed / FOLLOWS_IN).min(1.0)
             }
             _ => measured,
         });
+        // Sound that waits makes the pictures less late, so that this comes to rest by itself.
+        let wanted = (self.sound_waits + self.behind - NOT_SEEN).clamp(0.0, MOST_FOR_PICTURES);
+        let most = SOUND_MOVES * passed.min(1.0);
+        self.sound_waits += (wanted - self.sound_waits).clamp(-most, most);
+    }
+
+    /// How much longer sound should wait than it must, for pictures that come later than it.
+    #[must_use]
+    pub fn sound_waits(&self) -> Duration {
+        Duration::from_secs_f64(self.sound_waits.max(0.0))
     }
 
     /// When the picture with this RTP timestamp, decoded at `now`, is due: at once unless its sound
     /// is still to come.
-    #[must_use]
-    pub fn due(&self, rtp: u32, now: Instant) -> Instant {
+    pub fn due(&mut self, rtp: u32, now: Instant) -> Instant {
         let (Some(captured), Some(delay)) = (self.video.seconds_at(rtp), self.delay) else {
             return now;
         };
         let since_epoch = now.saturating_duration_since(self.epoch).as_secs_f64();
         let wait = captured + delay - since_epoch;
+        if wait.abs() < HELD_UP {
+            self.behind += (-wait - self.behind) * PICTURE_WEIGHT;
+        }
         if wait <= 0.0 || wait.is_nan() {
             return now;
         }
@@ -146,6 +185,78 @@ mod tests {
         assert!(due.saturating_duration_since(start + ms(160)) < ms(1), "{:?}", due - start);
         // One that is late is shown at once.
         assert_eq!(sync.due(900 + 9_000, start + ms(200)), start + ms(200));
+    }
+
+    /// Both streams from second 1000 on; sound of each moment is played `sound` ms after it, its
+    /// picture is decoded `picture` ms after it. Gives back when that was due, ms after it.
+    fn run(
+        sync: &mut LipSync,
+        start: Instant,
+        at: std::ops::Range<u64>,
+        sound: u64,
+        picture: u64,
+    ) -> f64 {
+        sync.on_video_report(ntp(1_000.0), 0);
+        sync.on_audio_report(ntp(1_000.0), 0);
+        let mut due = 0.0;
+        for tick in at {
+            let captured = tick * 10;
+            sync.on_playing((captured * 48) as u32, start + ms(captured + sound));
+            if tick % 3 == 0 {
+                let shown = sync.due((captured * 90) as u32, start + ms(captured + picture));
+                due = (shown - start).as_secs_f64() * 1e3 - captured as f64;
+            }
+        }
+        due
+    }
+
+    #[test]
+    fn after_a_gap_both_are_right_at_once() {
+        let start = clock::now();
+        let mut sync = LipSync::new(90_000, 48_000, start);
+        let before = run(&mut sync, start, 0..500, 60, 40);
+        assert!((before - 60.0).abs() < 1.0, "{before}");
+        // Sound is late by a second, then by the old 60 ms again.
+        run(&mut sync, start, 1_000..1_050, 1_060, 40);
+        let after = run(&mut sync, start, 1_200..1_210, 60, 40);
+        assert!((after - 60.0).abs() < 1.0, "{after}");
+    }
+
+    #[test]
+    fn a_picture_moves_gently_and_never_waits_long() {
+        let start = clock::now();
+        let mut sync = LipSync::new(90_000, 48_000, start);
+        run(&mut sync, start, 0..500, 60, 40);
+        let soon = run(&mut sync, start, 500..504, 110, 40);
+        let later = run(&mut sync, start, 504..600, 110, 40);
+        assert!(soon < 90.0 && (later - 110.0).abs() < 2.0, "{soon} {later}");
+        let long = run(&mut sync, start, 600..700, 400, 40);
+        assert!((long - 160.0).abs() < 1.0, "{long}");
+    }
+
+    #[test]
+    fn sound_waits_for_pictures_that_take_longer_and_not_for_those_of_a_gap() {
+        let start = clock::now();
+        let mut sync = LipSync::new(90_000, 48_000, start);
+        run(&mut sync, start, 0..500, 60, 80);
+        assert_eq!(sync.sound_waits(), ms(0), "20 ms are not seen");
+        let mut last = Duration::ZERO;
+        for part in 50..200 {
+            let sound = 60 + sync.sound_waits().as_millis() as u64;
+            run(&mut sync, start, part * 10..part * 10 + 10, sound, 180);
+            let step = sync.sound_waits().saturating_sub(last);
+            assert!(step < ms(6), "{step:?}");
+            last = sync.sound_waits();
+        }
+        assert!((65..90).contains(&last.as_millis()), "{last:?}");
+        for second in 20..30 {
+            run(&mut sync, start, second * 100..second * 100 + 100, 60, 2_000);
+        }
+        assert!(sync.sound_waits() <= Duration::from_secs_f64(MOST_FOR_PICTURES));
+        for second in 30..40 {
+            run(&mut sync, start, second * 100..second * 100 + 100, 60, 40);
+        }
+        assert_eq!(sync.sound_waits(), ms(0));
     }
 
     #[test]
