@@ -15,6 +15,7 @@ mod media_event;
 pub mod negotiation;
 mod outage;
 mod outgoing;
+pub mod pauses;
 pub mod reason;
 mod record;
 mod recording;
@@ -40,6 +41,7 @@ use crate::rtc::stats::Stats;
 use machine::Machine;
 use media::Media;
 use media_event::MediaEvent;
+use pauses::Pauses;
 use reason::{Because, EndReason};
 use snapshot::Since;
 use step::{Action, Input, Progress};
@@ -106,6 +108,7 @@ struct Running {
     since: Since,
     summary: Summary,
     tried: Tried,
+    pauses: Pauses,
     /// Why there is no sound or picture to be had.
     media_trouble: Option<String>,
 }
@@ -140,6 +143,7 @@ impl Running {
             since: Since::start(now),
             summary: Summary::default(),
             tried,
+            pauses: Pauses::default(),
             media_trouble: None,
         }
     }
@@ -387,9 +391,14 @@ impl Running {
         let now = clock::now();
         if let (Some(connection), Some(media)) = (&self.connection, &self.media) {
             let mut stats = snapshot::take(connection, media, self.since, now);
+            let held = media.outgoing.video().is_some_and(|video| video.paused());
             stats.selected_candidate_pair = connection.candidate_pair().await;
             self.since = Since::from(now, &stats);
+            let news = self.pauses.look(held, &stats);
             self.say(Said::Stats(Box::new(stats))).await;
+            for news in news {
+                self.say(Said::Pictures(news)).await;
+            }
         }
         self.next_stats = self.next_stats.map(|_| now + STATS_INTERVAL);
     }

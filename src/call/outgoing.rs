@@ -95,7 +95,7 @@ impl Outgoing {
             let rung = ladder.step(now, sustained, pictures(sustained));
             let bitrate = pictures(path.media_bitrate());
             let hold = path.is_stalled() || path.is_draining() || path.backlog() > HOLD;
-            Allowance { bitrate, rung, hold }
+            Allowance { bitrate, rung, limited: ladder.is_limited(), hold }
         };
         let encoder: Box<dyn VideoEncoder> = Box::new(H264Encoder::new(settings)?);
         let (to_send, queue) = mpsc::channel::<EncodedVideo>(VIDEO_QUEUE);

@@ -110,6 +110,7 @@ fn outbound_video(media: &Media, counts: &Counts) -> Option<OutboundVideo> {
         pli_count: counts.keyframe_requests_received,
         retransmitted_packets_sent: counts.retransmitted,
         target_bitrate: state.target_bitrate(),
+        quality_limitation_reason: if state.limited() { "bandwidth" } else { "none" },
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::pauses::PictureNews;
 use super::reason::{Because, EndReason};
 use super::step::{Input, Progress, Setup};
 use super::summary::Summary;
@@ -71,6 +72,8 @@ pub enum Said {
     RecordingStarted(PathBuf),
     /// This recording is finished; whether nothing came, and there is no file.
     RecordingStopped(PathBuf, bool),
+    /// Pictures stopped while the call goes on, or came back.
+    Pictures(PictureNews),
     /// How the call goes.
     Stats(Box<Stats>),
     /// Something went wrong: a word for programs, a line for people.

@@ -56,6 +56,8 @@ impl Bar {
             | EventKind::RecordingStopped { .. }
             | EventKind::FirstVideoFrame { .. }
             | EventKind::FirstAudio { .. }
+            | EventKind::VideoPaused { .. }
+            | EventKind::VideoResumed { .. }
             | EventKind::Error { .. } => {}
         }
         self.line()

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::exit::call_sentence;
-use crate::phone::event::{Because, Event, EventKind, MissedCall, SetupMs, Summary};
+use crate::phone::event::{Because, Event, EventKind, MissedCall, SetupMs, Side, Summary};
 use crate::rtc::stats::{InboundAudio, InboundVideo, OutboundAudio, OutboundVideo};
 
 /// How loud, 0.0 to 1.0, in five steps of 10 dB.
@@ -39,6 +39,14 @@ pub fn event(event: &Event, asks: bool) -> Option<String> {
         EventKind::RecordingStarted { path } => format!("recording {peer} to {path}"),
         EventKind::RecordingStopped { path, empty: false } => format!("recorded {path}"),
         EventKind::RecordingStopped { path, .. } => format!("nothing came to record to {path}"),
+        EventKind::VideoPaused { side: Side::Local } => {
+            "the network is too slow for pictures; sound goes on".to_owned()
+        }
+        EventKind::VideoPaused { side: Side::Remote } => {
+            format!("no pictures come from {peer} at present; sound goes on")
+        }
+        EventKind::VideoResumed { side: Side::Local } => "pictures are sent again".to_owned(),
+        EventKind::VideoResumed { side: Side::Remote } => format!("pictures from {peer} are back"),
         EventKind::Stats(_) => return None,
         EventKind::Missed { .. } if event.call.is_some() => format!("missed a call from {peer}"),
         EventKind::Missed { calls } => missed(calls),

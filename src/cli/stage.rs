@@ -4,6 +4,7 @@
 
 use tokio::sync::mpsc;
 
+use super::format;
 use super::marks::Marks;
 use super::output::Output;
 use super::status::{Cadence, Status};
@@ -131,6 +132,9 @@ impl Stage {
             }
             EventKind::RecordingStopped { .. } => {
                 self.words.line = "nothing came to record".to_owned();
+            }
+            EventKind::VideoPaused { .. } | EventKind::VideoResumed { .. } => {
+                self.words.line = format::event(event, false).unwrap_or_default();
             }
             EventKind::Error { message, .. } => self.words.line.clone_from(message),
             EventKind::Ended { .. } if self.shown == event.call => {

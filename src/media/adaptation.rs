@@ -182,6 +182,12 @@ impl Ladder {
         (!self.paused).then(|| self.rungs[self.at])
     }
 
+    /// Whether a faster path would have larger or more pictures.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        self.paused || self.at > 0
+    }
+
     fn pause(&mut self, now: Instant, path: u32) {
         if path < SOUND_ALONE {
             (self.paused, self.again_since) = (true, None);

@@ -4,6 +4,7 @@ use serde::{Serialize, Serializer};
 use std::time::SystemTime;
 
 pub use super::missed::MissedCall;
+pub use crate::call::pauses::Side;
 pub use crate::call::reason::{Because, EndReason};
 pub use crate::call::summary::{ProcessUsage, SetupMs, Summary};
 use crate::rtc::stats::Stats;
@@ -78,6 +79,17 @@ pub enum EventKind {
         /// Nothing came that could be recorded: there is no file.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         empty: bool,
+    },
+    /// Pictures have stopped while sound goes on: because the path carries no more, or because the
+    /// other side sends none.
+    VideoPaused {
+        /// Whose pictures.
+        side: Side,
+    },
+    /// Pictures flow again.
+    VideoResumed {
+        /// Whose pictures.
+        side: Side,
     },
     /// How the call goes; once a second.
     Stats(Box<Stats>),

@@ -15,6 +15,7 @@ use super::command::Command;
 use super::config::{AnswerPolicy, PhoneConfig};
 use super::event::{EndReason, Event, EventKind};
 use super::missed::MissedCalls;
+use crate::call::pauses::PictureNews;
 use crate::call::step::{Input, Progress, Setup};
 use crate::call::{Call, CallConfig, Origin, Said, Told};
 use crate::clock;
@@ -291,6 +292,8 @@ impl Switch {
             Said::RecordingStopped(path, empty) => {
                 EventKind::RecordingStopped { path: whole(&path), empty }
             }
+            Said::Pictures(PictureNews::Paused(side)) => EventKind::VideoPaused { side },
+            Said::Pictures(PictureNews::Resumed(side)) => EventKind::VideoResumed { side },
             Said::Stats(stats) => EventKind::Stats(stats),
             Said::Error(code, message) => EventKind::Error { code: code.to_owned(), message },
             // Who calls again while we tidy up is a new call.

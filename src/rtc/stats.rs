@@ -133,6 +133,9 @@ pub struct OutboundVideo {
     pub retransmitted_packets_sent: u64,
     /// What the encoder is told, bits a second.
     pub target_bitrate: u32,
+    /// W3C RTCQualityLimitationReason: why pictures are smaller or fewer than the source's: `bandwidth`,
+    /// or `none`.
+    pub quality_limitation_reason: &'static str,
 }
 
 /// Sent sound.

@@ -41,6 +41,8 @@ pub struct Allowance {
     pub bitrate: u32,
     /// Its size and rate; `None`: no pictures, the path carries sound alone.
     pub rung: Option<Rung>,
+    /// A faster path would have larger or more pictures.
+    pub limited: bool,
     /// So much waits to be sent already, or the path is so broken, that this picture would only be
     /// late.
     pub hold: bool,
@@ -52,6 +54,7 @@ pub struct VideoOutState {
     keyframe_wanted: AtomicBool,
     dark: AtomicBool,
     paused: AtomicBool,
+    limited: AtomicBool,
     target_bitrate: AtomicU32,
     counters: PictureCounters,
 }
@@ -77,6 +80,12 @@ impl VideoOutState {
     #[must_use]
     pub fn paused(&self) -> bool {
         self.paused.load(Ordering::Relaxed)
+    }
+
+    /// Whether the path is why pictures are smaller or fewer than the source's.
+    #[must_use]
+    pub fn limited(&self) -> bool {
+        self.limited.load(Ordering::Relaxed)
     }
 
     /// Pictures encoded, and those that the encoder skipped or that found no room on the way.
@@ -254,6 +263,7 @@ impl<A: FnMut(Instant) -> Allowance, D: FnMut(EncodedVideo) -> Delivery> Encodin
         let now = clock::now();
         let allowed = (self.allowance)(now);
         self.state.paused.store(allowed.rung.is_none(), Ordering::Relaxed);
+        self.state.limited.store(allowed.limited, Ordering::Relaxed);
         let Some(rung) = allowed.rung else {
             self.state.target_bitrate.store(0, Ordering::Relaxed);
             // Those who see pictures again have seen none for long.
