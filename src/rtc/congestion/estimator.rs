@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use super::delay::QueueDelay;
 use super::history::{History, Told};
 use super::loss::LossModel;
+use super::overdue::Overdue;
 use super::probe::{Cluster, Prober, Shown};
 use super::rival::Rival;
 
@@ -37,6 +38,9 @@ const SHARE: f64 = 0.93;
 /// A queue shall be gone after this long; less is sent meanwhile, but never less than this share.
 const DRAIN_MS: f64 = 300.0;
 const LEAST_DRAINING: f64 = 0.2;
+
+/// While news is overdue nobody knows how full the path is: hardly more than sound is sent.
+const WHILE_OVERDUE: f64 = 0.05;
 
 /// Growth a second: far from any known bound, back to what was carried before, and near that in
 /// bounds that are shares of it.
@@ -104,6 +108,7 @@ pub(super) struct Estimator {
     /// A cluster of ours fills the queue until then.
     our_queue_until: Option<Instant>,
     last_report: Option<Instant>,
+    overdue: Overdue,
     stalled_since: Option<Instant>,
     resumed_at: Option<Instant>,
     rtt: Rtt,
@@ -155,6 +160,7 @@ impl Estimator {
             fell_at: None,
             our_queue_until: None,
             last_report: None,
+            overdue: Overdue::default(),
             stalled_since: None,
             resumed_at: None,
             rtt: Rtt { smoothed: guess, recent: VecDeque::new() },
@@ -163,6 +169,14 @@ impl Estimator {
 
     /// A report came; `told` is what was new in it, `history` what is known of all packets.
     pub(super) fn on_report(&mut self, now: Instant, told: &[Told], history: &History) {
+        let late = |told: &Told| now.saturating_duration_since(told.departure);
+        let late = told.iter().filter(|told| told.arrival_us.is_some()).map(late).max();
+        if let Some(late) = late.filter(|_| !self.is_stalled()) {
+            // What waited in a queue tells nothing of how often the other side reports.
+            let ours = self.our_queue_until.is_some_and(|until| now < until);
+            let calm = !ours && self.queue.queue_ms().is_some_and(|ms| ms < self.bounds_ms().0);
+            self.overdue.on_news(late.saturating_sub(self.rtt.smoothed), calm);
+        }
         let newest =
             told.iter().filter(|told| told.arrival_us.is_some()).map(|t| t.departure).max();
         let Some(newest) = newest else { return };
@@ -306,6 +320,10 @@ impl Estimator {
     pub(super) fn on_tick(&mut self, now: Instant, waiting: Option<Instant>) {
         let patience = self.rtt.smoothed * 2 + SILENCE;
         let heard = self.last_report.is_some();
+        if let Some(at) = waiting.filter(|_| heard) {
+            let late = now.saturating_duration_since(at);
+            self.overdue.on_silence(late.saturating_sub(self.rtt.smoothed));
+        }
         let silent = waiting.is_some_and(|at| now.saturating_duration_since(at) > patience);
         if heard && silent && self.stalled_since.is_none() {
             self.stalled_since = Some(now);
@@ -345,6 +363,8 @@ impl Estimator {
         // A queue of a cluster of ours drains by itself.
         let ours = self.our_queue_until.is_some_and(|until| Some(until) > self.last_report);
         let draining = if ours { draining.max(0.8) } else { draining };
+        // A queue that was not heard of yet is no smaller for that.
+        let draining = if self.overdue.is_overdue() { WHILE_OVERDUE } else { draining };
         PathView {
             target: (self.target * draining).clamp(self.least, self.max),
             sustained: self.target,

@@ -45,6 +45,18 @@ fn loss_that_no_rate_explains_takes_nothing() {
 }
 
 #[test]
+fn a_lossy_path_is_filled_in_seconds_too() {
+    for loss in [0.05, 0.1, 0.2] {
+        let link = Link { loss, ..Link::default() };
+        let first = (1..=20).map(|seed| {
+            play(&link, 12, 1, MAX, seed).remove(0).first_second_over(&link, 0.6 * (1.0 - loss))
+        });
+        let slow: Vec<usize> = first.filter(|second| *second > 6).collect();
+        assert!(slow.len() <= 2, "{loss}: {slow:?}");
+    }
+}
+
+#[test]
 fn a_queue_too_short_to_be_seen_is_found_by_its_losses() {
     let link = Link { rate: |_| 1e6, queue_ms: 30.0, ..Link::default() };
     each_seed(&link, 40, |seen| {
@@ -69,6 +81,17 @@ fn a_fall_is_followed_at_once_and_a_rise_within_seconds() {
         assert!(over < 1_000, "{over} ms over 100 ms");
         assert!(seen.tail_drops < 70, "{} tail drops", seen.tail_drops);
         assert!(seen.carried[36..39].iter().any(|bits| *bits > 2.4e6), "{:?}", seen.carried);
+    });
+}
+
+#[test]
+fn a_fall_of_both_ways_is_noticed_by_the_silence() {
+    let rate = |t| if t < 30.0 { 2.5e6 } else { 600e3 };
+    let link = Link { rate, delay_ms: 50.0, both: true, ..Link::default() };
+    each_seed(&link, 46, |seen| {
+        let over = seen.queue_ms[30_000..].iter().filter(|ms| **ms > 100.0).count();
+        assert!(over < 1_300, "{over} ms over 100 ms");
+        assert!(seen.tail_drops < 45, "{} tail drops", seen.tail_drops);
     });
 }
 

@@ -32,6 +32,7 @@ const UNDISPUTED: f64 = 0.03;
 
 /// How fast the mean loss follows, per packet.
 const GAIN: f64 = 0.01;
+const AT_FIRST: f64 = 12.0;
 
 #[derive(Debug, Clone, Copy)]
 struct While {
@@ -59,6 +60,7 @@ pub(super) struct LossModel {
     rates: f64,
     whiles: VecDeque<While>,
     fraction: f64,
+    packets: u64,
 }
 
 impl LossModel {
@@ -67,8 +69,11 @@ impl LossModel {
         self.came += came;
         self.lost += lost;
         self.rates += rate * f64::from(came + lost);
+        self.packets += u64::from(came + lost);
+        // At first the mean of all, behind some that came.
+        let gain = GAIN.max(1.0 / (self.packets as f64 + AT_FIRST));
         for (count, value) in [(came, 0.0), (lost, 1.0)] {
-            let weight = 1.0 - (1.0 - GAIN).powi(i32::try_from(count).unwrap_or(i32::MAX));
+            let weight = 1.0 - (1.0 - gain).powi(i32::try_from(count).unwrap_or(i32::MAX));
             self.fraction += (value - self.fraction) * weight;
         }
         let began_at = *self.began_at.get_or_insert(now);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const MOST: usize = 400;
 
 /// How often one packet is asked for at most.
-const MOST_TIMES: u32 = 16;
+const MOST_TIMES: u32 = 24;
 
 /// How long after a gap was noticed a repair is of use.
 const USEFUL: Duration = Duration::from_millis(900);
@@ -23,10 +23,11 @@ const DEVIATIONS: u32 = 3;
 const MOST_SLACK: f64 = 0.25;
 const BACK_OFF: f64 = 1.15;
 
-/// With more loss than this, requests are lost too: each is made twice, the second so long after the
-/// first, as a share of a round trip. One sender repeats at most once a round trip whatever it hears.
+/// With more loss than this, requests are lost too: each is made so many times, so far apart, as a
+/// share of a round trip. A sender repeats at most once a round trip whatever it hears.
 const DOUBT: f64 = 0.07;
-const TWICE: f64 = 0.4;
+const TIMES_IN_DOUBT: u32 = 3;
+const APART: f64 = 0.2;
 
 /// How much each packet tells of the share that is lost.
 const LOSS_GAIN: f64 = 0.01;
@@ -45,6 +46,20 @@ struct Gap {
     noticed: Instant,
     asked: Option<Instant>,
     times: u32,
+}
+
+impl Gap {
+    /// When it is asked for next, in rounds of `times` requests.
+    fn due(&self, reordering: Duration, (wait, times): (Duration, u32)) -> Instant {
+        let Some(asked) = self.asked else { return self.noticed + reordering };
+        if !self.times.is_multiple_of(times) {
+            return asked + wait.mul_f64(APART);
+        }
+        // The round began with its first request.
+        let rest = 1.0 - APART * f64::from(times - 1);
+        let round = (self.times / times).saturating_sub(1);
+        asked + wait.mul_f64(rest * BACK_OFF.powi(i32::try_from(round).unwrap_or(i32::MAX)))
+    }
 }
 
 /// See the module.
@@ -131,8 +146,8 @@ impl Missing {
         self.gaps.retain(|_, gap| {
             gap.times < MOST_TIMES && now.saturating_duration_since(gap.noticed) < USEFUL
         });
-        let (reordering, waits) = (self.reordering, self.waits(rtt));
-        let due = self.gaps.iter_mut().filter(|(_, gap)| Self::due(gap, reordering, waits) <= now);
+        let (reordering, rounds) = (self.reordering, self.rounds(rtt));
+        let due = self.gaps.iter_mut().filter(|(_, gap)| gap.due(reordering, rounds) <= now);
         due.map(|(sequence, gap)| {
             gap.asked = Some(now);
             gap.times += 1;
@@ -145,8 +160,8 @@ impl Missing {
         self.loss > DOUBT
     }
 
-    /// How long after each request the next one is made: after an odd one and after an even one.
-    fn waits(&self, rtt: Option<Duration>) -> [Duration; 2] {
+    /// How long after a request the next round of them begins, and of how many a round is.
+    fn rounds(&self, rtt: Option<Duration>) -> (Duration, u32) {
         let wait = match self.rtt_known {
             true => {
                 let slack = (self.deviation * DEVIATIONS).min(self.rtt.mul_f64(MOST_SLACK));
@@ -154,26 +169,13 @@ impl Missing {
             }
             false => rtt.unwrap_or(self.rtt).mul_f64(1.1) + SLACK,
         };
-        match self.doubts() {
-            true => [wait.mul_f64(TWICE), wait.mul_f64(1.0 - TWICE / 2.0)],
-            false => [wait, wait],
-        }
-    }
-
-    fn due(gap: &Gap, reordering: Duration, waits: [Duration; 2]) -> Instant {
-        match gap.asked {
-            None => gap.noticed + reordering,
-            Some(asked) => {
-                let wait = waits[usize::from(gap.times.is_multiple_of(2))];
-                asked + wait.mul_f64(BACK_OFF.powi((gap.times.saturating_sub(1) / 2) as i32))
-            }
-        }
+        (wait, if self.doubts() { TIMES_IN_DOUBT } else { 1 })
     }
 
     /// When [`Missing::take_due`] may have something.
     pub(super) fn deadline(&self, rtt: Option<Duration>) -> Option<Instant> {
-        let (reordering, waits) = (self.reordering, self.waits(rtt));
-        self.gaps.values().map(|gap| Self::due(gap, reordering, waits)).min()
+        let (reordering, rounds) = (self.reordering, self.rounds(rtt));
+        self.gaps.values().map(|gap| gap.due(reordering, rounds)).min()
     }
 }
 

@@ -11,6 +11,7 @@ mod fallback;
 mod history;
 mod loss;
 mod missing;
+mod overdue;
 mod pacer;
 mod path;
 mod probe;

@@ -62,9 +62,12 @@ impl<T> Pacer<T> {
         }
     }
 
-    /// The rate from now on, bits a second.
-    pub(super) fn set_rate(&mut self, rate: f64) {
-        self.rate = rate.max(1.0);
+    /// The rate from now on, bits a second. What has left is paid for at it too.
+    pub(super) fn set_rate(&mut self, now: Instant, rate: f64) {
+        let before = std::mem::replace(&mut self.rate, rate.max(1.0));
+        if let Some(owed) = self.free_at.and_then(|at| at.checked_duration_since(now)) {
+            self.free_at = Some(now + owed.mul_f64(before / self.rate));
+        }
     }
 
     /// Takes a packet of `bits` on the wire; gives it back when too many wait.
@@ -198,6 +201,18 @@ mod tests {
         assert!(pacer.backlog(start + 200 * MS) > 750 * MS);
         let after_a_pause = drain(&mut pacer, start + 500 * MS).len();
         assert!(after_a_pause <= 2, "{after_a_pause}");
+    }
+
+    #[test]
+    fn what_left_at_a_slow_rate_is_paid_for_at_the_fast_one() {
+        let (mut pacer, start) = pacer();
+        pacer.set_rate(start, 1e4);
+        for n in 0..3 {
+            pacer.push(start, Class::Picture, BITS, n);
+        }
+        assert_eq!(drain(&mut pacer, start + MS), [0]);
+        pacer.set_rate(start + 2 * MS, 1e6);
+        assert_eq!(drain(&mut pacer, start + 13 * MS), [1]);
     }
 
     #[test]

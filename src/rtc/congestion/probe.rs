@@ -21,6 +21,10 @@ const PAUSE_GROWS: f64 = 1.5;
 /// A cluster that comes at this share of its own rate has met nothing narrower.
 const UNHINDERED: f64 = 0.85;
 
+/// Losses without a queue are of the path, or of a queue too short to be seen: a cluster that had too
+/// many shows nothing, and so many in a row are tried again at once.
+const UNCLEAR: u32 = 4;
+
 /// How much of what a cluster showed is taken: it is short, and others may use the path too.
 const CAUTION: f64 = 0.88;
 
@@ -57,6 +61,8 @@ pub(super) struct Prober {
     ids: u32,
     next_at: Option<Instant>,
     pause: Option<Duration>,
+    /// Clusters in a row that lost too much to show anything.
+    unclear: u32,
 }
 
 impl Prober {
@@ -125,9 +131,21 @@ impl Prober {
         self.cluster = None;
         let carried = rates.carried(loss);
         if carried >= rates.sent * UNHINDERED && rates.sent > target {
+            self.unclear = 0;
             self.hurry(now);
             return Some(Shown::AtLeast(rates.sent.min(carried) * CAUTION));
         }
+        // As if all had come: a queue stretches what comes, losses do not.
+        let unqueued = rates.carried(1.0) >= rates.sent * UNHINDERED;
+        if carried < rates.sent * UNHINDERED && unqueued && rates.sent > target {
+            self.unclear += 1;
+            match self.unclear.is_multiple_of(UNCLEAR) {
+                true => self.wait(now),
+                false => self.next_at = Some(now),
+            }
+            return None;
+        }
+        self.unclear = 0;
         self.wait(now);
         (carried < rates.sent * UNHINDERED).then_some(Shown::Limit(carried))
     }

@@ -106,6 +106,8 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Receive {
     fn handle_read(&mut self, mut msg: TaggedPacket) -> Result<(), Error> {
         if let Packet::Rtp(packet) = &mut msg.message.packet {
             self.inbound(msg.now, packet);
+            // Not at the next tick: every round trip begins here.
+            self.ask(msg.now);
         }
         self.read.push_back(msg);
         Ok(())

@@ -16,6 +16,9 @@ const MOST: usize = 2_048;
 /// A picture of longer ago is not shown any more.
 const USEFUL: Duration = Duration::from_millis(1_200);
 
+/// One that was sent again less than this share of a round trip ago cannot have been missed yet.
+const ON_ITS_WAY: f64 = 0.9;
+
 /// What takes longer than this to send again is not worth waiting for.
 const MENDED_WITHIN: Duration = Duration::from_millis(200);
 
@@ -79,6 +82,11 @@ impl Repeats {
         self.sent.push_back(Sent { packet: packet.clone(), at: now, repeated_at: None });
     }
 
+    /// A keyframe follows: nothing that was sent before it is of use.
+    pub(super) fn forget(&mut self) {
+        self.sent.clear();
+    }
+
     /// Whether so much is asked for that a keyframe mends it sooner, at `rate` bits a second.
     pub(super) fn is_too_much(&self, wanted: impl Iterator<Item = u16>, rate: f64) -> bool {
         let sizes = wanted.take(MOST).filter_map(|number| self.sent.get(self.index(number)?));
@@ -104,10 +112,9 @@ impl Repeats {
             }
             let Some(index) = self.index(number) else { continue };
             let Some(sent) = self.sent.get_mut(index) else { continue };
-            // One that is on its way cannot have been missed yet.
             let on_its_way = sent
                 .repeated_at
-                .is_some_and(|at| now.saturating_duration_since(at) < rtt.mul_f64(0.8));
+                .is_some_and(|at| now.saturating_duration_since(at) < rtt.mul_f64(ON_ITS_WAY));
             if on_its_way || now.saturating_duration_since(sent.at) > USEFUL {
                 continue;
             }

@@ -29,6 +29,8 @@ pub(super) struct Link {
     pub(super) loss: f64,
     /// Delay added to each packet at random, up to so many ms; packets may overtake each other.
     pub(super) jitter_ms: f64,
+    /// The way back is as narrow and as full: reports wait as long.
+    pub(super) both: bool,
     /// Nothing comes through in these seconds.
     pub(super) gap: std::ops::Range<f64>,
 }
@@ -41,6 +43,7 @@ impl Default for Link {
             queue_ms: 300.0,
             loss: 0.0,
             jitter_ms: 0.0,
+            both: false,
             gap: 0.0..0.0,
         }
     }
@@ -168,7 +171,7 @@ impl Sender {
             (self.cluster, self.cluster_until) =
                 (Some((cluster.id, cluster.rate)), Some(cluster.until));
         }
-        self.pacer.set_rate(transmit_rate(&view, self.cluster.map(|(_, rate)| rate)));
+        self.pacer.set_rate(now, transmit_rate(&view, self.cluster.map(|(_, rate)| rate)));
         let mut out = Vec::new();
         loop {
             let size = match self.pacer.pop(now) {
@@ -283,7 +286,8 @@ pub(super) fn play(link: &Link, seconds: u32, senders: usize, max: f64, seed: u6
         for (index, sender) in all.iter_mut().enumerate() {
             if tick % 50 == 17 * index as u32 % 50 {
                 let lost = gap || random.random_bool(link.loss);
-                sender.report(now, Duration::from_secs_f64(link.delay_ms / 1e3), lost);
+                let waits = if link.both { queue_ms } else { 0.0 };
+                sender.report(now, Duration::from_secs_f64((link.delay_ms + waits) / 1e3), lost);
             }
             seen[index].note(tick, queue_ms, &sender.estimator);
         }

@@ -41,7 +41,7 @@ const TRANSPORT_WIDE: &str =
     "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 
 /// How often silence is looked at.
-const TICK: Duration = Duration::from_millis(50);
+const TICK: Duration = Duration::from_millis(20);
 
 /// How long after the first packet reports on arrivals may be awaited before others are believed.
 const NO_REPORTS: Duration = Duration::from_secs(2);
@@ -183,7 +183,8 @@ impl Transmit {
         });
         let view = self.view(now);
         if self.repeats.is_too_much(wanted.clone(), view.sustained) {
-            return self.want_keyframe();
+            self.repeats.forget();
+            return self.drop_pictures();
         }
         let repeats = self.repeats.on_nack(now, wanted, view.rtt, (view.target, view.loss > MUCH));
         for packet in repeats {
@@ -220,10 +221,7 @@ impl Transmit {
     /// Lets leave what may leave now, and publishes how things stand.
     fn send(&mut self, now: Instant) {
         if self.pacer.has_expired(now) || self.path.is_stalled() && self.pacer.has_pictures() {
-            let dropped = self.pacer.drop_pictures().count();
-            self.skipped = self.skipped.wrapping_add(dropped as u16);
-            self.path.count_expired(dropped as u64);
-            self.want_keyframe();
+            self.drop_pictures();
         }
         if self.cluster.is_some_and(|cluster| now >= cluster.until) {
             self.cluster = None;
@@ -232,7 +230,7 @@ impl Transmit {
             self.cluster = self.estimator(now).poll_probe(now);
         }
         let view = self.view(now);
-        self.pacer.set_rate(transmit_rate(&view, self.cluster.map(|cluster| cluster.rate)));
+        self.pacer.set_rate(now, transmit_rate(&view, self.cluster.map(|cluster| cluster.rate)));
         while let Some(packet) = self.next(now) {
             self.leave(now, packet);
         }
@@ -295,6 +293,14 @@ impl Transmit {
             false => (bits, Some(begun), rate),
         };
         self.repaired.2
+    }
+
+    /// Nobody could decode what waits.
+    fn drop_pictures(&mut self) {
+        let dropped = self.pacer.drop_pictures().count();
+        self.skipped = self.skipped.wrapping_add(dropped as u16);
+        self.path.count_expired(dropped as u64);
+        self.want_keyframe();
     }
 
     fn want_keyframe(&mut self) {
