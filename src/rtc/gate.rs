@@ -1,18 +1,21 @@
-//! A media socket that keeps the first handshake until there is a path for it.
+//! A media socket that keeps the first handshake until there is a path for it, and sends again what
+//! is not answered.
 //!
 //! W9: the library drops what is no ICE check before it has chosen a path, and a browser says its
 //! ClientHello as soon as the path works for it, a round trip earlier: it would be repeated only
-//! after 50 to 400 ms. So DTLS (RFC 7983 section 7) waits here for the path. Knows nothing else of
-//! what goes through.
+//! after 50 to 400 ms. So DTLS (RFC 7983 section 7) waits here for the path. When a flight is sent
+//! again is decided in `handshake.rs`. Knows nothing else of what goes through.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
+use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Runtime, Transmit};
 
+use super::handshake;
 use super::runtime::Progress;
 
 /// A flight of a handshake has a few datagrams; whoever sends more is not waited for.
@@ -23,13 +26,43 @@ const LARGEST_HELD: usize = 2048;
 #[derive(Debug)]
 pub(super) struct Gate {
     inner: Arc<dyn AsyncUdpSocket>,
+    runtime: Arc<dyn Runtime>,
     progress: Arc<Progress>,
     held: Mutex<VecDeque<(Vec<u8>, RecvMeta)>>,
 }
 
 impl Gate {
-    pub(super) fn new(inner: Arc<dyn AsyncUdpSocket>, progress: Arc<Progress>) -> Self {
-        Self { inner, progress, held: Mutex::default() }
+    pub(super) fn new(
+        inner: Arc<dyn AsyncUdpSocket>,
+        runtime: Arc<dyn Runtime>,
+        progress: Arc<Progress>,
+    ) -> Self {
+        Self { inner, runtime, progress, held: Mutex::default() }
+    }
+
+    /// Sends a part of a handshake again, and again, until something new is heard.
+    fn send_again(&self, transmit: &Transmit<'_>) {
+        let Transmit { destination, ecn, segment_size, src_ip, .. } = *transmit;
+        let contents = transmit.contents.to_vec();
+        let (inner, runtime) = (Arc::clone(&self.inner), Arc::clone(&self.runtime));
+        let progress = Arc::clone(&self.progress);
+        let heard = progress.handshake().newest();
+        let mut patience = progress.handshake().patience();
+        self.runtime.spawn(Box::pin(async move {
+            for _ in 0..handshake::TIMES {
+                runtime.sleep(patience).await;
+                if progress.handshake().newest() != heard {
+                    return;
+                }
+                let again =
+                    Transmit { destination, ecn, contents: &contents, segment_size, src_ip };
+                // A socket that is closed ends it all.
+                if poll_fn(|cx| inner.poll_send(cx, &again)).await.is_err() {
+                    return;
+                }
+                patience = patience.mul_f64(1.5);
+            }
+        }));
     }
 
     fn held(&self) -> MutexGuard<'_, VecDeque<(Vec<u8>, RecvMeta)>> {
@@ -70,7 +103,14 @@ impl AsyncUdpSocket for Gate {
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        self.inner.poll_send(cx, transmit)
+        let sent = self.inner.poll_send(cx, transmit);
+        if matches!(sent, Poll::Ready(Ok(_))) && !self.progress.is_connected() {
+            self.progress.handshake().on_sent(self.runtime.now(), transmit.contents);
+            if handshake::is_part(transmit.contents) {
+                self.send_again(transmit);
+            }
+        }
+        sent
     }
 
     fn poll_recv(
@@ -91,6 +131,9 @@ impl AsyncUdpSocket for Gate {
                 return Poll::Ready(received);
             };
             let bytes = buf.get(..about.len).unwrap_or_default();
+            if !self.progress.is_connected() {
+                self.progress.handshake().on_received(self.runtime.now(), bytes);
+            }
             if may_answer_a_check(bytes) {
                 self.progress.check_answered();
             }
@@ -154,6 +197,11 @@ mod tests {
         }
     }
 
+    fn gate(given: &Arc<Given>, progress: &Arc<Progress>) -> Gate {
+        let runtime = webrtc::runtime::default_runtime().unwrap();
+        Gate::new(given.clone(), runtime, Arc::clone(progress))
+    }
+
     fn received(gate: &Gate) -> Vec<Vec<u8>> {
         let mut all = Vec::new();
         let mut cx = Context::from_waker(std::task::Waker::noop());
@@ -175,7 +223,7 @@ mod tests {
             given.0.lock().unwrap().extend(packets.iter().map(|packet| (*packet).clone()));
         };
         let progress = Arc::new(Progress::default());
-        let gate = Gate::new(given.clone(), Arc::clone(&progress));
+        let gate = gate(&given, &progress);
         give(&[&hello, &check, &hello, &media]);
         assert_eq!(received(&gate), [check.clone(), media.clone()]);
         progress.ice(IceState::Connected);
@@ -188,7 +236,7 @@ mod tests {
         let given = Arc::new(Given::default());
         given.0.lock().unwrap().extend((0..100).map(|number| vec![22, number]));
         let progress = Arc::new(Progress::default());
-        let gate = Gate::new(given.clone(), Arc::clone(&progress));
+        let gate = gate(&given, &progress);
         assert_eq!(received(&gate).len(), 100 - MOST_HELD);
         given.0.lock().unwrap().push_back(vec![22; LARGEST_HELD + 1]);
         assert_eq!(received(&gate).len(), 1);

@@ -10,6 +10,7 @@ pub mod counts;
 pub mod depacketizer;
 pub mod events;
 mod gate;
+mod handshake;
 mod interceptors;
 pub mod jitter_buffer;
 pub mod netem;

@@ -9,7 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ use webrtc::runtime::{
 
 use super::events::IceState;
 use super::gate::Gate;
+use super::handshake::Handshake;
 use super::netem::Wire;
 use super::relay::Relays;
 
@@ -54,6 +55,7 @@ pub(super) struct Progress {
     answered: AtomicBool,
     /// Ends a sleep.
     kick: Notify,
+    handshake: Mutex<Handshake>,
     wakers: Mutex<Vec<Waker>>,
 }
 
@@ -98,6 +100,11 @@ impl Progress {
         self.answered.store(true, Ordering::Relaxed);
     }
 
+    /// What is known of the handshake.
+    pub(super) fn handshake(&self) -> MutexGuard<'_, Handshake> {
+        lock(&self.handshake)
+    }
+
     /// Whether what is no check reaches the library.
     pub(super) fn has_path(&self) -> bool {
         self.secured.load(Ordering::Relaxed) || self.state.load(Ordering::Relaxed) >= SECURING
@@ -136,7 +143,7 @@ impl Progress {
     }
 }
 
-fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -176,7 +183,7 @@ impl Runtime for Attentive {
             None => self.inner.wrap_udp_socket(socket)?,
         };
         let socket = self.relays.wrap(socket)?;
-        Ok(Arc::new(Gate::new(socket, Arc::clone(&self.progress))))
+        Ok(Arc::new(Gate::new(socket, Arc::clone(&self.inner), Arc::clone(&self.progress))))
     }
 
     fn wrap_tcp_listener(
