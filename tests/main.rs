@@ -35,6 +35,7 @@ mod settings;
 mod signaling_load;
 mod sound;
 mod sound_latency;
+mod strangers;
 mod support;
 mod terminal;
 mod tidy;

@@ -78,7 +78,7 @@ pub async fn run(command: ServeCommand, output: &Output) -> Result<(), Failure> 
         address: command.listen,
         reason: error.to_string(),
     };
-    let shown = command.tls.open(command.listen)?;
+    let shown = command.tls.open(command.listen, &config.hosts.names)?;
     let listener = TcpListener::bind(command.listen).await.map_err(failure)?;
     let address = listener.local_addr().map_err(failure)?;
     Listening::new(address, shown.as_ref(), crate::clock::wall()).say(output);

@@ -10,10 +10,11 @@ use std::time::Duration;
 use clap::Args;
 
 use super::exit::Failure;
-use super::values;
+use super::{addresses, values};
 use crate::ice::IceServer;
 use crate::secret::Secret;
 use crate::signaling::handout::{Handout, Relay};
+use crate::signaling::host::{self, Hosts};
 use crate::signaling::origin::{self, Origins};
 use crate::signaling::server::ServerConfig;
 use crate::signaling::server::users::UsersFile;
@@ -73,13 +74,18 @@ pub struct NameArgs {
     pub hash_token: Option<String>,
 }
 
-/// Which pages may connect.
+/// Under which names the server is asked for, and which pages may connect.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Browsers")]
 pub struct BrowserArgs {
-    /// Pages of this origin may connect too, more than once for several: scheme and host such as
-    /// that of a page's address, null (pages from a file), or * (any). Without it: pages of the
-    /// same host, and on a loopback address those of this machine
+    /// A host name by which this server is asked for, more than once for several; requests for
+    /// others are refused. Its addresses, localhost, this machine's own name and the names in its
+    /// certificate need not be said
+    #[arg(long, value_name = "NAME", value_parser = host::parse)]
+    host: Vec<String>,
+    /// Pages of this origin may connect too, more than once for several: scheme, host and port as
+    /// in a page's address, null (pages from a file), or * (any). Without it: the server's own
+    /// page, and on a loopback address those of this machine
     #[arg(long, value_name = "ORIGIN", value_parser = origin::parse)]
     allow_origin: Vec<String>,
 }
@@ -216,6 +222,14 @@ fn read_secret(path: &Path) -> Result<Secret, Failure> {
     }
 }
 
+impl BrowserArgs {
+    fn hosts(&self) -> Hosts {
+        let own = addresses::host_name();
+        let local = own.as_ref().map(|own| format!("{own}.local"));
+        Hosts { names: self.host.iter().cloned().chain(own).chain(local).collect() }
+    }
+}
+
 /// All of them together, as the server wants them.
 ///
 /// # Errors
@@ -234,6 +248,7 @@ pub fn server_config(
         ping_every: limits.ping_after,
         handout: ice.handout()?,
         users: users.map(Arc::new),
+        hosts: browsers.hosts(),
         origins: Origins { allowed: browsers.allow_origin.clone(), this_machine: false },
         behind_proxy: limits.behind_proxy,
         ..ServerConfig::default()
@@ -305,6 +320,17 @@ mod tests {
         for wrong in ["--max-connections=0", "--max-message=1", "--max-name=65", "--turn-ttl=1s"] {
             assert!(config(&[wrong]).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn host_names_are_added_to_those_of_this_machine() {
+        let hosts = config(&["--host=Example.org", "--host=*.pages.example"]).unwrap().hosts;
+        let own = addresses::host_name().unwrap_or_else(|| "localhost".to_owned());
+        for host in ["example.org:443", "a.pages.example", "localhost", &own] {
+            assert!(hosts.admit(host, &[]), "{host}");
+        }
+        assert!(!hosts.admit("evil.example", &[]));
+        assert!(config(&["--host=https://example.org"]).unwrap_err().contains("example.org"));
     }
 
     #[test]

@@ -38,12 +38,14 @@ pub enum Refused {
     AddressFull,
     /// A connection: of a page of another origin.
     ForeignOrigin,
+    /// A request: for a host name that is not the server's.
+    ForeignHost,
     /// A handshake that was not over when there were too many.
     Handshake,
 }
 
 impl Refused {
-    const ALL: [(Self, &'static str); 16] = [
+    const ALL: [(Self, &'static str); 17] = [
         (Self::NameTaken, "name-taken"),
         (Self::WrongToken, "wrong-token"),
         (Self::TokenNeeded, "token-needed"),
@@ -59,6 +61,7 @@ impl Refused {
         (Self::Full, "full"),
         (Self::AddressFull, "address-full"),
         (Self::ForeignOrigin, "foreign-origin"),
+        (Self::ForeignHost, "foreign-host"),
         (Self::Handshake, "handshake"),
     ];
 }

@@ -7,6 +7,7 @@ pub mod client;
 pub mod counts;
 pub mod envelope;
 pub mod handout;
+pub mod host;
 pub mod limiter;
 pub mod message;
 pub mod origin;

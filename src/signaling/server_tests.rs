@@ -173,7 +173,7 @@ async fn json_may_come_in_binary_frames() {
 async fn a_draining_server_says_so_to_whoever_watches() {
     let (events, _received) = mpsc::channel(1);
     let (alive, _gone) = mpsc::channel(1);
-    let gate = Gate::new(Origins::default(), Places::new(1, 1), false, events.clone());
+    let gate = Gate::new(&ServerConfig::default(), false, events.clone());
     let draining = Arc::new(AtomicBool::new(false));
     let shared = Shared {
         gate,

@@ -12,8 +12,12 @@ pub(crate) const CLOSE: u8 = 8;
 
 /// The whole answer to a request for `path`.
 pub(crate) async fn get(address: &str, path: &str) -> String {
+    ask(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n")).await
+}
+
+/// The whole answer to this request.
+pub(crate) async fn ask(address: &str, request: &str) -> String {
     let mut stream = TcpStream::connect(address).await.expect("the server listens");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("the server reads");
     let mut answer = String::new();
     within_patience(stream.read_to_string(&mut answer)).await.expect("an answer");
@@ -49,10 +53,19 @@ pub(crate) struct Client {
 impl Client {
     /// Shakes hands; what the server says instead, where it does not want to.
     pub(crate) async fn connect(address: &str, headers: &str) -> Result<Self, String> {
+        Self::connect_as(address, address, headers).await
+    }
+
+    /// As `connect`, to a server that is asked for as `host`.
+    pub(crate) async fn connect_as(
+        address: &str,
+        host: &str,
+        headers: &str,
+    ) -> Result<Self, String> {
         let mut stream = TcpStream::connect(address).await.expect("the server listens");
         stream.set_nodelay(true).expect("a socket");
         let request = format!(
-            "GET / HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+            "GET / HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n{headers}\r\n"
         );
         stream.write_all(request.as_bytes()).await.map_err(|error| error.to_string())?;
