@@ -23,8 +23,10 @@ struct Honest {
 
 impl Honest {
     async fn start(server: &Server) -> Self {
-        let alice = Client::login(server.address(), "alice").await;
-        let bob = Client::login(server.address(), "bob").await;
+        let mut alice = Client::login(server.address(), "alice").await;
+        let mut bob = Client::login(server.address(), "bob").await;
+        alice.say(r#"{"type":"offer","offer":{"sdp":"v=0"},"name":"bob"}"#).await;
+        assert!(bob.hear().await.expect("an offer").contains("alice"));
         Self { alice, bob, number: 0 }
     }
 

@@ -97,3 +97,67 @@ async fn this_machines_own_name_is_known_and_others_are_told_how_to_add_one() {
     let ended = PeerBuilder::new(["serve", "--host", "http://a"]).run().await;
     assert_eq!(ended.code, Some(2), "{}", ended.said);
 }
+
+/// What comes to somebody of all that was said to the server before.
+async fn heard(client: &mut Client) -> Vec<String> {
+    client.say(r#"{"type":"that is all"}"#).await;
+    let mut heard = Vec::new();
+    loop {
+        let text = client.hear().await.expect("an answer");
+        if text.contains("that is all") {
+            return heard;
+        }
+        heard.push(text);
+    }
+}
+
+#[tokio::test]
+async fn messages_into_a_call_of_others_go_nowhere() {
+    let server = Server::start().await;
+    let mut ann = Client::login(server.address(), "ann").await;
+    let mut ben = Client::login(server.address(), "ben").await;
+    let mut mal = Client::login(server.address(), "mal").await;
+    ann.say(r#"{"type":"offer","offer":{"sdp":"v=0"},"name":"ben"}"#).await;
+    assert_eq!(heard(&mut ann).await.len() + heard(&mut ben).await.len(), 1);
+    for name in ["ann", "ben"] {
+        for text in [
+            r#"{"type":"leave","name":"NAME"}"#,
+            r#"{"type":"leave"}"#,
+            r#"{"type":"leave","reason":"gone","n\u0061me":"NAME"}"#,
+            r#"{"type":"candidate","candidate":{"candidate":"x"},"name":"NAME"}"#,
+            r#"{"type":"candidate","candidate":null,"name":"NAME"}"#,
+            r#"{"type":"candidate","type":"leave","name":"NAME"}"#,
+            r#"{"type":"answer","answer":{"sdp":"x"},"name":"NAME"}"#,
+        ] {
+            mal.say(&text.replace("NAME", name)).await;
+        }
+    }
+    assert!(heard(&mut mal).await.is_empty());
+    for client in [&mut ann, &mut ben] {
+        assert!(heard(client).await.is_empty());
+    }
+    ben.say(r#"{"type":"answer","answer":{"sdp":"y"},"name":"ann"}"#).await;
+    heard(&mut ben).await;
+    assert_eq!(heard(&mut ann).await, [r#"{"type":"answer","answer":{"sdp":"y"},"name":"ben"}"#]);
+}
+
+#[tokio::test]
+async fn who_calls_again_and_again_is_told_to_wait_and_a_friend_gets_through() {
+    let server = Server::start().await;
+    let mut bob = Client::login(server.address(), "bob").await;
+    let mut mal = Client::login(server.address(), "mal").await;
+    let mut friend = Client::login(server.address(), "friend").await;
+    let offer = r#"{"type":"offer","offer":{"sdp":"v=0"},"name":"bob"}"#;
+    for _ in 0..90 {
+        mal.say(offer).await;
+        mal.say(r#"{"type":"leave","name":"bob"}"#).await;
+    }
+    friend.say(offer).await;
+    let refused = heard(&mut mal).await;
+    assert!(refused.iter().all(|text| text.contains("too-many-offers")), "{refused:?}");
+    // Sixty at once, and then one a second.
+    assert!((10..=30).contains(&refused.len()), "{}", refused.len());
+    heard(&mut friend).await;
+    let offers = heard(&mut bob).await;
+    assert!(offers.iter().any(|text| text.contains("friend")), "{offers:?}");
+}

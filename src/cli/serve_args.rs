@@ -23,6 +23,8 @@ use crate::signaling::switchboard::Limits;
 /// A client of ours takes no larger messages.
 const LARGEST_MESSAGE: u64 = 256 * 1024;
 const LONGEST_SECRET: u64 = 4096;
+/// So many offers a minute from one name to another, for each message a second.
+const OFFERS_OF_MESSAGES: f64 = 1.2;
 
 /// What one may do, and all together.
 #[derive(Debug, Args)]
@@ -42,7 +44,8 @@ pub struct LimitArgs {
     #[arg(long, value_name = "N", default_value_t = 64,
           value_parser = clap::value_parser!(u8).range(1..=64))]
     max_name: u8,
-    /// Messages a second of one connection; four times as many at once after a pause
+    /// Messages a second of one connection, four times as many at once after a pause; offers from one
+    /// name to another 1.2 times as many in a minute
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = count)]
     messages_per_second: u32,
     /// Bytes a second of one connection; eight times as many at once after a pause
@@ -150,6 +153,7 @@ impl LimitArgs {
             name_chars: self.max_name.into(),
             logins_per_minute: self.logins_per_minute.into(),
             tries_per_minute: self.wrong_tokens_per_minute.into(),
+            offers_per_minute: messages * OFFERS_OF_MESSAGES,
         }
     }
 
@@ -315,6 +319,7 @@ mod tests {
             name_chars: 3,
             logins_per_minute: 6.0,
             tries_per_minute: 7.0,
+            offers_per_minute: 4.8,
         };
         assert_eq!(limits, wanted);
         for wrong in ["--max-connections=0", "--max-message=1", "--max-name=65", "--turn-ttl=1s"] {

@@ -22,6 +22,10 @@ pub enum Refused {
     NotLoggedIn,
     /// An offer to nobody.
     UnknownUser,
+    /// An answer, a candidate or a `leave` to somebody without an offer between the two.
+    NoCall,
+    /// An offer: too many from one name to another.
+    TooManyOffers,
     /// What is no message.
     InvalidMessage,
     /// A message of a type that is not for servers.
@@ -45,7 +49,7 @@ pub enum Refused {
 }
 
 impl Refused {
-    const ALL: [(Self, &'static str); 17] = [
+    const ALL: [(Self, &'static str); 19] = [
         (Self::NameTaken, "name-taken"),
         (Self::WrongToken, "wrong-token"),
         (Self::TokenNeeded, "token-needed"),
@@ -53,6 +57,8 @@ impl Refused {
         (Self::BadName, "bad-name"),
         (Self::NotLoggedIn, "not-logged-in"),
         (Self::UnknownUser, "unknown-user"),
+        (Self::NoCall, "no-call"),
+        (Self::TooManyOffers, "too-many-offers"),
         (Self::InvalidMessage, "invalid-message"),
         (Self::UnknownType, "unknown-type"),
         (Self::TooFast, "too-fast"),

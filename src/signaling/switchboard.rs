@@ -4,22 +4,21 @@
 //! Knows connections by number only: no sockets, no queues, no clock of its own. What
 //! it says to close is forgotten at once; a later `Closed` for it changes nothing.
 
+mod forwarding;
 mod logins;
+mod partners;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
 use self::logins::Logins;
+use self::partners::Partners;
 use super::counts::{Counts, Now, Refused};
 use super::envelope::{Envelope, Kind};
-use super::limiter::Source;
+use super::limiter::{Allowances, Source};
 use super::message::{self, LeaveReason, Message, ParseError};
 use super::token_bucket::TokenBucket;
 use crate::secret::Secret;
-
-/// Whom one connection may be in calls with, as far as the server keeps count; with more, the
-/// first are forgotten, and will not hear that it is gone.
-const MAX_PARTNERS: usize = 64;
 
 /// A connection to the server; numbers are not used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,6 +48,8 @@ pub struct Limits {
     pub logins_per_minute: f64,
     /// Wrong tokens a minute, for one name and from one address.
     pub tries_per_minute: f64,
+    /// Offers a minute from one name to another.
+    pub offers_per_minute: f64,
 }
 
 impl Default for Limits {
@@ -64,6 +65,7 @@ impl Default for Limits {
             name_chars: message::MAX_NAME,
             logins_per_minute: 300.0,
             tries_per_minute: 10.0,
+            offers_per_minute: 60.0,
         }
     }
 }
@@ -188,8 +190,10 @@ struct Connection {
     login: Option<Login>,
     /// The login whose token is being looked at.
     verifying: Option<Wanted>,
-    /// Whom an offer went to or came from, until one of the two leaves.
-    partners: BTreeSet<ConnectionId>,
+    /// Whom an offer went to or came from.
+    partners: Partners,
+    /// Who calls this one, and how often; made for the first offer, since most are never called.
+    offers: Option<Allowances<String>>,
     messages: TokenBucket,
     bytes: TokenBucket,
 }
@@ -201,6 +205,9 @@ struct Login {
     quoted: String,
     /// Who shows this has the name.
     resume: Secret,
+    /// Its client was logged in before, at a server that is no more: it showed a secret that we do
+    /// not know.
+    returned: bool,
 }
 
 /// A name that somebody asks for.
@@ -263,7 +270,8 @@ impl Switchboard {
             source,
             login: None,
             verifying: None,
-            partners: BTreeSet::new(),
+            partners: Partners::default(),
+            offers: None,
             messages: TokenBucket::new(now, messages_per_second, message_burst),
             bytes: TokenBucket::new(now, bytes_per_second, byte_burst),
         };
@@ -280,78 +288,10 @@ impl Switchboard {
             Ok(envelope) => match envelope.kind {
                 Kind::Login => self.login_message(now, id, text),
                 Kind::Other(kind) => self.not_found(id, &kind),
-                _ => self.forward(id, &envelope),
+                _ => self.forward(now, id, &envelope),
             },
             Err(ParseError::TooLarge { .. }) => self.close(id, CloseReason::TooLarge),
             Err(error) => self.complain(id, Refused::InvalidMessage, &error.to_string()),
-        }
-    }
-
-    fn forward(&mut self, id: ConnectionId, envelope: &Envelope<'_>) {
-        let login = self.connections.get(&id).and_then(|from| from.login.as_ref());
-        let Some(login) = login else {
-            return self.complain(id, Refused::NotLoggedIn, "log in first");
-        };
-        let Some(target) = envelope.target.as_deref() else {
-            return self.forward_unnamed(id, envelope);
-        };
-        let Some(to) = self.names.get(target).copied().filter(|to| *to != id) else {
-            if envelope.kind == Kind::Offer {
-                self.unknown_user(id, target);
-            }
-            return;
-        };
-        let text = envelope.signed(&login.quoted);
-        match envelope.kind {
-            Kind::Offer => self.pair(id, to),
-            Kind::Leave => self.part(id, to),
-            _ => {}
-        }
-        self.pass_on(to, text);
-    }
-
-    /// Without a target a `leave` ends every call of the sender; an offer is a mistake.
-    fn forward_unnamed(&mut self, id: ConnectionId, envelope: &Envelope<'_>) {
-        match envelope.kind {
-            Kind::Offer => self.complain(id, Refused::InvalidMessage, "an offer needs a name"),
-            Kind::Leave => {
-                let Some(from) = self.connections.get(&id) else { return };
-                let Some(login) = &from.login else { return };
-                let text = envelope.signed(&login.quoted);
-                for to in from.partners.clone() {
-                    self.part(id, to);
-                    self.pass_on(to, text.clone());
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn pass_on(&mut self, to: ConnectionId, text: String) {
-        self.counts.forwards += 1;
-        self.outputs.push_back(Output::Send { to, text });
-    }
-
-    fn pair(&mut self, a: ConnectionId, b: ConnectionId) {
-        for (one, other) in [(a, b), (b, a)] {
-            let Some(connection) = self.connections.get_mut(&one) else { continue };
-            let is_new = connection.partners.insert(other);
-            let first = connection.partners.iter().copied().find(|first| *first != other);
-            let one_too_many = connection.partners.len() > MAX_PARTNERS;
-            if one == a && is_new {
-                self.counts.calls += 1;
-            }
-            if let Some(first) = first.filter(|_| one_too_many) {
-                self.part(one, first);
-            }
-        }
-    }
-
-    fn part(&mut self, a: ConnectionId, b: ConnectionId) {
-        for (one, other) in [(a, b), (b, a)] {
-            if let Some(connection) = self.connections.get_mut(&one) {
-                connection.partners.remove(&other);
-            }
         }
     }
 
@@ -373,17 +313,10 @@ impl Switchboard {
         let Some(Login { name, .. }) = gone.login else { return };
         self.names.remove(&name);
         let text = Message::Leave { name: Some(name), reason: Some(LeaveReason::Gone) }.to_json();
-        for to in gone.partners {
+        for to in gone.partners.in_call() {
             self.part(id, to);
             self.outputs.push_back(Output::Send { to, text: text.clone() });
         }
-    }
-
-    fn unknown_user(&mut self, to: ConnectionId, name: &str) {
-        self.counts.refuse(Refused::UnknownUser);
-        let message = format!("there is nobody to call under the name {name}");
-        let (code, name) = (Some("unknown-user".to_owned()), Some(name.to_owned()));
-        self.send(to, &Message::Error { code, name, message });
     }
 
     fn not_found(&mut self, to: ConnectionId, kind: &str) {

@@ -129,15 +129,17 @@ impl Switchboard {
     }
 
     fn grant(&mut self, id: ConnectionId, Wanted { name, resume }: Wanted) {
+        let mut returned = resume.is_some();
         if let Some(held_by) = self.names.get(&name).copied() {
             if !self.is_its_own(held_by, resume.as_ref()) {
                 return self.refuse_plainly(id, LoginRefusal::NameTaken);
             }
-            self.take_over(held_by, id);
+            returned = self.take_over(held_by, id);
         }
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let resume = Secret::new(format!("{:032x}", rand::random::<u128>()));
-        let login = Login { quoted: quoted(&name), name: name.clone(), resume: resume.clone() };
+        let login =
+            Login { quoted: quoted(&name), name: name.clone(), resume: resume.clone(), returned };
         connection.login = Some(login);
         self.names.insert(name.clone(), id);
         self.counts.logins += 1;
@@ -151,19 +153,23 @@ impl Switchboard {
         login.zip(shown).is_some_and(|(login, shown)| login.resume == *shown)
     }
 
-    /// The client of `lost` is back as `back`: nobody is told, its calls go on.
-    fn take_over(&mut self, lost: ConnectionId, back: ConnectionId) {
-        let Some(old) = self.connections.get_mut(&lost) else { return };
-        old.login = None;
-        for partner in std::mem::take(&mut old.partners) {
-            self.part(lost, partner);
-            for (one, other) in [(partner, back), (back, partner)] {
-                if let Some(connection) = self.connections.get_mut(&one) {
-                    connection.partners.insert(other);
-                }
+    /// The client of `lost` is back as `back`: nobody is told, its calls go on. Whether it had
+    /// returned before.
+    fn take_over(&mut self, lost: ConnectionId, back: ConnectionId) -> bool {
+        let Some(old) = self.connections.get_mut(&lost) else { return false };
+        let returned = old.login.take().is_some_and(|login| login.returned);
+        let partners = std::mem::take(&mut old.partners);
+        let offers = old.offers.take();
+        for partner in partners.all() {
+            if let Some(partner) = self.connections.get_mut(&partner) {
+                partner.partners.replace(lost, back);
             }
         }
+        if let Some(new) = self.connections.get_mut(&back) {
+            (new.partners, new.offers) = (partners, offers);
+        }
         self.close(lost, CloseReason::Resumed);
+        returned
     }
 
     fn refuse_plainly(&mut self, to: ConnectionId, why: LoginRefusal) {
