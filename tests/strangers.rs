@@ -1,8 +1,9 @@
 //! What strangers try on a signaling server that is not theirs: pages that lie about where they are
 //! from, messages into calls of others, names that look alike, and much too much of everything.
 
+use crate::support::PATIENCE;
 use crate::support::process::PeerBuilder;
-use crate::support::server::Server;
+use crate::support::server::{Server, login, peer};
 use crate::support::sockets::{Client, ask, get};
 
 /// The status line of an answer.
@@ -160,4 +161,110 @@ async fn who_calls_again_and_again_is_told_to_wait_and_a_friend_gets_through() {
     heard(&mut friend).await;
     let offers = heard(&mut bob).await;
     assert!(offers.iter().any(|text| text.contains("friend")), "{offers:?}");
+}
+
+/// A login in the tutorial's words, from another address.
+async fn grab(server: &Server, from: &str, name: &str, more: &str) -> String {
+    let mut grabber = Client::connect_from(from, server.address()).await.expect("a place");
+    grabber.say(&format!(r#"{{"type":"login","name":"{name}"{more}}}"#)).await;
+    grabber.hear().await.expect("a reply")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_connections_that_send_to_one_name_do_not_take_it() {
+    let server = Server::start().await;
+    let mut alice = login(server.url(), "alice", &[]).await;
+    let filler = "x".repeat(60_000);
+    let flood = format!(r#"{{"type":"offer","offer":{{"sdp":"{filler}"}},"name":"alice"}}"#);
+    let mut attackers = Vec::new();
+    for number in 0..60 {
+        attackers.push(Client::login(server.address(), &format!("a{number}")).await);
+    }
+    for attacker in &mut attackers {
+        for _ in 0..4 {
+            attacker.say(&flood).await;
+        }
+    }
+    for attempt in 0..5 {
+        let reply = grab(&server, "127.0.5.5", "alice", "").await;
+        assert!(reply.contains("name-taken"), "{attempt}: {reply}");
+    }
+    // Whoever still has a connection has been heard, or told.
+    for mut attacker in attackers {
+        attacker.say(r#"{"type":"that is all"}"#).await;
+        while attacker.hear().await.is_some_and(|text| !text.contains("that is all")) {}
+    }
+    // A friend's offer comes behind all that, and alice never was away.
+    let mut friend = Client::connect_from("127.0.6.6", server.address()).await.expect("a place");
+    friend.say(r#"{"type":"login","name":"friend"}"#).await;
+    friend.say(r#"{"type":"offer","offer":{"sdp":"v=0"},"name":"alice"}"#).await;
+    alice.type_line("quit");
+    let ended = alice.wait(PATIENCE).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    assert!(!ended.said.contains("\"event\":\"reconnecting\""), "{}", ended.said);
+}
+
+#[tokio::test]
+async fn a_lost_name_is_its_owners_for_a_minute() {
+    let server = Server::start().await;
+    let mut lost = Client::connect(server.address(), "").await.expect("a place");
+    lost.say(r#"{"type":"login","name":"alice","resume":""}"#).await;
+    let reply: serde_json::Value =
+        serde_json::from_str(&lost.hear().await.expect("a reply")).expect("JSON");
+    let secret = reply["resume"].as_str().expect("a secret").to_owned();
+    let mut friend = Client::login(server.address(), "friend").await;
+    friend.say(r#"{"type":"offer","offer":{"sdp":"v=0"},"name":"alice"}"#).await;
+    assert!(lost.hear().await.expect("the offer").contains("friend"));
+    drop(lost);
+    assert!(friend.hear().await.expect("a leave").contains("gone"));
+    for from in ["127.0.5.5", "127.0.6.6"] {
+        assert!(grab(&server, from, "alice", "").await.contains("name-taken"));
+        let wrong = r#","resume":"00000000000000000000000000000000""#;
+        assert!(grab(&server, from, "alice", wrong).await.contains("name-taken"));
+    }
+    let back = grab(&server, "127.0.7.7", "alice", &format!(r#","resume":"{secret}""#)).await;
+    assert!(back.contains(r#""success":true"#), "{back}");
+}
+
+#[tokio::test]
+async fn who_connects_and_does_not_log_in_is_closed() {
+    let server = Server::start_with(&["--listen", "127.0.0.1:0", "--login-within", "1s"]).await;
+    let mut alice = Client::login(server.address(), "alice").await;
+    let mut idle = Client::connect(server.address(), "").await.expect("a place");
+    assert_eq!(idle.closed().await, Some(1008));
+    alice.say(r#"{"type":"ping"}"#).await;
+    assert!(alice.hear().await.is_some(), "who is logged in stays");
+    let metrics = get(server.address(), "/metrics").await;
+    assert!(metrics.contains("peer_refusals_total{reason=\"no-login\"} 1\n"), "{metrics}");
+}
+
+#[tokio::test]
+async fn wrong_tokens_from_elsewhere_do_not_lock_the_owner_out() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let users = folder.path().join("users");
+    let mut made = PeerBuilder::new(["serve", "--hash-token", "alice"]).with_input().start();
+    made.type_line("north");
+    let made = made.wait(PATIENCE).await;
+    let line = made.said.lines().find_map(|line| line.split_once("alice:$argon2id$"));
+    let (_, hash) = line.unwrap_or_else(|| panic!("no line\n{}", made.said));
+    std::fs::write(&users, format!("alice:$argon2id${hash}\n")).expect("a writable folder");
+    let users = users.to_str().expect("a plain path");
+    let words = ["--listen", "127.0.0.1:0", "--users", users, "--wrong-tokens-per-minute", "2"];
+    let server = Server::start_with(&words).await;
+    let alice = || peer(server.url(), &["login", "alice"]).env("PEER_TOKEN", "north").with_input();
+    let mut first = alice().start();
+    first.await_event("logged-in", PATIENCE).await;
+    first.type_line("quit");
+    assert_eq!(first.wait(PATIENCE).await.code, Some(0));
+    // As many as one name may have of all addresses together, and some more.
+    let mut refused = String::new();
+    for number in 1..=15 {
+        for token in ["south", "west"] {
+            let more = format!(r#","token":"{token}""#);
+            refused = grab(&server, &format!("127.0.9.{number}"), "alice", &more).await;
+        }
+    }
+    assert!(refused.contains("too-many-tries"), "{refused}");
+    let mut second = alice().start();
+    second.await_event("logged-in", PATIENCE).await;
 }

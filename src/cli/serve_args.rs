@@ -57,6 +57,9 @@ pub struct LimitArgs {
     /// Wrong tokens a minute, for one name and from one address
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = count)]
     wrong_tokens_per_minute: u32,
+    /// A connection that has not logged in within this is closed
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = values::duration)]
+    login_within: Duration,
     /// A connection that was silent so long is pinged; silent so long again, it is closed
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = values::duration)]
     ping_after: Duration,
@@ -154,6 +157,7 @@ impl LimitArgs {
             logins_per_minute: self.logins_per_minute.into(),
             tries_per_minute: self.wrong_tokens_per_minute.into(),
             offers_per_minute: messages * OFFERS_OF_MESSAGES,
+            login_within: self.login_within,
         }
     }
 
@@ -305,6 +309,7 @@ mod tests {
             "--bytes-per-second=5000",
             "--logins-per-minute=6",
             "--wrong-tokens-per-minute=7",
+            "--login-within=8s",
         ])
         .unwrap()
         .limits;
@@ -320,6 +325,7 @@ mod tests {
             logins_per_minute: 6.0,
             tries_per_minute: 7.0,
             offers_per_minute: 4.8,
+            login_within: Duration::from_secs(8),
         };
         assert_eq!(limits, wanted);
         for wrong in ["--max-connections=0", "--max-message=1", "--max-name=65", "--turn-ttl=1s"] {

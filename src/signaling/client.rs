@@ -230,7 +230,8 @@ impl Client {
         message::check_name(name)
             .map_err(|reason| ConnectError::BadName { name: name.to_owned(), reason })?;
         let dialer = Dialer::new(url, options.trust.clone()).await?;
-        let (socket, welcome) = Socket::login(&dialer, name, &options, None).await?;
+        let (socket, welcome) =
+            Socket::login(&dialer, name, &options, Some(Secret::new(""))).await?;
         let (queue, queued) = mpsc::channel(QUEUE);
         let (nudges, nudged) = mpsc::channel(NUDGES);
         let (events, received) = mpsc::channel(QUEUE);

@@ -284,7 +284,7 @@ async fn refusals_with_a_word_are_told_apart() {
             let login = socket.next().await.unwrap().unwrap();
             assert_eq!(
                 login.to_text().unwrap(),
-                r#"{"type":"login","name":"alice","token":"north"}"#
+                r#"{"type":"login","name":"alice","token":"north","resume":""}"#
             );
             let reply = format!(
                 r#"{{"type":"login","success":false,"code":"{code}","message":"in words"}}"#

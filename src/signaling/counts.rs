@@ -36,6 +36,10 @@ pub enum Refused {
     TooLarge,
     /// Messages are not read.
     TooSlow,
+    /// A message: for somebody who does not read as fast as he is sent to.
+    NotRead,
+    /// A connection: it did not log in.
+    NoLogin,
     /// A connection: there are enough.
     Full,
     /// A connection: there are enough from this address.
@@ -49,7 +53,7 @@ pub enum Refused {
 }
 
 impl Refused {
-    const ALL: [(Self, &'static str); 19] = [
+    const ALL: [(Self, &'static str); 21] = [
         (Self::NameTaken, "name-taken"),
         (Self::WrongToken, "wrong-token"),
         (Self::TokenNeeded, "token-needed"),
@@ -64,6 +68,8 @@ impl Refused {
         (Self::TooFast, "too-fast"),
         (Self::TooLarge, "too-large"),
         (Self::TooSlow, "too-slow"),
+        (Self::NotRead, "not-read"),
+        (Self::NoLogin, "no-login"),
         (Self::Full, "full"),
         (Self::AddressFull, "address-full"),
         (Self::ForeignOrigin, "foreign-origin"),

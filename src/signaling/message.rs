@@ -39,7 +39,8 @@ pub enum Message {
         name: String,
         /// What proves that it is the client's, where the server wants to know.
         token: Option<Secret>,
-        /// What an earlier reply gave: the name is taken over from our own lost connection.
+        /// What an earlier reply gave: the name is taken over from our own lost connection. Empty at
+        /// the first login: it will be shown later.
         resume: Option<Secret>,
     },
     /// The server's reply to a login.

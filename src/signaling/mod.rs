@@ -8,6 +8,7 @@ pub mod counts;
 pub mod envelope;
 pub mod handout;
 pub mod host;
+pub mod ledger;
 pub mod limiter;
 pub mod message;
 pub mod origin;

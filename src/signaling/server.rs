@@ -8,6 +8,7 @@ mod exchange;
 mod gate;
 mod handshakes;
 mod page;
+mod queue;
 mod status;
 pub mod tls;
 pub mod users;
@@ -45,6 +46,7 @@ use self::verifier::Verifier;
 use super::counts::Refused;
 use super::handout::Handout;
 use super::host::Hosts;
+use super::limiter::Source;
 use super::origin::Origins;
 use super::switchboard::{ConnectionId, Limits, Names, Switchboard};
 use crate::clock;
@@ -69,7 +71,8 @@ const WRITE_BUFFER: usize = 16 * 1024;
 pub struct ServerConfig {
     /// Connections and messages.
     pub limits: Limits,
-    /// HTTP requests and WebSocket handshakes under way at a time; of more the oldest are dropped.
+    /// HTTP requests and WebSocket handshakes under way at a time, a quarter of them for one
+    /// address; of more the oldest are dropped.
     pub handshakes: usize,
     /// How long one of them may take.
     pub handshake_timeout: Duration,
@@ -143,7 +146,7 @@ pub async fn run(
     let handout = config.handout.clone();
     // In a set, so that it ends when this future is dropped; then every connection ends too.
     let mut exchange = JoinSet::new();
-    exchange.spawn(Exchange { switchboard, verifier, handout }.run(received));
+    exchange.spawn(Exchange::new(switchboard, verifier, handout).run(received));
 
     let ended = {
         let mut accepting = std::pin::pin!(accept(&listener, &config, shared));
@@ -191,7 +194,9 @@ async fn accept(listener: &TcpListener, config: &ServerConfig, shared: Shared) {
                 let (caller, tls) = (Caller(address.ip()), config.tls.clone());
                 let serve = serve(stream, tls, caller, router.clone());
                 let serve = clock::timeout(config.handshake_timeout, serve);
-                if !handshakes.start(async {
+                // A proxy is one address, and shakes the hands of many.
+                let source = (!config.behind_proxy).then(|| Source::of(address.ip()));
+                if !handshakes.start(source, async {
                     let _ = serve.await;
                 }) {
                     tracing::debug!("too many handshakes at a time; the oldest was dropped");

@@ -5,12 +5,14 @@
 //! it says to close is forgotten at once; a later `Closed` for it changes nothing.
 
 mod forwarding;
+mod kept;
 mod logins;
 mod partners;
 
 use std::collections::{HashMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use self::kept::Kept;
 use self::logins::Logins;
 use self::partners::Partners;
 use super::counts::{Counts, Now, Refused};
@@ -50,6 +52,8 @@ pub struct Limits {
     pub tries_per_minute: f64,
     /// Offers a minute from one name to another.
     pub offers_per_minute: f64,
+    /// How long a connection may be there without a login.
+    pub login_within: Duration,
 }
 
 impl Default for Limits {
@@ -66,6 +70,7 @@ impl Default for Limits {
             logins_per_minute: 300.0,
             tries_per_minute: 10.0,
             offers_per_minute: 60.0,
+            login_within: Duration::from_secs(60),
         }
     }
 }
@@ -107,7 +112,22 @@ pub enum Input<'a> {
     Closed {
         /// Their number.
         id: ConnectionId,
+        /// How.
+        end: End,
     },
+    /// The deadline has come.
+    Timeout,
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// They said goodbye: the name is free.
+    Goodbye,
+    /// Their side closed it without a word.
+    Dropped,
+    /// They fell silent, or we closed it.
+    Lost,
 }
 
 /// What came of looking at a token.
@@ -126,6 +146,15 @@ pub enum Verdict {
 pub enum Output {
     /// Send a text.
     Send {
+        /// To whom.
+        to: ConnectionId,
+        /// JSON.
+        text: String,
+    },
+    /// Send what somebody else wants to be sent.
+    PassOn {
+        /// Who pays for it.
+        from: ConnectionId,
         /// To whom.
         to: ConnectionId,
         /// JSON.
@@ -171,6 +200,8 @@ pub enum CloseReason {
     TooLarge,
     /// Its client has come back on another connection.
     Resumed,
+    /// It did not log in within [`Limits::login_within`].
+    NoLogin,
 }
 
 /// The state: connections, names, and who talks with whom.
@@ -180,6 +211,9 @@ pub struct Switchboard {
     logins: Logins,
     connections: HashMap<ConnectionId, Connection>,
     names: HashMap<String, ConnectionId>,
+    kept: Kept,
+    /// By when who connected has to be logged in, the first first; some are, or are gone.
+    to_log_in: VecDeque<(Instant, ConnectionId)>,
     outputs: VecDeque<Output>,
     counts: Counts,
 }
@@ -205,17 +239,31 @@ struct Login {
     quoted: String,
     /// Who shows this has the name.
     resume: Secret,
+    /// Its client knows of that secret, and will show it.
+    resumes: bool,
     /// Its client was logged in before, at a server that is no more: it showed a secret that we do
     /// not know.
     returned: bool,
+}
+
+impl Login {
+    /// Whether this is its secret.
+    fn is_shown(&self, shown: Option<&Secret>) -> bool {
+        // 128 bits of chance, and a try is a whole login: no time tells anything worth having.
+        shown.is_some_and(|shown| self.resume == *shown)
+    }
 }
 
 /// A name that somebody asks for.
 #[derive(Debug)]
 struct Wanted {
     name: String,
-    /// What an earlier login of the name was given.
+    /// What an earlier login of the name was given; empty at the first login of who will show it.
     resume: Option<Secret>,
+    /// Its token was right, or will have been.
+    has_token: bool,
+    /// They come from where the right token came from before.
+    is_known: bool,
 }
 
 impl Switchboard {
@@ -227,6 +275,8 @@ impl Switchboard {
             logins: Logins::new(limits, names),
             connections: HashMap::new(),
             names: HashMap::new(),
+            kept: Kept::new(limits.connections, limits.connections_per_address),
+            to_log_in: VecDeque::new(),
             outputs: VecDeque::new(),
             counts: Counts::default(),
         }
@@ -237,14 +287,28 @@ impl Switchboard {
         match input {
             Input::Connected { id, source } => self.connected(now, id, source),
             Input::Message { id, text } => self.message(now, id, text),
-            Input::Verified { id, verdict } => self.verified(id, verdict),
-            Input::Closed { id } => self.forget(id),
+            Input::Verified { id, verdict } => self.verified(now, id, verdict),
+            Input::Closed { id, end } => self.forget(now, id, end),
+            Input::Timeout => self.expire(now),
         }
     }
 
     /// What is to be done next.
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop_front()
+    }
+
+    /// When [`Input::Timeout`] is due.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        let to_log_in = self.to_log_in.front().map(|(at, _)| *at);
+        [to_log_in, self.kept.deadline()].into_iter().flatten().min()
+    }
+
+    /// Under which name somebody is logged in.
+    #[must_use]
+    pub fn name_of(&self, id: ConnectionId) -> Option<&str> {
+        Some(&self.connections.get(&id)?.login.as_ref()?.name)
     }
 
     /// What was counted; the sockets add what they know.
@@ -276,13 +340,28 @@ impl Switchboard {
             bytes: TokenBucket::new(now, bytes_per_second, byte_burst),
         };
         self.connections.insert(id, connection);
+        self.to_log_in.push_back((now + self.limits.login_within, id));
+    }
+
+    /// Who has not logged in by now goes, and names are free again.
+    fn expire(&mut self, now: Instant) {
+        self.kept.expire(now);
+        while self.to_log_in.front().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, id)) = self.to_log_in.pop_front() else { return };
+            let waits = |connection: &Connection| {
+                connection.login.is_none() && connection.verifying.is_none()
+            };
+            if self.connections.get(&id).is_some_and(waits) {
+                self.close(now, id, CloseReason::NoLogin);
+            }
+        }
     }
 
     fn message(&mut self, now: Instant, id: ConnectionId, text: &str) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let bytes = text.len() as f64;
         if !connection.messages.take(now) || !connection.bytes.take_many(now, bytes) {
-            return self.close(id, CloseReason::TooFast);
+            return self.close(now, id, CloseReason::TooFast);
         }
         match Envelope::read(text, self.limits.message_bytes) {
             Ok(envelope) => match envelope.kind {
@@ -290,32 +369,37 @@ impl Switchboard {
                 Kind::Other(kind) => self.not_found(id, &kind),
                 _ => self.forward(now, id, &envelope),
             },
-            Err(ParseError::TooLarge { .. }) => self.close(id, CloseReason::TooLarge),
+            Err(ParseError::TooLarge { .. }) => self.close(now, id, CloseReason::TooLarge),
             Err(error) => self.complain(id, Refused::InvalidMessage, &error.to_string()),
         }
     }
 
-    fn close(&mut self, id: ConnectionId, reason: CloseReason) {
+    fn close(&mut self, now: Instant, id: ConnectionId, reason: CloseReason) {
         let refused = match reason {
             CloseReason::Full => Some(Refused::Full),
             CloseReason::TooFast => Some(Refused::TooFast),
             CloseReason::TooLarge => Some(Refused::TooLarge),
+            CloseReason::NoLogin => Some(Refused::NoLogin),
             CloseReason::Resumed => None,
         };
         refused.into_iter().for_each(|why| self.counts.refuse(why));
         self.outputs.push_back(Output::Close { id, reason });
-        self.forget(id);
+        self.forget(now, id, End::Lost);
     }
 
     /// Logs out, and tells everybody it was talking with.
-    fn forget(&mut self, id: ConnectionId) {
+    fn forget(&mut self, now: Instant, id: ConnectionId, end: End) {
         let Some(gone) = self.connections.remove(&id) else { return };
-        let Some(Login { name, .. }) = gone.login else { return };
+        let Some(login) = gone.login else { return };
+        let name = login.name.clone();
         self.names.remove(&name);
         let text = Message::Leave { name: Some(name), reason: Some(LeaveReason::Gone) }.to_json();
         for to in gone.partners.in_call() {
             self.part(id, to);
             self.outputs.push_back(Output::Send { to, text: text.clone() });
+        }
+        if end != End::Goodbye {
+            self.kept.keep(now, (id, login, gone.partners, gone.offers), gone.source, end);
         }
     }
 

@@ -48,14 +48,20 @@ impl Transcript {
     }
 
     pub(super) fn close(&mut self, id: u64) -> Vec<String> {
-        self.input(Input::Closed { id: ConnectionId(id) })
+        self.end(id, End::Goodbye)
+    }
+
+    pub(super) fn end(&mut self, id: u64, end: End) -> Vec<String> {
+        self.input(Input::Closed { id: ConnectionId(id), end })
     }
 
     pub(super) fn input(&mut self, input: Input<'_>) -> Vec<String> {
         self.board.handle(self.now, input);
         std::iter::from_fn(|| self.board.poll())
             .map(|output| match output {
-                Output::Send { to, text } => format!("{} {text}", to.0),
+                Output::Send { to, text } | Output::PassOn { to, text, .. } => {
+                    format!("{} {text}", to.0)
+                }
                 Output::Welcome { to, name, .. } => format!("{} welcome: {name}", to.0),
                 Output::Verify { id, name, token } => {
                     format!("{} verify: {name} {}", id.0, token.expose())
@@ -387,7 +393,8 @@ enum Happens {
     Connected,
     Says(String),
     Verified(Verdict),
-    Closed,
+    Closed(End),
+    Later(u64),
 }
 
 fn happenings() -> impl Strategy<Value = (u64, Happens)> {
@@ -401,10 +408,12 @@ fn happenings() -> impl Strategy<Value = (u64, Happens)> {
         8 => format!(r#"{{"type":"leave","name":"{name}"}}"#),
         _ => "nonsense".to_owned(),
     });
-    (0..8u8, 0..5u64, text).prop_map(|(kind, id, text)| {
+    let end = proptest::sample::select(vec![End::Goodbye, End::Dropped, End::Lost]);
+    (0..9u8, 0..5u64, text, end, 0..40u64).prop_map(|(kind, id, text, end, seconds)| {
         let happens = match kind {
             0 => Happens::Connected,
-            1 => Happens::Closed,
+            1 => Happens::Closed(end),
+            8 => Happens::Later(seconds),
             2 => Happens::Verified(Verdict::Right),
             3 => Happens::Verified(Verdict::Wrong),
             _ => Happens::Says(text),
@@ -437,7 +446,7 @@ proptest! {
         happenings in proptest::collection::vec(happenings(), 0..80),
         names in proptest::sample::select(vec![Names::Free, Names::WithTokens]),
     ) {
-        let now = crate::clock::now();
+        let mut now = crate::clock::now();
         let limits = Limits { connections: 4, ..Limits::default() };
         let mut board = Switchboard::new(limits, names);
         for (number, happens) in happenings {
@@ -448,12 +457,21 @@ proptest! {
                 Happens::Connected => Input::Connected { id, source: source(number) },
                 Happens::Says(text) => Input::Message { id, text },
                 Happens::Verified(verdict) => Input::Verified { id, verdict: *verdict },
-                Happens::Closed => Input::Closed { id },
+                Happens::Closed(end) => Input::Closed { id, end: *end },
+                Happens::Later(seconds) => {
+                    now += Duration::from_secs(*seconds);
+                    Input::Timeout
+                }
             };
             board.handle(now, input);
+            if matches!(happens, Happens::Later(_)) {
+                prop_assert!(board.deadline().is_none_or(|due| due > now));
+            }
             board.assert_consistent();
             while let Some(output) = board.poll() {
-                let Output::Send { to, text } = output else { continue };
+                let (Output::Send { to, text } | Output::PassOn { to, text, .. }) = output else {
+                    continue;
+                };
                 let Happens::Says(sent) = &happens else {
                     prop_assert!(text.contains("leave") || to == id);
                     continue;
@@ -475,9 +493,11 @@ proptest! {
             }
         }
         for id in 0..5 {
-            board.handle(now, Input::Closed { id: ConnectionId(id) });
+            board.handle(now, Input::Closed { id: ConnectionId(id), end: End::Lost });
         }
         prop_assert!(board.connections.is_empty() && board.names.is_empty());
+        board.handle(now + Duration::from_secs(60), Input::Timeout);
+        prop_assert!(board.kept.is_empty() && board.deadline().is_none());
     }
 }
 

@@ -2,7 +2,7 @@
 //! framing (RFC 6455 section 5.2) and nothing of ours.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::within_patience;
 
@@ -62,7 +62,20 @@ impl Client {
         host: &str,
         headers: &str,
     ) -> Result<Self, String> {
-        let mut stream = TcpStream::connect(address).await.expect("the server listens");
+        let stream = TcpStream::connect(address).await.expect("the server listens");
+        Self::shake_hands(stream, host, headers).await
+    }
+
+    /// As `connect`, from another address of this machine: 127.0.0.0/8 has many.
+    pub(crate) async fn connect_from(from: &str, address: &str) -> Result<Self, String> {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(format!("{from}:0").parse().expect("an address")).expect("a free port");
+        let to = address.parse().expect("an address");
+        let stream = socket.connect(to).await.expect("the server listens");
+        Self::shake_hands(stream, address, "").await
+    }
+
+    async fn shake_hands(mut stream: TcpStream, host: &str, headers: &str) -> Result<Self, String> {
         stream.set_nodelay(true).expect("a socket");
         let request = format!(
             "GET / HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\

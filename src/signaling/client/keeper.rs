@@ -222,7 +222,8 @@ impl Keeper {
         let options = ClientOptions { timeout, ..self.options.clone() };
         let attempt = async {
             clock::until(Some(clock::now() + pause)).await;
-            Socket::login(&self.dialer, &self.name, &options, self.resume.clone()).await
+            let resume = self.resume.clone().or_else(|| Some(Secret::new("")));
+            Socket::login(&self.dialer, &self.name, &options, resume).await
         };
         tokio::pin!(attempt);
         loop {

@@ -128,7 +128,10 @@ pub(super) fn read(object: &Map<String, Value>) -> Result<Message, ParseError> {
     }
     let name = text(object, "name").ok_or(ParseError::Field { field: "name" })?;
     check_name(&name)?;
-    let (token, resume) = (secret(object, "token")?, secret(object, "resume")?);
+    let token = secret(object, "token")?;
+    // Empty, it says that the client knows of it and has none yet.
+    let aware = || text(object, "resume").map(Secret::new);
+    let resume = secret(object, "resume")?.or_else(aware);
     Ok(Message::Login { name, token, resume })
 }
 

@@ -43,7 +43,7 @@ impl Switchboard {
         if envelope.kind == Kind::Leave {
             self.part(id, to);
         }
-        self.pass_on(to, text);
+        self.pass_on(id, to, text);
     }
 
     /// Without a target a `leave` ends every call of the sender; an offer is a mistake.
@@ -63,7 +63,7 @@ impl Switchboard {
         let text = Message::Leave { name, reason: envelope.leave_reason() }.to_json();
         for to in from.partners.in_call() {
             self.part(id, to);
-            self.pass_on(to, text.clone());
+            self.pass_on(id, to, text.clone());
         }
     }
 
@@ -87,9 +87,9 @@ impl Switchboard {
         offers.take(now, from)
     }
 
-    fn pass_on(&mut self, to: ConnectionId, text: String) {
+    fn pass_on(&mut self, from: ConnectionId, to: ConnectionId, text: String) {
         self.counts.forwards += 1;
-        self.outputs.push_back(Output::Send { to, text });
+        self.outputs.push_back(Output::PassOn { from, to, text });
     }
 
     fn pair(&mut self, caller: ConnectionId, callee: ConnectionId) {
