@@ -20,7 +20,8 @@ use crate::call::{Call, CallConfig, Origin, Said, Told};
 use crate::clock;
 use crate::ice::IceServer;
 use crate::signaling::client::{Client, ClientEvent};
-use crate::signaling::message::{LeaveReason, LoginReply, Message, check_name};
+use crate::signaling::message::{LeaveReason, LoginReply, Message};
+use crate::signaling::name::check_name;
 
 /// Calls at a time.
 const CALLS: usize = 1;

@@ -16,7 +16,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::message::{self, MAX_MESSAGE, Message, NameError};
+use super::message::{MAX_MESSAGE, Message};
+use super::name::{NameError, check_name};
 use crate::ice::IceServer;
 use crate::secret::Secret;
 use dial::Dialer;
@@ -227,7 +228,7 @@ impl Client {
         name: &str,
         options: ClientOptions,
     ) -> Result<(Self, mpsc::Receiver<ClientEvent>), ConnectError> {
-        message::check_name(name)
+        check_name(name)
             .map_err(|reason| ConnectError::BadName { name: name.to_owned(), reason })?;
         let dialer = Dialer::new(url, options.trust.clone()).await?;
         let (socket, welcome) =

@@ -12,7 +12,8 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use super::message::{LeaveReason, Message, ParseError, check_name};
+use super::message::{LeaveReason, Message, ParseError};
+use super::name::check_name;
 
 /// How deeply a message may be nested: what reads it at the other end may well be recursive.
 const MAX_DEPTH: usize = 64;

@@ -11,6 +11,7 @@ pub mod host;
 pub mod ledger;
 pub mod limiter;
 pub mod message;
+pub mod name;
 pub mod origin;
 pub mod reconnect;
 pub mod server;

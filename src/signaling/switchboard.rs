@@ -19,6 +19,7 @@ use super::counts::{Counts, Now, Refused};
 use super::envelope::{Envelope, Kind};
 use super::limiter::{Allowances, Source};
 use super::message::{self, LeaveReason, Message, ParseError};
+use super::name::{Looks, MAX_NAME};
 use super::token_bucket::TokenBucket;
 use crate::secret::Secret;
 
@@ -44,7 +45,7 @@ pub struct Limits {
     pub byte_burst: f64,
     /// Bytes of one message.
     pub message_bytes: usize,
-    /// Characters of a name; [`message::MAX_NAME`] at most.
+    /// Characters of a name; [`MAX_NAME`] at most.
     pub name_chars: usize,
     /// Logins a minute from one address.
     pub logins_per_minute: f64,
@@ -66,7 +67,7 @@ impl Default for Limits {
             bytes_per_second: 32_768.0,
             byte_burst: 262_144.0,
             message_bytes: message::MAX_MESSAGE,
-            name_chars: message::MAX_NAME,
+            name_chars: MAX_NAME,
             logins_per_minute: 300.0,
             tries_per_minute: 10.0,
             offers_per_minute: 60.0,
@@ -211,6 +212,8 @@ pub struct Switchboard {
     logins: Logins,
     connections: HashMap<ConnectionId, Connection>,
     names: HashMap<String, ConnectionId>,
+    /// The same by what the names look like.
+    looks: HashMap<String, ConnectionId>,
     kept: Kept,
     /// By when who connected has to be logged in, the first first; some are, or are gone.
     to_log_in: VecDeque<(Instant, ConnectionId)>,
@@ -235,6 +238,7 @@ struct Connection {
 #[derive(Debug)]
 struct Login {
     name: String,
+    looks: Looks,
     /// As it goes into what is passed on.
     quoted: String,
     /// Who shows this has the name.
@@ -275,6 +279,7 @@ impl Switchboard {
             logins: Logins::new(limits, names),
             connections: HashMap::new(),
             names: HashMap::new(),
+            looks: HashMap::new(),
             kept: Kept::new(limits.connections, limits.connections_per_address),
             to_log_in: VecDeque::new(),
             outputs: VecDeque::new(),
@@ -393,6 +398,9 @@ impl Switchboard {
         let Some(login) = gone.login else { return };
         let name = login.name.clone();
         self.names.remove(&name);
+        login.looks.iter().for_each(|look| {
+            self.looks.remove(look);
+        });
         let text = Message::Leave { name: Some(name), reason: Some(LeaveReason::Gone) }.to_json();
         for to in gone.partners.in_call() {
             self.part(id, to);
@@ -405,7 +413,7 @@ impl Switchboard {
 
     fn not_found(&mut self, to: ConnectionId, kind: &str) {
         self.counts.refuse(Refused::UnknownType);
-        let kind: String = kind.chars().take(message::MAX_NAME).collect();
+        let kind: String = kind.chars().take(MAX_NAME).collect();
         let message = format!("Command not found: {kind}");
         self.send(to, &Message::Error { code: None, name: None, message });
     }

@@ -120,6 +120,26 @@ fn a_name_is_held_by_one_and_free_again_after_it() {
 }
 
 #[test]
+fn a_name_that_looks_like_anothers_is_taken_and_shown_as_it_was_asked_for() {
+    let mut at = Transcript::new(3);
+    at.login(1, "Alice");
+    for name in ["alice", "ALICE", "\u{410}lice", "A1ice", "AIice"] {
+        let got = at.say(2, &format!(r#"{{"type":"login","name":"{name}"}}"#));
+        assert!(got[0].starts_with(&refused(2, "name-taken")), "{name}: {got:?}");
+        assert!(got[0].contains("looks like"), "{name}: {got:?}");
+    }
+    let offer = r#"{"type":"offer","offer":{"sdp":""},"name":"alice"}"#;
+    at.login(2, "bob");
+    assert!(at.say(2, offer)[0].contains(r#""name":"alice""#), "nobody is called that");
+    // Lost, it is kept from those that look like it too.
+    at.end(1, End::Lost);
+    let got = at.say(3, r#"{"type":"login","name":"alice"}"#);
+    assert!(got[0].starts_with(&refused(3, "name-taken")), "{got:?}");
+    at.now += Duration::from_secs(60);
+    at.login(3, "alice");
+}
+
+#[test]
 fn a_second_login_keeps_the_first_name() {
     let mut at = Transcript::new(2);
     at.login(1, "alice");
@@ -398,7 +418,7 @@ enum Happens {
 }
 
 fn happenings() -> impl Strategy<Value = (u64, Happens)> {
-    let name = proptest::sample::select(vec!["a", "b", "c", "constructor", ""]);
+    let name = proptest::sample::select(vec!["a", "B", "b", "constructor", ""]);
     let text = (0..10u8, name).prop_map(|(kind, name)| match kind {
         0 | 1 => format!(r#"{{"type":"login","name":"{name}"}}"#),
         2 | 3 => format!(r#"{{"type":"login","name":"{name}","token":"t"}}"#),
@@ -430,6 +450,9 @@ impl Switchboard {
         }
         let named = self.connections.values().filter(|connection| connection.login.is_some());
         assert_eq!(named.count(), self.names.len(), "no name is held twice");
+        for id in self.looks.values() {
+            assert!(self.name_of(*id).is_some_and(|name| self.names.contains_key(name)));
+        }
         for (id, connection) in &self.connections {
             for partner in connection.partners.in_call() {
                 let back = self.connections[&partner].partners.in_call();

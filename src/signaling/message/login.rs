@@ -7,9 +7,10 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::{MAX_NAME, Message, ParseError, check_name, text};
+use super::{Message, ParseError, text};
 use crate::ice::IceServer;
 use crate::secret::Secret;
+use crate::signaling::name::{MAX_NAME, check_name};
 
 /// The most bytes of a token.
 pub const MAX_TOKEN: usize = 512;

@@ -10,6 +10,7 @@ use super::partners::Partners;
 use super::{ConnectionId, End, Login};
 use crate::secret::Secret;
 use crate::signaling::limiter::{Allowances, Source};
+use crate::signaling::name::Looks;
 
 /// How long a name is kept.
 const KEPT_FOR: Duration = Duration::from_secs(60);
@@ -20,6 +21,8 @@ pub(super) struct Kept {
     in_all: usize,
     from_one: usize,
     names: HashMap<String, Lost>,
+    /// Names by what they look like.
+    looks: HashMap<String, String>,
     by_source: HashMap<Source, usize>,
     /// When each is free again; some may be back, or lost again, before that.
     ends: VecDeque<(Instant, String)>,
@@ -39,8 +42,14 @@ pub(super) struct Lost {
 
 impl Kept {
     pub(super) fn new(in_all: usize, from_one: usize) -> Self {
-        let (names, by_source, ends) = (HashMap::new(), HashMap::new(), VecDeque::new());
-        Self { in_all, from_one, names, by_source, ends }
+        Self {
+            in_all,
+            from_one,
+            names: HashMap::new(),
+            looks: HashMap::new(),
+            by_source: HashMap::new(),
+            ends: VecDeque::new(),
+        }
     }
 
     /// Keeps the name of a login, unless there are too many already.
@@ -58,6 +67,7 @@ impl Kept {
         let (name, until) = (login.name.clone(), now + KEPT_FOR);
         self.by_source.insert(source, of_source + 1);
         self.ends.push_back((until, name.clone()));
+        self.looks.extend(login.looks.iter().map(|look| (look.to_owned(), name.clone())));
         let lost = Lost { id, login, partners, offers, source, end, until };
         self.names.insert(name, lost);
     }
@@ -67,9 +77,17 @@ impl Kept {
         self.names.get(name).is_some_and(|lost| !lost.is_his(source, shown))
     }
 
+    /// Whether another name that looks the same is kept.
+    pub(super) fn has_alike(&self, name: &str, looks: &Looks) -> bool {
+        looks.iter().any(|look| self.looks.get(look).is_some_and(|kept| kept != name))
+    }
+
     /// Lets go of a name.
     pub(super) fn take(&mut self, name: &str) -> Option<Lost> {
         let lost = self.names.remove(name)?;
+        lost.login.looks.iter().for_each(|look| {
+            self.looks.remove(look);
+        });
         if let Some(count) = self.by_source.get_mut(&lost.source) {
             *count -= 1;
             if *count == 0 {
@@ -96,7 +114,10 @@ impl Kept {
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.names.is_empty() && self.by_source.is_empty() && self.ends.is_empty()
+        self.names.is_empty()
+            && self.looks.is_empty()
+            && self.by_source.is_empty()
+            && self.ends.is_empty()
     }
 }
 

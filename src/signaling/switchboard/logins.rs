@@ -15,6 +15,7 @@ use crate::signaling::counts::Refused;
 use crate::signaling::envelope::quoted;
 use crate::signaling::limiter::{Allowances, Source};
 use crate::signaling::message::{LoginRefusal, LoginReply, Message, ParseError};
+use crate::signaling::name::Looks;
 
 /// Addresses and names that are remembered at a time, each about 100 bytes.
 const REMEMBERED: usize = 16 * 1024;
@@ -174,6 +175,11 @@ impl Switchboard {
         };
         let shown = resume.as_ref().filter(|shown| !shown.expose().is_empty());
         let held_by = self.names.get(&name).copied();
+        let looks = Looks::of(&name);
+        if self.looks_like_another(&name, &looks) {
+            let text = "the name looks like that of somebody else here; choose another";
+            return self.refuse(id, LoginRefusal::NameTaken, text.to_owned());
+        }
         let returned = match held_by {
             Some(held_by) if self.is_its_own(held_by, shown) => self.take_over(now, held_by, id),
             Some(_) => return self.refuse_plainly(id, LoginRefusal::NameTaken),
@@ -184,7 +190,9 @@ impl Switchboard {
         };
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let secret = Secret::new(format!("{:032x}", rand::random::<u128>()));
+        self.looks.extend(looks.iter().map(|look| (look.to_owned(), id)));
         connection.login = Some(Login {
+            looks,
             quoted: quoted(&name),
             name: name.clone(),
             resume: secret.clone(),
@@ -194,6 +202,14 @@ impl Switchboard {
         self.names.insert(name.clone(), id);
         self.counts.logins += 1;
         self.outputs.push_back(Output::Welcome { to: id, name, resume: secret });
+    }
+
+    fn looks_like_another(&self, name: &str, looks: &Looks) -> bool {
+        let held = |look: &str| {
+            let by = self.looks.get(look).copied();
+            by.is_some_and(|by| self.name_of(by).is_some_and(|held| held != name))
+        };
+        looks.iter().any(held) || self.kept.has_alike(name, looks)
     }
 
     /// Whether who shows this is the client that `held_by` was given to.
