@@ -268,3 +268,80 @@ async fn wrong_tokens_from_elsewhere_do_not_lock_the_owner_out() {
     let mut second = alice().start();
     second.await_event("logged-in", PATIENCE).await;
 }
+
+#[tokio::test]
+async fn names_that_look_alike_are_taken_and_what_cannot_be_seen_is_no_name() {
+    let server = Server::start().await;
+    let _alice = Client::login(server.address(), "alice").await;
+    for name in ["Alice", "\u{430}lice", "\u{ff41}lice", "a1ice", "aIice"] {
+        let reply = grab(&server, "127.0.0.1", name, "").await;
+        assert!(reply.contains("name-taken") && reply.contains("looks like"), "{name}: {reply}");
+    }
+    for name in [
+        "alice\u{3164}",
+        "alice\u{115f}",
+        "al\u{34f}ice",
+        "alice\u{61c}",
+        "al\u{180e}ice",
+        "alice\u{2800}",
+        "alice\u{fe0f}",
+        "alice\u{e0061}",
+        "al\u{17b4}ice",
+        "al\u{a0}ice",
+        "al  ice",
+        "Zoe\u{308}",
+        "\u{301}",
+        "a\u{ffff}",
+        "a\u{e000}",
+        "\u{202e}alice",
+        "\u{2067}alice",
+        "alice\u{3000}",
+        "a\u{335}\u{335}\u{335}\u{335}\u{335}",
+    ] {
+        let reply = grab(&server, "127.0.0.1", name, "").await;
+        assert!(reply.contains("bad-name"), "{name:?}: {reply}");
+        let ended = peer(server.url(), &["login", name]).run().await;
+        assert_eq!(ended.code, Some(2), "{name:?}: {}", ended.said);
+    }
+    for name in ["Zoë", "山田", "Иван", "a b"] {
+        let reply = grab(&server, "127.0.0.1", name, "").await;
+        assert!(reply.contains("true"), "{name}: {reply}");
+    }
+}
+
+#[tokio::test]
+async fn where_names_have_no_tokens_allow_is_said_to_mean_anybody() {
+    let server = Server::start().await;
+    let mut alice = login(server.url(), "alice", &["--auto-answer", "--allow", "bob"]).await;
+    alice.type_line("quit");
+    let said = alice.wait(PATIENCE).await.said;
+    let warnings: Vec<_> =
+        said.lines().filter(|line| line.contains("anybody can be bob")).collect();
+    assert!(warnings.len() == 1 && warnings[0].contains("no tokens"), "{said}");
+    let mut carol = login(server.url(), "carol", &["--auto-answer"]).await;
+    carol.type_line("quit");
+    let said = carol.wait(PATIENCE).await.said;
+    assert!(!said.contains("warning"), "a test picture is no secret: {said}");
+}
+
+#[tokio::test]
+async fn secrets_that_others_may_read_are_warned_about() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = |name: &str, text: &str, mode| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("a writable folder");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("our file");
+        path.to_str().expect("a plain path").to_owned()
+    };
+    for (mode, warned) in [(0o644, true), (0o600, false)] {
+        let (users, secret) = (file("users", "", mode), file("secret", "north", mode));
+        let words = ["--listen", "127.0.0.1:0", "--users", &users, "--turn-secret-file", &secret];
+        let server = Server::start_with(&[&words[..], &["--ice-server", "turn:t"]].concat()).await;
+        let said = server.stop().await;
+        for path in [users, secret] {
+            let advice = format!("run chmod o= {path}");
+            assert_eq!(said.contains(&advice), warned, "{mode:o}: {said}");
+        }
+    }
+}

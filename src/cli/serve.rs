@@ -12,7 +12,7 @@ use super::output::Output;
 use super::serve_args::{self, BrowserArgs, IceArgs, LimitArgs, NameArgs};
 use super::signals::Interrupts;
 use super::tls_args::TlsArgs;
-use super::{open_files, service, stdin, token};
+use super::{open_files, privacy, service, stdin, token};
 use crate::secret::Secret;
 use crate::signaling::server::{self, users};
 
@@ -72,6 +72,10 @@ pub async fn run(command: ServeCommand, output: &Output) -> Result<(), Failure> 
             "the system lets this process open {allowed} files, too few for --max-connections; \
              'ulimit -n' raises it"
         ));
+    }
+    let key = command.tls.key().map(|path| (path, "the private key"));
+    for (path, what) in serve_args::secret_files(names, ice).chain(key) {
+        privacy::warn_if_open(path, what, output);
     }
     let mut interrupts = Interrupts::listen()?;
     let failure = |error: std::io::Error| Failure::Listen {

@@ -238,6 +238,16 @@ impl BrowserArgs {
     }
 }
 
+/// The files among them that hold secrets, and what is in each.
+pub fn secret_files<'a>(
+    names: &'a NameArgs,
+    ice: &'a IceArgs,
+) -> impl Iterator<Item = (&'a Path, &'static str)> {
+    let users = names.users.as_deref().map(|path| (path, "the users' hashes"));
+    let turn = ice.turn_secret_file.as_deref().map(|path| (path, "the TURN servers' secret"));
+    users.into_iter().chain(turn)
+}
+
 /// All of them together, as the server wants them.
 ///
 /// # Errors

@@ -4,7 +4,7 @@
 //! server's: `signaling/server/tls.rs`.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
@@ -52,6 +52,14 @@ impl TlsArgs {
         }
         let (Some(cert), Some(key)) = (&self.tls_cert, &self.tls_key) else { return Ok(None) };
         Ok(Some(Shown { tls: Tls::from_files(cert, key)?, own: None }))
+    }
+}
+
+impl TlsArgs {
+    /// The file with the operator's private key.
+    #[must_use]
+    pub fn key(&self) -> Option<&Path> {
+        self.tls_key.as_deref()
     }
 }
 

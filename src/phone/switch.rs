@@ -185,11 +185,11 @@ impl Switch {
 
     fn server_event(&mut self, event: ClientEvent) {
         match event {
-            ClientEvent::LoggedIn { ice_servers } => {
+            ClientEvent::LoggedIn { ice_servers, tokens } => {
                 self.handed_out(ice_servers);
                 self.server_gone = false;
                 let (name, server) = (self.config.name.clone(), self.config.server.clone());
-                self.emit(None, EventKind::LoggedIn { name, server });
+                self.emit(None, EventKind::LoggedIn { name, server, tokens });
                 self.to_all(|| Told::Input(Input::ServerBack));
             }
             ClientEvent::IceServers { ice_servers } => self.handed_out(ice_servers),

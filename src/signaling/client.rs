@@ -47,6 +47,8 @@ pub enum ClientEvent {
     LoggedIn {
         /// What the server wants us to use; empty on foreign servers.
         ice_servers: Vec<IceServer>,
+        /// Whether names have tokens there; foreign servers say nothing, and have none.
+        tokens: bool,
     },
     /// The server wants us to use others from now on: what it handed out before runs out.
     IceServers {

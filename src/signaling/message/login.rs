@@ -39,6 +39,9 @@ pub struct LoginReply {
     /// With this in its next login, a client takes the name over from its own lost connection.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "exposed")]
     pub resume: Option<Secret>,
+    /// Whether names have tokens on this server: without, anybody can be anybody.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tokens: bool,
 }
 
 /// Only on its way to whom it is for.
@@ -125,6 +128,7 @@ pub(super) fn read(object: &Map<String, Value>) -> Result<Message, ParseError> {
             ice_servers: ice_servers(object),
             ice_servers_ttl: ttl.and_then(|ttl| u32::try_from(ttl).ok()),
             resume: secret(object, "resume")?,
+            tokens: object.get("tokens").and_then(Value::as_bool).unwrap_or(false),
         }));
     }
     let name = text(object, "name").ok_or(ParseError::Field { field: "name" })?;

@@ -192,6 +192,7 @@ impl Exchange {
                 Output::Welcome { to, name, resume } => {
                     let reply = LoginReply {
                         resume: Some(resume),
+                        tokens: self.verifier.has_users(),
                         ..self.handout.reply(clock::wall(), &name)
                     };
                     self.send(to, Message::LoginReply(reply).to_json());
