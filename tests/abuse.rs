@@ -23,8 +23,10 @@ struct Honest {
 
 impl Honest {
     async fn start(server: &Server) -> Self {
-        let alice = Client::login(server.address(), "alice").await;
-        let bob = Client::login(server.address(), "bob").await;
+        let mut alice = Client::login(server.address(), "alice").await;
+        let mut bob = Client::login(server.address(), "bob").await;
+        alice.say(r#"{"type":"offer","offer":{"sdp":"v=0"},"name":"bob"}"#).await;
+        assert!(bob.hear().await.expect("an offer").contains("alice"));
         Self { alice, bob, number: 0 }
     }
 
@@ -94,26 +96,26 @@ async fn floods_and_slow_readers_are_closed_and_nobody_else_is() {
         ended.expect("the flood is closed");
     }
 
-    let _slow = Client::login(server.address(), "slow").await;
+    let mut slow = Client::login(server.address(), "slow").await;
     let filler = "x".repeat(60_000);
-    let large = format!(r#"{{"type":"candidate","candidate":null,"x":"{filler}","name":"slow"}}"#);
-    let probe = r#"{"type":"offer","offer":{"sdp":"v=0"},"name":"slow"}"#;
-    // Each may send some; together they fill his sockets, then his queue, then he is gone.
-    let mut gone = false;
+    let large = format!(r#"{{"type":"offer","offer":{{"sdp":"{filler}"}},"name":"slow"}}"#);
+    // He does not read: his sockets fill, then this address' share of his queue; then they are told,
+    // and slowed, and he stays.
+    let mut told = false;
     for number in 0..1000 {
         let mut sender = Client::login(server.address(), &format!("sender{number}")).await;
         for _ in 0..4 {
             sender.say(&large).await;
         }
-        sender.say(probe).await;
         sender.say(r#"{"type":"ping"}"#).await;
-        if sender.hear().await.expect("an answer").contains("unknown-user") {
-            gone = true;
+        if sender.hear().await.expect("an answer").contains("not-read") {
+            told = true;
             break;
         }
     }
-    assert!(gone, "a reader that never reads was kept");
+    assert!(told, "a reader that never reads took everything");
     honest.go_on("a slow reader").await;
+    assert!(slow.hear().await.is_some_and(|text| text.contains("sender0")), "he stays");
     let after = memory(server.pid());
     assert!(after < before + GROWTH, "{before} bytes grew to {after}");
 }

@@ -36,6 +36,7 @@ mod signaling_load;
 mod sound;
 mod sound_latency;
 mod sound_quality;
+mod strangers;
 mod support;
 mod terminal;
 mod tidy;

@@ -53,7 +53,8 @@ async fn without_permission_it_asks_whether_to_see_and_hear_only() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_secure_context_it_says_so_and_sees_and_hears() {
     let _alone = one_at_a_time().await;
-    let server = Server::start().await;
+    let words = ["--listen", "127.0.0.1:0", "--host", "peer.example"];
+    let server = Server::start_with(&words).await;
     let _bob = login(server.url(), "bob", &["--auto-answer"]).await;
     let browser = Browser::start_knowing_us_as("peer.example").await;
     let url = server.page().replace("127.0.0.1", "peer.example");

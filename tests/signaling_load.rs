@@ -141,8 +141,12 @@ fn message(to: &str, sdp: usize, stamp: u128) -> String {
 async fn pairs(address: &str, count: usize) -> Vec<(Client, Client)> {
     let mut pairs = Vec::new();
     for number in 0..count {
-        let from = Client::login(address, &format!("from{number}")).await;
-        pairs.push((from, Client::login(address, &format!("to{number}")).await));
+        let mut from = Client::login(address, &format!("from{number}")).await;
+        let mut to = Client::login(address, &format!("to{number}")).await;
+        // Without an offer between them nothing else is passed on.
+        from.say(&message(&format!("to{number}"), 26, 0)).await;
+        to.hear().await.expect("the offer");
+        pairs.push((from, to));
     }
     pairs
 }

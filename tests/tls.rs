@@ -69,7 +69,7 @@ async fn status(browser: &Browser, words: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_over_https_calls_a_peer_on_another_address() {
     let _alone = one_at_a_time().await;
-    let server = Secure::start("127.0.0.3:0", &["--tls-self-signed"]).await;
+    let server = Secure::start("127.0.0.3:0", &["--tls-self-signed", "--host", HOST]).await;
     let words = ["--auto-answer", "--ca", server.certificate(), "--bind", "127.0.0.2"];
     let mut bob = login(server.url(), "bob", &words).await;
 

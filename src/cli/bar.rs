@@ -37,7 +37,7 @@ impl Bar {
             self.about = event.call;
         }
         match &event.kind {
-            EventKind::LoggedIn { name, server } => self.login = format!("{name} at {server}"),
+            EventKind::LoggedIn { name, server, .. } => self.login = format!("{name} at {server}"),
             EventKind::Reconnecting { .. } => "the server is gone".clone_into(&mut self.login),
             EventKind::Calling => self.doing = Some(format!("calling {peer}")),
             EventKind::Incoming => {
@@ -94,7 +94,8 @@ mod tests {
     #[test]
     fn it_tells_the_life_of_a_login() {
         let mut bar = Bar::new();
-        let login = EventKind::LoggedIn { name: "alice".into(), server: "ws://h".into() };
+        let login =
+            EventKind::LoggedIn { name: "alice".into(), server: "ws://h".into(), tokens: true };
         assert_eq!(bar.handle(&event(login, 0)), "[alice at ws://h  no call]");
         let ringing = "[bob is calling: answer or reject?]";
         assert_eq!(bar.handle(&event(EventKind::Incoming, 1)), ringing);

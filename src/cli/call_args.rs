@@ -41,7 +41,7 @@ impl CallArgs {
 pub struct AnswerArgs {
     /// Answer every call [default: ask; refuse when nobody can be asked]
     #[arg(long)]
-    auto_answer: bool,
+    pub auto_answer: bool,
     /// Only NAME may call, more than once for several; others are rejected
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = values::name)]
     pub allow: Vec<String>,

@@ -23,7 +23,7 @@ pub fn meter(level: f64) -> String {
 pub fn event(event: &Event, asks: bool) -> Option<String> {
     let peer = event.peer.as_deref().unwrap_or("the other side");
     Some(match &event.kind {
-        EventKind::LoggedIn { name, server } => format!("logged in at {server} as {name}"),
+        EventKind::LoggedIn { name, server, .. } => format!("logged in at {server} as {name}"),
         EventKind::Calling => format!("calling {peer}"),
         EventKind::Incoming if asks => format!("{peer} is calling; type answer or reject"),
         EventKind::Incoming => format!("{peer} is calling"),

@@ -25,7 +25,7 @@ fn every_event_but_a_snapshot_has_a_line() {
     };
     for (kind, says) in [
         (
-            EventKind::LoggedIn { name: "a".into(), server: "ws://h".into() },
+            EventKind::LoggedIn { name: "a".into(), server: "ws://h".into(), tokens: false },
             "logged in at ws://h as a",
         ),
         (EventKind::Calling, "calling bob"),

@@ -17,11 +17,11 @@ use super::setup::{self, Identity};
 use super::signals::Interrupts;
 use super::stage::Stage;
 use super::stdin::Lines;
-use super::{editor, error_event, stdin, token, values};
+use super::{anybody, editor, error_event, stdin, token, values};
 use crate::media::sink::ViewSpec;
 use crate::phone::command::Command;
 use crate::phone::config::AnswerPolicy;
-use crate::phone::event::Event;
+use crate::phone::event::{Event, EventKind};
 use crate::phone::{Events, Phone};
 
 /// Examples of `peer login --help`.
@@ -124,6 +124,7 @@ pub async fn run(command: LoginCommand, stage: Stage, output: &Output) -> Result
         last,
         prompted,
         leaving: false,
+        open_door: anybody::warnings(&command.answer, &command.media.video),
     };
     desk.run(events, lines, &mut interrupts).await;
     output.end_prompt();
@@ -142,6 +143,8 @@ struct Desk {
     prompted: bool,
     /// We said `Quit`: that the events end is as asked.
     leaving: bool,
+    /// What to say, once, of a server on which anybody can take any name.
+    open_door: Vec<String>,
 }
 
 impl Desk {
@@ -160,6 +163,7 @@ impl Desk {
                         self.stage.follow(&event);
                         self.meet(&event);
                         self.reporter.show(&event, Ending::Told);
+                        self.warn_of_strangers(&event);
                     }
                     None => return,
                 },
@@ -226,6 +230,13 @@ impl Desk {
         if self.prompted && !self.leaving {
             self.output.prompt();
             lines.into_iter().for_each(Lines::ready);
+        }
+    }
+
+    fn warn_of_strangers(&mut self, event: &Event) {
+        if let EventKind::LoggedIn { tokens, .. } = event.kind {
+            let said = std::mem::take(&mut self.open_door);
+            said.iter().filter(|_| !tokens).for_each(|warning| self.output.warn(warning));
         }
     }
 

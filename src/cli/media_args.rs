@@ -23,7 +23,7 @@ pub struct MediaArgs {
     /// Picture to send: camera, camera:N, camera:NAME, screen, screen:N, test, none, or a FILE (y4m,
     /// mp4, mkv, ivf, h264); auto is the camera if there is one
     #[arg(long, value_name = "SOURCE", default_value = "auto")]
-    video: VideoSourceSpec,
+    pub video: VideoSourceSpec,
     /// Sound to send: mic, mic:NAME, tone, none, or a FILE (wav, ogg, mp4, mkv); auto is the
     /// microphone if there is one
     #[arg(long, value_name = "SOURCE", default_value = "auto")]

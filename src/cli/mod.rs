@@ -6,6 +6,7 @@
 
 pub mod above;
 pub mod addresses;
+pub mod anybody;
 pub mod bad_network_args;
 pub mod bar;
 pub mod call;
@@ -28,6 +29,7 @@ pub mod open_files;
 pub mod output;
 pub mod output_args;
 pub mod people;
+pub mod privacy;
 pub mod prompt;
 pub mod qr;
 pub mod remembered;

@@ -12,7 +12,7 @@ use super::output::Output;
 use super::serve_args::{self, BrowserArgs, IceArgs, LimitArgs, NameArgs};
 use super::signals::Interrupts;
 use super::tls_args::TlsArgs;
-use super::{open_files, service, stdin, token};
+use super::{open_files, privacy, service, stdin, token};
 use crate::secret::Secret;
 use crate::signaling::server::{self, users};
 
@@ -73,12 +73,16 @@ pub async fn run(command: ServeCommand, output: &Output) -> Result<(), Failure> 
              'ulimit -n' raises it"
         ));
     }
+    let key = command.tls.key().map(|path| (path, "the private key"));
+    for (path, what) in serve_args::secret_files(names, ice).chain(key) {
+        privacy::warn_if_open(path, what, output);
+    }
     let mut interrupts = Interrupts::listen()?;
     let failure = |error: std::io::Error| Failure::Listen {
         address: command.listen,
         reason: error.to_string(),
     };
-    let shown = command.tls.open(command.listen)?;
+    let shown = command.tls.open(command.listen, &config.hosts.names)?;
     let listener = TcpListener::bind(command.listen).await.map_err(failure)?;
     let address = listener.local_addr().map_err(failure)?;
     Listening::new(address, shown.as_ref(), crate::clock::wall()).say(output);

@@ -10,10 +10,11 @@ use std::time::Duration;
 use clap::Args;
 
 use super::exit::Failure;
-use super::values;
+use super::{addresses, values};
 use crate::ice::IceServer;
 use crate::secret::Secret;
 use crate::signaling::handout::{Handout, Relay};
+use crate::signaling::host::{self, Hosts};
 use crate::signaling::origin::{self, Origins};
 use crate::signaling::server::ServerConfig;
 use crate::signaling::server::users::UsersFile;
@@ -22,6 +23,8 @@ use crate::signaling::switchboard::Limits;
 /// A client of ours takes no larger messages.
 const LARGEST_MESSAGE: u64 = 256 * 1024;
 const LONGEST_SECRET: u64 = 4096;
+/// So many offers a minute from one name to another, for each message a second.
+const OFFERS_OF_MESSAGES: f64 = 1.2;
 
 /// What one may do, and all together.
 #[derive(Debug, Args)]
@@ -41,7 +44,8 @@ pub struct LimitArgs {
     #[arg(long, value_name = "N", default_value_t = 64,
           value_parser = clap::value_parser!(u8).range(1..=64))]
     max_name: u8,
-    /// Messages a second of one connection; four times as many at once after a pause
+    /// Messages a second of one connection, four times as many at once after a pause; offers from one
+    /// name to another 1.2 times as many in a minute
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = count)]
     messages_per_second: u32,
     /// Bytes a second of one connection; eight times as many at once after a pause
@@ -53,6 +57,9 @@ pub struct LimitArgs {
     /// Wrong tokens a minute, for one name and from one address
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = count)]
     wrong_tokens_per_minute: u32,
+    /// A connection that has not logged in within this is closed
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = values::duration)]
+    login_within: Duration,
     /// A connection that was silent so long is pinged; silent so long again, it is closed
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = values::duration)]
     ping_after: Duration,
@@ -73,13 +80,18 @@ pub struct NameArgs {
     pub hash_token: Option<String>,
 }
 
-/// Which pages may connect.
+/// Under which names the server is asked for, and which pages may connect.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Browsers")]
 pub struct BrowserArgs {
-    /// Pages of this origin may connect too, more than once for several: scheme and host such as
-    /// that of a page's address, null (pages from a file), or * (any). Without it: pages of the
-    /// same host, and on a loopback address those of this machine
+    /// A host name by which this server is asked for, more than once for several; requests for
+    /// others are refused. Its addresses, localhost, this machine's own name and the names in its
+    /// certificate need not be said
+    #[arg(long, value_name = "NAME", value_parser = host::parse)]
+    host: Vec<String>,
+    /// Pages of this origin may connect too, more than once for several: scheme, host and port as
+    /// in a page's address, null (pages from a file), or * (any). Without it: the server's own
+    /// page, and on a loopback address those of this machine
     #[arg(long, value_name = "ORIGIN", value_parser = origin::parse)]
     allow_origin: Vec<String>,
 }
@@ -144,6 +156,8 @@ impl LimitArgs {
             name_chars: self.max_name.into(),
             logins_per_minute: self.logins_per_minute.into(),
             tries_per_minute: self.wrong_tokens_per_minute.into(),
+            offers_per_minute: messages * OFFERS_OF_MESSAGES,
+            login_within: self.login_within,
         }
     }
 
@@ -216,6 +230,24 @@ fn read_secret(path: &Path) -> Result<Secret, Failure> {
     }
 }
 
+impl BrowserArgs {
+    fn hosts(&self) -> Hosts {
+        let own = addresses::host_name();
+        let local = own.as_ref().map(|own| format!("{own}.local"));
+        Hosts { names: self.host.iter().cloned().chain(own).chain(local).collect() }
+    }
+}
+
+/// The files among them that hold secrets, and what is in each.
+pub fn secret_files<'a>(
+    names: &'a NameArgs,
+    ice: &'a IceArgs,
+) -> impl Iterator<Item = (&'a Path, &'static str)> {
+    let users = names.users.as_deref().map(|path| (path, "the users' hashes"));
+    let turn = ice.turn_secret_file.as_deref().map(|path| (path, "the TURN servers' secret"));
+    users.into_iter().chain(turn)
+}
+
 /// All of them together, as the server wants them.
 ///
 /// # Errors
@@ -234,6 +266,7 @@ pub fn server_config(
         ping_every: limits.ping_after,
         handout: ice.handout()?,
         users: users.map(Arc::new),
+        hosts: browsers.hosts(),
         origins: Origins { allowed: browsers.allow_origin.clone(), this_machine: false },
         behind_proxy: limits.behind_proxy,
         ..ServerConfig::default()
@@ -286,6 +319,7 @@ mod tests {
             "--bytes-per-second=5000",
             "--logins-per-minute=6",
             "--wrong-tokens-per-minute=7",
+            "--login-within=8s",
         ])
         .unwrap()
         .limits;
@@ -300,11 +334,24 @@ mod tests {
             name_chars: 3,
             logins_per_minute: 6.0,
             tries_per_minute: 7.0,
+            offers_per_minute: 4.8,
+            login_within: Duration::from_secs(8),
         };
         assert_eq!(limits, wanted);
         for wrong in ["--max-connections=0", "--max-message=1", "--max-name=65", "--turn-ttl=1s"] {
             assert!(config(&[wrong]).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn host_names_are_added_to_those_of_this_machine() {
+        let hosts = config(&["--host=Example.org", "--host=*.pages.example"]).unwrap().hosts;
+        let own = addresses::host_name().unwrap_or_else(|| "localhost".to_owned());
+        for host in ["example.org:443", "a.pages.example", "localhost", &own] {
+            assert!(hosts.admit(host, &[]), "{host}");
+        }
+        assert!(!hosts.admit("evil.example", &[]));
+        assert!(config(&["--host=https://example.org"]).unwrap_err().contains("example.org"));
     }
 
     #[test]

@@ -34,7 +34,7 @@ fn what_cannot_be_is_refused_with_its_line_and_a_way_out() {
         ("stun = []", ", line 1: stun is text, or an array of it: [\"one\", \"other\"]"),
         ("stun = ['stun:a', 'http://b']", ", line 1: stun: "),
         ("server = 'http://h'", ", line 1: server: "),
-        ("name = ''", ", line 1: name: a name must have at least one character"),
+        ("name = ''", ", line 1: name: the name is empty"),
         ("[video]\nfile = 'x'", ", line 1: video is text"),
         ("a = 1\nb = = 2", ", line 2: is no TOML: "),
         ("video = 'a'\nvideo = 'b'", ", line 2: is no TOML: duplicate key"),

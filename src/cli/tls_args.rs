@@ -4,7 +4,7 @@
 //! server's: `signaling/server/tls.rs`.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
@@ -39,18 +39,27 @@ pub struct Shown {
 }
 
 impl TlsArgs {
-    /// The certificate that is asked for; a new one of our own is for the addresses of `listen`.
+    /// The certificate that is asked for; a new one of our own is for the addresses of `listen`, and
+    /// for the names in `hosts`.
     ///
     /// # Errors
     /// When it cannot be read, made or kept.
-    pub fn open(&self, listen: SocketAddr) -> Result<Option<Shown>, Failure> {
+    pub fn open(&self, listen: SocketAddr, hosts: &[String]) -> Result<Option<Shown>, Failure> {
         if self.tls_self_signed {
             let folder = folder().context("cannot keep a certificate: this user has no home")?;
-            let tls = Tls::self_signed(&folder, names(listen.ip()))?;
+            let tls = Tls::self_signed(&folder, names(listen.ip(), hosts))?;
             return Ok(Some(Shown { tls, own: Some(self_signed::certificate_path(&folder)) }));
         }
         let (Some(cert), Some(key)) = (&self.tls_cert, &self.tls_key) else { return Ok(None) };
         Ok(Some(Shown { tls: Tls::from_files(cert, key)?, own: None }))
+    }
+}
+
+impl TlsArgs {
+    /// The file with the operator's private key.
+    #[must_use]
+    pub fn key(&self) -> Option<&Path> {
+        self.tls_key.as_deref()
     }
 }
 
@@ -62,8 +71,9 @@ fn folder() -> Option<PathBuf> {
 }
 
 /// Under which names the server may be asked for: all that lead to it.
-fn names(listen: IpAddr) -> Vec<String> {
+fn names(listen: IpAddr, hosts: &[String]) -> Vec<String> {
     let mut names: Vec<_> = addresses::behind(listen).iter().map(ToString::to_string).collect();
+    names.extend_from_slice(hosts);
     names.push("localhost".to_owned());
     names.extend(["127.0.0.1".to_owned(), "::1".to_owned()]);
     if let Some(host) = addresses::host_name() {
@@ -83,12 +93,12 @@ mod tests {
     fn names_are_those_that_lead_here_each_once() {
         for listen in ["127.0.0.1", "192.0.2.7", "::1", "0.0.0.0", "::"] {
             let listen: IpAddr = listen.parse().unwrap_or(IpAddr::from([0, 0, 0, 0]));
-            let names = names(listen);
+            let names = names(listen, &["peer.example".to_owned(), "localhost".to_owned()]);
             assert!(listen.is_unspecified() || names[0] == listen.to_string(), "{names:?}");
             assert!(!names.contains(&"0.0.0.0".to_owned()) && !names.contains(&"::".to_owned()));
             let once: std::collections::HashSet<_> = names.iter().collect();
             assert_eq!(once.len(), names.len(), "{names:?}");
-            for local in ["localhost", "127.0.0.1", "::1"] {
+            for local in ["localhost", "127.0.0.1", "::1", "peer.example"] {
                 assert!(names.iter().any(|name| name == local), "{names:?}");
             }
         }

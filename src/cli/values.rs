@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::quantity::{self, NotATime};
+use crate::signaling::name::check_name;
 
 /// Reads a bitrate such as `2M`, `1.5M`, `1500k` or `800000`, in bits a second.
 ///
@@ -56,18 +57,7 @@ pub fn fps(text: &str) -> Result<f64, String> {
 /// # Errors
 /// When it cannot be a name on any server.
 pub fn name(text: &str) -> Result<String, String> {
-    if text.is_empty() {
-        return Err("a name must have at least one character".into());
-    }
-    if text.chars().count() > 64 {
-        return Err("a name must have at most 64 characters".into());
-    }
-    if text.chars().any(unprintable) {
-        return Err("a name must have printable characters only".into());
-    }
-    if text.trim() != text {
-        return Err(format!("'{text}': a name must not begin or end with a space"));
-    }
+    check_name(text).map_err(|error| error.to_string())?;
     Ok(text.to_owned())
 }
 

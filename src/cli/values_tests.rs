@@ -57,7 +57,9 @@ fn names_are_printable_and_short() {
     assert_eq!(name("Zoë Müller"), Ok("Zoë Müller".into()));
     assert!(name(&"ä".repeat(64)).is_ok());
     let long = "a".repeat(65);
-    for text in ["", " ", " a", "a ", "a\nb", "a\u{1b}[2J", "a\u{202e}b", &long] {
+    for text in
+        ["", " ", " a", "a ", "a\nb", "a\u{1b}[2J", "a\u{202e}b", "a\u{3164}", "e\u{301}", &long]
+    {
         assert!(name(text).is_err(), "{text:?}");
     }
 }

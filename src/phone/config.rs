@@ -66,7 +66,7 @@ impl PhoneConfig {
     pub(super) fn connection(&self, from_server: &[IceServer]) -> ConnectionConfig {
         let network = &self.network;
         let mut ice_servers = network.ice_servers();
-        ice_servers.extend_from_slice(from_server);
+        ice_servers.extend(from_server.iter().filter_map(|server| network.of_handed_out(server)));
         ConnectionConfig {
             ice_servers,
             trust: network.trust.clone(),
@@ -128,7 +128,7 @@ impl std::fmt::Debug for PhoneConfig {
 pub struct NetworkOptions {
     /// Whom to believe who a `wss://` server is.
     pub trust: Trust,
-    /// `stun:` URLs.
+    /// `stun:` URLs. None: nobody is asked, not even whom the signaling server hands out.
     pub stun: Vec<String>,
     /// `turn:` URLs.
     pub turn: Vec<String>,
@@ -165,6 +165,18 @@ impl NetworkOptions {
             credential: self.turn_password.as_ref().map(|secret| secret.expose().to_owned()),
         };
         [stun, turn].into_iter().filter(|server| !server.urls.is_empty()).collect()
+    }
+}
+
+impl NetworkOptions {
+    /// What we use of a server that was handed out: who asks nobody for his address asks nobody, and
+    /// where only relays may be used there is nothing to ask for.
+    fn of_handed_out(&self, server: &IceServer) -> Option<IceServer> {
+        let may_ask = !self.stun.is_empty() && self.ice_policy == IcePolicy::All;
+        let may_use =
+            |url: &&String| may_ask || !url.trim_start().to_ascii_lowercase().starts_with("stun");
+        let urls: Vec<_> = server.urls.iter().filter(may_use).cloned().collect();
+        (!urls.is_empty()).then(|| IceServer { urls, ..server.clone() })
     }
 }
 
@@ -284,5 +296,24 @@ mod tests {
         assert_eq!(servers[0].urls, [DEFAULT_STUN]);
         assert_eq!(servers[1].credential.as_deref(), Some("p"));
         assert_eq!(servers[2].urls, ["stun:s"]);
+    }
+    #[test]
+    fn what_the_user_said_wins_over_what_is_handed_out() {
+        let urls = |list: &[&str]| list.iter().map(|url| (*url).to_owned()).collect::<Vec<_>>();
+        let handed = [
+            IceServer { urls: urls(&["STUN:s", "turn:t"]), ..IceServer::default() },
+            IceServer { urls: urls(&["stuns:s"]), ..IceServer::default() },
+        ];
+        let mut config = PhoneConfig::new("ws://example.org", "alice");
+        let used = |config: &PhoneConfig| -> Vec<String> {
+            let servers = config.connection(&handed).ice_servers;
+            servers.into_iter().flat_map(|server| server.urls).collect()
+        };
+        assert_eq!(used(&config), [DEFAULT_STUN, "STUN:s", "turn:t", "stuns:s"]);
+        config.network.ice_policy = IcePolicy::Relay;
+        assert_eq!(used(&config), [DEFAULT_STUN, "turn:t"]);
+        config.network.stun.clear();
+        config.network.ice_policy = IcePolicy::All;
+        assert_eq!(used(&config), ["turn:t"]);
     }
 }

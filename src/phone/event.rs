@@ -36,6 +36,8 @@ pub enum EventKind {
         name: String,
         /// The server's URL.
         server: String,
+        /// Whether names have tokens there: without, anybody can be anybody.
+        tokens: bool,
     },
     /// We call somebody; it rings there as far as we know.
     Calling,

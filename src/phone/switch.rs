@@ -21,7 +21,8 @@ use crate::call::{Call, CallConfig, Origin, Said, Told};
 use crate::clock;
 use crate::ice::IceServer;
 use crate::signaling::client::{Client, ClientEvent};
-use crate::signaling::message::{LeaveReason, LoginReply, Message, check_name};
+use crate::signaling::message::{LeaveReason, LoginReply, Message};
+use crate::signaling::name::check_name;
 
 /// Calls at a time.
 const CALLS: usize = 1;
@@ -185,11 +186,11 @@ impl Switch {
 
     fn server_event(&mut self, event: ClientEvent) {
         match event {
-            ClientEvent::LoggedIn { ice_servers } => {
+            ClientEvent::LoggedIn { ice_servers, tokens } => {
                 self.handed_out(ice_servers);
                 self.server_gone = false;
                 let (name, server) = (self.config.name.clone(), self.config.server.clone());
-                self.emit(None, EventKind::LoggedIn { name, server });
+                self.emit(None, EventKind::LoggedIn { name, server, tokens });
                 self.to_all(|| Told::Input(Input::ServerBack));
             }
             ClientEvent::IceServers { ice_servers } => self.handed_out(ice_servers),

@@ -16,7 +16,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::message::{self, MAX_MESSAGE, Message, NameError};
+use super::message::{MAX_MESSAGE, Message};
+use super::name::{NameError, check_name};
 use crate::ice::IceServer;
 use crate::secret::Secret;
 use dial::Dialer;
@@ -46,6 +47,8 @@ pub enum ClientEvent {
     LoggedIn {
         /// What the server wants us to use; empty on foreign servers.
         ice_servers: Vec<IceServer>,
+        /// Whether names have tokens there; foreign servers say nothing, and have none.
+        tokens: bool,
     },
     /// The server wants us to use others from now on: what it handed out before runs out.
     IceServers {
@@ -227,10 +230,11 @@ impl Client {
         name: &str,
         options: ClientOptions,
     ) -> Result<(Self, mpsc::Receiver<ClientEvent>), ConnectError> {
-        message::check_name(name)
+        check_name(name)
             .map_err(|reason| ConnectError::BadName { name: name.to_owned(), reason })?;
         let dialer = Dialer::new(url, options.trust.clone()).await?;
-        let (socket, welcome) = Socket::login(&dialer, name, &options, None).await?;
+        let (socket, welcome) =
+            Socket::login(&dialer, name, &options, Some(Secret::new(""))).await?;
         let (queue, queued) = mpsc::channel(QUEUE);
         let (nudges, nudged) = mpsc::channel(NUDGES);
         let (events, received) = mpsc::channel(QUEUE);

@@ -20,7 +20,10 @@ type Events = mpsc::Receiver<ClientEvent>;
 
 async fn login(url: &str, name: &str) -> (Client, Events) {
     let (client, mut events) = Client::connect(url, name).await.unwrap();
-    assert_eq!(events.recv().await, Some(ClientEvent::LoggedIn { ice_servers: Vec::new() }));
+    assert_eq!(
+        events.recv().await,
+        Some(ClientEvent::LoggedIn { ice_servers: Vec::new(), tokens: false })
+    );
     (client, events)
 }
 
@@ -248,7 +251,7 @@ async fn what_the_server_hands_out_is_asked_for_again_before_it_runs_out() {
     let handout = Handout { servers: Vec::new(), relay: Some(relay) };
     let server = TestServer::start(ServerConfig { handout, ..ServerConfig::default() }).await;
     let (client, mut events) = Client::connect(&server.url(), "alice").await.unwrap();
-    let Some(ClientEvent::LoggedIn { ice_servers: first }) = events.recv().await else {
+    let Some(ClientEvent::LoggedIn { ice_servers: first, .. }) = events.recv().await else {
         panic!("no login")
     };
     for _ in 0..2 {
@@ -284,7 +287,7 @@ async fn refusals_with_a_word_are_told_apart() {
             let login = socket.next().await.unwrap().unwrap();
             assert_eq!(
                 login.to_text().unwrap(),
-                r#"{"type":"login","name":"alice","token":"north"}"#
+                r#"{"type":"login","name":"alice","token":"north","resume":""}"#
             );
             let reply = format!(
                 r#"{{"type":"login","success":false,"code":"{code}","message":"in words"}}"#

@@ -22,6 +22,10 @@ pub enum Refused {
     NotLoggedIn,
     /// An offer to nobody.
     UnknownUser,
+    /// An answer, a candidate or a `leave` to somebody without an offer between the two.
+    NoCall,
+    /// An offer: too many from one name to another.
+    TooManyOffers,
     /// What is no message.
     InvalidMessage,
     /// A message of a type that is not for servers.
@@ -32,18 +36,24 @@ pub enum Refused {
     TooLarge,
     /// Messages are not read.
     TooSlow,
+    /// A message: for somebody who does not read as fast as he is sent to.
+    NotRead,
+    /// A connection: it did not log in.
+    NoLogin,
     /// A connection: there are enough.
     Full,
     /// A connection: there are enough from this address.
     AddressFull,
     /// A connection: of a page of another origin.
     ForeignOrigin,
+    /// A request: for a host name that is not the server's.
+    ForeignHost,
     /// A handshake that was not over when there were too many.
     Handshake,
 }
 
 impl Refused {
-    const ALL: [(Self, &'static str); 16] = [
+    const ALL: [(Self, &'static str); 21] = [
         (Self::NameTaken, "name-taken"),
         (Self::WrongToken, "wrong-token"),
         (Self::TokenNeeded, "token-needed"),
@@ -51,14 +61,19 @@ impl Refused {
         (Self::BadName, "bad-name"),
         (Self::NotLoggedIn, "not-logged-in"),
         (Self::UnknownUser, "unknown-user"),
+        (Self::NoCall, "no-call"),
+        (Self::TooManyOffers, "too-many-offers"),
         (Self::InvalidMessage, "invalid-message"),
         (Self::UnknownType, "unknown-type"),
         (Self::TooFast, "too-fast"),
         (Self::TooLarge, "too-large"),
         (Self::TooSlow, "too-slow"),
+        (Self::NotRead, "not-read"),
+        (Self::NoLogin, "no-login"),
         (Self::Full, "full"),
         (Self::AddressFull, "address-full"),
         (Self::ForeignOrigin, "foreign-origin"),
+        (Self::ForeignHost, "foreign-host"),
         (Self::Handshake, "handshake"),
     ];
 }

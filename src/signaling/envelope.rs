@@ -12,7 +12,8 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use super::message::{ParseError, check_name};
+use super::message::{LeaveReason, Message, ParseError};
+use super::name::check_name;
 
 /// How deeply a message may be nested: what reads it at the other end may well be recursive.
 const MAX_DEPTH: usize = 64;
@@ -98,6 +99,17 @@ impl<'a> Envelope<'a> {
                 let end = text.rfind('}').unwrap_or(text.len());
                 [&text[..end], ",\"name\":", sender, &text[end..]].concat()
             }
+        }
+    }
+}
+
+impl Envelope<'_> {
+    /// Why a call is left, where it says so in a word that we know.
+    #[must_use]
+    pub fn leave_reason(&self) -> Option<LeaveReason> {
+        match Message::parse_within(self.text, self.text.len()) {
+            Ok(Message::Leave { reason, .. }) => reason,
+            _ => None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The JSON messages of the signaling protocol. Pure: text in, messages out, and back.
 //!
-//! Owns what is tolerated from foreign servers and pages, and the limits on size and
-//! names. Knows no sockets and not who may say what to whom. SDP, addresses, tokens and
+//! Owns what is tolerated from foreign servers and pages, and the limits on size; what a
+//! name may be `name.rs` knows. Knows no sockets and not who may say what to whom. SDP, addresses, tokens and
 //! credentials are kept out of `Debug`, so that a message can be logged.
 
 mod login;
@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 pub use self::login::{LoginRefusal, LoginReply, MAX_TOKEN};
 use self::wire::Wire;
+use super::name::{NameError, check_name};
 use crate::ice::Candidate;
 use crate::secret::Secret;
 
@@ -23,9 +24,6 @@ pub const MAX_MESSAGE: usize = 64 * 1024;
 /// The most bytes of a message that a client takes from a server: browsers with many
 /// codecs write long offers, and foreign servers wrap them further.
 pub const MAX_MESSAGE_FROM_SERVER: usize = 256 * 1024;
-
-/// The most characters of a name.
-pub const MAX_NAME: usize = 64;
 
 /// What travels between a client and the server, in either direction.
 ///
@@ -39,7 +37,8 @@ pub enum Message {
         name: String,
         /// What proves that it is the client's, where the server wants to know.
         token: Option<Secret>,
-        /// What an earlier reply gave: the name is taken over from our own lost connection.
+        /// What an earlier reply gave: the name is taken over from our own lost connection. Empty at
+        /// the first login: it will be shown later.
         resume: Option<Secret>,
     },
     /// The server's reply to a login.
@@ -134,46 +133,6 @@ pub enum ParseError {
     /// A name that nobody can have.
     #[error(transparent)]
     Name(#[from] NameError),
-}
-
-/// Why a text cannot be a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NameError {
-    /// Nothing there.
-    #[error("the name is empty; choose one of 1 to {MAX_NAME} characters")]
-    Empty,
-    /// Over [`MAX_NAME`].
-    #[error("the name is longer than {MAX_NAME} characters")]
-    TooLong,
-    /// A control or invisible character, or a blank at either end.
-    #[error("the name has blanks at its ends or characters that cannot be seen")]
-    Unprintable,
-}
-
-/// Checks that `name` can be a login: 1 to [`MAX_NAME`] printable characters.
-///
-/// Invisible characters and those that turn the direction of writing are refused,
-/// because two names that look alike must be alike.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn check_name(name: &str) -> Result<(), NameError> {
-    if name.is_empty() {
-        return Err(NameError::Empty);
-    }
-    if name.chars().nth(MAX_NAME).is_some() {
-        return Err(NameError::TooLong);
-    }
-    if name.trim() != name || name.chars().any(unprintable) {
-        return Err(NameError::Unprintable);
-    }
-    Ok(())
-}
-
-fn unprintable(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
 
 impl Message {

@@ -3,9 +3,9 @@
 //! Knows the two headers and the rule. Programs send no origin, and are no page that somebody was
 //! led to; they are let in.
 
-use std::net::IpAddr;
+use super::host;
 
-/// The origins that are let in, beside those of the server's own host.
+/// The origins that are let in, beside the server's own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origins {
     /// As [`parse`] gives them back.
@@ -14,20 +14,35 @@ pub struct Origins {
     pub this_machine: bool,
 }
 
+/// The server as a request names it: what the origin of its own page is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// What the `Host` header says, with its port.
+    pub host: &'a str,
+    /// Under which schemes the server's own page is had.
+    pub schemes: &'a [&'a str],
+}
+
 impl Origins {
-    /// Whether a page of `origin` may talk to the server that it asked for as `host`; both as the
-    /// headers have them.
+    /// Whether a page of `origin` may talk to the server that it asked for. An origin is compared
+    /// whole: scheme, host and port (RFC 6454 section 5).
+    ///
+    /// That the host is one of the server's own, `host.rs` has to have found out before: a page of
+    /// any name can ask for the server by that name.
     #[must_use]
-    pub fn admit(&self, origin: Option<&str>, host: Option<&str>) -> bool {
+    pub fn admit(&self, origin: Option<&str>, asked: Asked<'_>) -> bool {
         let Some(origin) = origin else { return true };
         let origin = normal(origin);
         if self.allowed.iter().any(|allowed| allowed == "*" || *allowed == origin) {
             return true;
         }
-        let Some((_, authority)) = origin.split_once("://") else { return false };
-        let page_host = host_of(authority);
-        let same = host.is_some_and(|host| host_of(&host.to_ascii_lowercase()) == page_host);
-        same || (self.this_machine && is_this_machine(page_host))
+        let own = |scheme: &&str| normal(&format!("{scheme}://{}", asked.host)) == origin;
+        if !asked.host.is_empty() && asked.schemes.iter().any(own) {
+            return true;
+        }
+        let host =
+            origin.split_once("://").and_then(|(_, authority)| host::without_port(authority));
+        self.this_machine && host.is_some_and(host::is_this_machine)
     }
 }
 
@@ -43,7 +58,7 @@ pub fn parse(text: &str) -> Result<String, String> {
     }
     let authority = origin.strip_prefix("https://").or(origin.strip_prefix("http://"));
     let good = authority.is_some_and(|authority| {
-        let has_host = !host_of(authority).is_empty();
+        let has_host = host::without_port(authority).is_some_and(|host| !host.is_empty());
         has_host && authority.chars().all(|c| c.is_ascii_graphic() && !"/?#@*".contains(c))
     });
     if good {
@@ -64,54 +79,48 @@ fn normal(origin: &str) -> String {
     bare.map_or_else(|| origin.clone(), str::to_owned)
 }
 
-/// The host of `host`, `host:port`, `[::1]` or `[::1]:port`.
-fn host_of(authority: &str) -> &str {
-    match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => host,
-        _ => authority,
-    }
-}
-
-fn is_this_machine(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || host.ends_with(".localhost")
-        || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
-    fn admits(origins: &Origins, origin: &str, host: &str) -> bool {
-        origins.admit(Some(origin), Some(host))
+    const HTTP: &[&str] = &["http"];
+    const HTTPS: &[&str] = &["https"];
+    const EITHER: &[&str] = &["http", "https"];
+
+    fn admits(origins: &Origins, origin: &str, host: &str, schemes: &[&str]) -> bool {
+        origins.admit(Some(origin), Asked { host, schemes })
     }
 
     #[test]
-    fn the_servers_own_host_and_programs_are_let_in() {
+    fn the_servers_own_page_and_programs_are_let_in() {
         let origins = Origins::default();
-        assert!(origins.admit(None, Some("example.org")) && origins.admit(None, None));
-        for (origin, host) in [
-            ("https://example.org", "example.org"),
-            ("https://EXAMPLE.org", "Example.org:443"),
-            ("http://192.168.1.5:8080", "192.168.1.5:9090"),
-            ("http://[2001:db8::1]:80", "[2001:db8::1]:9090"),
+        assert!(origins.admit(None, Asked { host: "example.org", schemes: HTTP }));
+        for (origin, host, schemes) in [
+            ("https://example.org", "example.org", HTTPS),
+            ("https://EXAMPLE.org", "Example.org:443", HTTPS),
+            ("http://192.168.1.5:9090", "192.168.1.5:9090", HTTP),
+            ("http://[2001:db8::1]:80", "[2001:db8::1]", HTTP),
+            ("https://example.org:8443", "example.org:8443", EITHER),
         ] {
-            assert!(admits(&origins, origin, host), "{origin} {host}");
+            assert!(admits(&origins, origin, host, schemes), "{origin} {host}");
         }
-        for (origin, host) in [
-            ("https://evil.example", "example.org"),
-            ("https://example.org.evil.example", "example.org"),
-            ("https://evil.example/example.org", "example.org"),
-            ("http://localhost:8080", "example.org"),
-            ("null", "null"),
-            ("file://", ""),
-            ("", "example.org"),
+        for (origin, host, schemes) in [
+            ("https://evil.example", "example.org", HTTPS),
+            ("https://example.org.evil.example", "example.org", HTTPS),
+            ("https://evil.example/example.org", "example.org", HTTPS),
+            ("http://example.org", "example.org", HTTPS),
+            ("https://example.org", "example.org", HTTP),
+            ("http://192.168.1.5:8080", "192.168.1.5:9090", HTTP),
+            ("http://example.org:443", "example.org", EITHER),
+            ("http://localhost:8080", "example.org", HTTP),
+            ("null", "null", HTTP),
+            ("file://", "", HTTP),
+            ("http://", "", HTTP),
+            ("", "example.org", HTTP),
         ] {
-            assert!(!admits(&origins, origin, host), "{origin} {host}");
+            assert!(!admits(&origins, origin, host, schemes), "{origin} {host}");
         }
-        assert!(!origins.admit(Some("https://example.org"), None));
     }
 
     #[test]
@@ -120,10 +129,16 @@ mod tests {
         for origin in
             ["http://localhost:8080", "http://127.0.0.1:3000", "http://[::1]", "http://a.localhost"]
         {
-            assert!(admits(&origins, origin, "127.0.0.1:9090"), "{origin}");
+            assert!(admits(&origins, origin, "127.0.0.1:9090", HTTP), "{origin}");
         }
-        for origin in ["http://localhost.evil.example", "https://evil.example", "null"] {
-            assert!(!admits(&origins, origin, "localhost:9090"), "{origin}");
+        for origin in [
+            "http://localhost.evil.example",
+            "http://127.0.0.1.evil.example",
+            "https://evil.example",
+            "http://[::1].evil.example",
+            "null",
+        ] {
+            assert!(!admits(&origins, origin, "localhost:9090", HTTP), "{origin}");
         }
     }
 
@@ -132,13 +147,13 @@ mod tests {
         let allowed = ["https://Pages.example:443/", "null"].map(|text| parse(text).unwrap());
         let origins = Origins { allowed: allowed.to_vec(), ..Origins::default() };
         for origin in ["https://pages.example", "null"] {
-            assert!(admits(&origins, origin, "example.org"), "{origin}");
+            assert!(admits(&origins, origin, "example.org", HTTP), "{origin}");
         }
         for origin in ["http://pages.example", "https://pages.example:8443"] {
-            assert!(!admits(&origins, origin, "example.org"), "{origin}");
+            assert!(!admits(&origins, origin, "example.org", HTTP), "{origin}");
         }
         let any = Origins { allowed: vec![parse("*").unwrap()], ..Origins::default() };
-        assert!(admits(&any, "https://evil.example", "example.org"));
+        assert!(admits(&any, "https://evil.example", "example.org", HTTP));
         for text in ["", "example.org", "ws://example.org", "https://", "https://a/b", "https://*"]
         {
             assert!(parse(text).is_err(), "{text}");

@@ -8,6 +8,7 @@ mod exchange;
 mod gate;
 mod handshakes;
 mod page;
+mod queue;
 mod status;
 pub mod tls;
 pub mod users;
@@ -18,11 +19,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::{Request as AnyRequest, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::map_response;
+use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
@@ -44,7 +45,8 @@ use self::users::UsersFile;
 use self::verifier::Verifier;
 use super::counts::Refused;
 use super::handout::Handout;
-use super::limiter::Places;
+use super::host::Hosts;
+use super::limiter::Source;
 use super::origin::Origins;
 use super::switchboard::{ConnectionId, Limits, Names, Switchboard};
 use crate::clock;
@@ -69,7 +71,8 @@ const WRITE_BUFFER: usize = 16 * 1024;
 pub struct ServerConfig {
     /// Connections and messages.
     pub limits: Limits,
-    /// HTTP requests and WebSocket handshakes under way at a time; of more the oldest are dropped.
+    /// HTTP requests and WebSocket handshakes under way at a time, a quarter of them for one
+    /// address; of more the oldest are dropped.
     pub handshakes: usize,
     /// How long one of them may take.
     pub handshake_timeout: Duration,
@@ -81,6 +84,8 @@ pub struct ServerConfig {
     pub tls: Option<Tls>,
     /// Who may log in; without, whoever comes first has the name.
     pub users: Option<Arc<UsersFile>>,
+    /// By which names the server is asked for.
+    pub hosts: Hosts,
     /// Which pages may connect. Those of this machine are added when the server listens to it only.
     pub origins: Origins,
     /// Whether a proxy in front says in `X-Forwarded-For` from where a request is.
@@ -97,6 +102,7 @@ impl Default for ServerConfig {
             tls: None,
             handout: Handout::default(),
             users: None,
+            hosts: Hosts::default(),
             origins: Origins::default(),
             behind_proxy: false,
         }
@@ -123,8 +129,10 @@ pub async fn run(
     let (events, received) = mpsc::channel(EVENTS);
     let (alive, mut all_gone) = mpsc::channel(1);
     let draining = Arc::new(AtomicBool::new(false));
+    let for_us = |address: std::net::SocketAddr| address.ip().is_loopback();
+    let this_machine = listener.local_addr().is_ok_and(for_us);
     let shared = Shared {
-        gate: gate(&listener, &config, events.clone()),
+        gate: Gate::new(&config, this_machine, events.clone()),
         events,
         alive,
         next_id: Arc::default(),
@@ -138,7 +146,7 @@ pub async fn run(
     let handout = config.handout.clone();
     // In a set, so that it ends when this future is dropped; then every connection ends too.
     let mut exchange = JoinSet::new();
-    exchange.spawn(Exchange { switchboard, verifier, handout }.run(received));
+    exchange.spawn(Exchange::new(switchboard, verifier, handout).run(received));
 
     let ended = {
         let mut accepting = std::pin::pin!(accept(&listener, &config, shared));
@@ -175,20 +183,6 @@ struct Shared {
     message_bytes: usize,
 }
 
-fn gate(
-    listener: &TcpListener,
-    config: &ServerConfig,
-    events: mpsc::Sender<exchange::Event>,
-) -> Gate {
-    let mut origins = config.origins.clone();
-    // Behind a proxy it is the proxy that listens to others.
-    let for_us = |address: std::net::SocketAddr| address.ip().is_loopback();
-    origins.this_machine |= !config.behind_proxy && listener.local_addr().is_ok_and(for_us);
-    let Limits { connections, connections_per_address, .. } = config.limits;
-    let places = Places::new(connections, connections_per_address);
-    Gate::new(origins, places, config.behind_proxy, events)
-}
-
 /// Accepts for ever. Handshakes that are under way end when this is dropped.
 async fn accept(listener: &TcpListener, config: &ServerConfig, shared: Shared) {
     let events = shared.events.clone();
@@ -200,7 +194,9 @@ async fn accept(listener: &TcpListener, config: &ServerConfig, shared: Shared) {
                 let (caller, tls) = (Caller(address.ip()), config.tls.clone());
                 let serve = serve(stream, tls, caller, router.clone());
                 let serve = clock::timeout(config.handshake_timeout, serve);
-                if !handshakes.start(async {
+                // A proxy is one address, and shakes the hands of many.
+                let source = (!config.behind_proxy).then(|| Source::of(address.ip()));
+                if !handshakes.start(source, async {
                     let _ = serve.await;
                 }) {
                     tracing::debug!("too many handshakes at a time; the oldest was dropped");
@@ -268,6 +264,7 @@ fn router(shared: Shared) -> Router {
         .route("/ws", get(socket))
         .route("/healthz", get(status::health))
         .route("/metrics", get(status::metrics))
+        .layer(from_fn_with_state(shared.clone(), only_ours))
         .layer(map_response(one_request))
         .with_state(shared)
 }
@@ -281,6 +278,15 @@ async fn one_request(mut response: Response) -> Response {
         response.headers_mut().insert(header::CONNECTION, close);
     }
     response
+}
+
+/// Answers nothing to a request for somebody else.
+async fn only_ours(State(shared): State<Shared>, request: AnyRequest, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    match shared.gate.knows(&parts) {
+        Ok(()) => next.run(AnyRequest::from_parts(parts, body)).await,
+        Err(refusal) => refusal.into_response(),
+    }
 }
 
 type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;

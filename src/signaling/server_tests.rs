@@ -133,31 +133,55 @@ async fn who_does_not_answer_pings_is_logged_out() {
 }
 
 #[tokio::test]
-async fn a_reader_too_slow_is_closed_and_holds_up_nobody() {
+async fn who_sends_more_than_is_read_is_slowed_and_closed_and_the_reader_stays() {
     let limits = Limits {
         message_burst: 1e6,
         messages_per_second: 1e6,
         byte_burst: 1e9,
+        offers_per_minute: 1e6,
         ..Limits::default()
     };
     let server = TestServer::start(ServerConfig { limits, ..ServerConfig::default() }).await;
-    let mut alice = RawClient::login(&server.url(), "alice").await;
-    let _bob = RawClient::login(&server.url(), "bob").await;
+    let mut mal = RawClient::login(&server.url(), "mal").await;
+    let mut friend = RawClient::login(&server.url(), "friend").await;
+    let mut bob = RawClient::login(&server.url(), "bob").await;
     let sdp = "x".repeat(MAX_MESSAGE - 200);
     let offer = format!(r#"{{"type":"offer","offer":{{"sdp":"{sdp}"}},"name":"bob"}}"#);
-    // Bob never reads: his socket buffers fill, then his queue, then he is gone.
-    for _ in 0..2000 {
-        alice.send(&offer).await;
-        alice.send(r#"{"type":"ping"}"#).await;
-        let mut answer = alice.receive().await;
-        if answer == r#"{"type":"leave","name":"bob"}"# {
-            answer = alice.receive().await;
+    // Bob does not read: his socket's buffers fill, then Mal's share of his queue.
+    let mut told = 0;
+    while mal.try_send(&offer).await && mal.try_send(r#"{"type":"ping"}"#).await {
+        let Some(mut answer) = mal.try_receive().await else { break };
+        if answer.contains(r#""code":"not-read","name":"bob""#) {
+            told += 1;
+            let Some(next) = mal.try_receive().await else { break };
+            answer = next;
         }
-        if answer.contains("unknown-user") {
-            return server.stop().await;
-        }
+        assert!(answer.contains("Command not found"), "{answer}");
     }
-    panic!("a reader that never reads was kept");
+    assert!((8..=12).contains(&told), "{told}");
+    // A friend's call is behind all that, and comes.
+    friend.send(OFFER_BOB).await;
+    loop {
+        let text = bob.receive().await;
+        if text.contains("friend") {
+            break;
+        }
+        assert!(text.contains("mal"), "{text}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_does_not_log_in_is_closed_and_who_does_is_not() {
+    let login_within = Duration::from_millis(300);
+    let limits = Limits { login_within, ..Limits::default() };
+    let server = TestServer::start(ServerConfig { limits, ..ServerConfig::default() }).await;
+    let mut alice = RawClient::login(&server.url(), "alice").await;
+    let mut idle = RawClient::connect(&server.url()).await;
+    assert_eq!(idle.closed().await.unwrap().reason.as_str(), "no login in time");
+    alice.send(OFFER_BOB).await;
+    assert!(alice.receive().await.contains("unknown-user"));
+    server.stop().await;
 }
 
 #[tokio::test]
@@ -173,7 +197,7 @@ async fn json_may_come_in_binary_frames() {
 async fn a_draining_server_says_so_to_whoever_watches() {
     let (events, _received) = mpsc::channel(1);
     let (alive, _gone) = mpsc::channel(1);
-    let gate = Gate::new(Origins::default(), Places::new(1, 1), false, events.clone());
+    let gate = Gate::new(&ServerConfig::default(), false, events.clone());
     let draining = Arc::new(AtomicBool::new(false));
     let shared = Shared {
         gate,

@@ -4,22 +4,24 @@
 //! Knows connections by number only: no sockets, no queues, no clock of its own. What
 //! it says to close is forgotten at once; a later `Closed` for it changes nothing.
 
+mod forwarding;
+mod kept;
 mod logins;
+mod partners;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::time::Instant;
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
 
+use self::kept::Kept;
 use self::logins::Logins;
+use self::partners::Partners;
 use super::counts::{Counts, Now, Refused};
 use super::envelope::{Envelope, Kind};
-use super::limiter::Source;
+use super::limiter::{Allowances, Source};
 use super::message::{self, LeaveReason, Message, ParseError};
+use super::name::{Looks, MAX_NAME};
 use super::token_bucket::TokenBucket;
 use crate::secret::Secret;
-
-/// Whom one connection may be in calls with, as far as the server keeps count; with more, the
-/// first are forgotten, and will not hear that it is gone.
-const MAX_PARTNERS: usize = 64;
 
 /// A connection to the server; numbers are not used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,12 +45,16 @@ pub struct Limits {
     pub byte_burst: f64,
     /// Bytes of one message.
     pub message_bytes: usize,
-    /// Characters of a name; [`message::MAX_NAME`] at most.
+    /// Characters of a name; [`MAX_NAME`] at most.
     pub name_chars: usize,
     /// Logins a minute from one address.
     pub logins_per_minute: f64,
     /// Wrong tokens a minute, for one name and from one address.
     pub tries_per_minute: f64,
+    /// Offers a minute from one name to another.
+    pub offers_per_minute: f64,
+    /// How long a connection may be there without a login.
+    pub login_within: Duration,
 }
 
 impl Default for Limits {
@@ -61,9 +67,11 @@ impl Default for Limits {
             bytes_per_second: 32_768.0,
             byte_burst: 262_144.0,
             message_bytes: message::MAX_MESSAGE,
-            name_chars: message::MAX_NAME,
+            name_chars: MAX_NAME,
             logins_per_minute: 300.0,
             tries_per_minute: 10.0,
+            offers_per_minute: 60.0,
+            login_within: Duration::from_secs(60),
         }
     }
 }
@@ -105,7 +113,22 @@ pub enum Input<'a> {
     Closed {
         /// Their number.
         id: ConnectionId,
+        /// How.
+        end: End,
     },
+    /// The deadline has come.
+    Timeout,
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// They said goodbye: the name is free.
+    Goodbye,
+    /// Their side closed it without a word.
+    Dropped,
+    /// They fell silent, or we closed it.
+    Lost,
 }
 
 /// What came of looking at a token.
@@ -124,6 +147,15 @@ pub enum Verdict {
 pub enum Output {
     /// Send a text.
     Send {
+        /// To whom.
+        to: ConnectionId,
+        /// JSON.
+        text: String,
+    },
+    /// Send what somebody else wants to be sent.
+    PassOn {
+        /// Who pays for it.
+        from: ConnectionId,
         /// To whom.
         to: ConnectionId,
         /// JSON.
@@ -169,6 +201,8 @@ pub enum CloseReason {
     TooLarge,
     /// Its client has come back on another connection.
     Resumed,
+    /// It did not log in within [`Limits::login_within`].
+    NoLogin,
 }
 
 /// The state: connections, names, and who talks with whom.
@@ -178,6 +212,11 @@ pub struct Switchboard {
     logins: Logins,
     connections: HashMap<ConnectionId, Connection>,
     names: HashMap<String, ConnectionId>,
+    /// The same by what the names look like.
+    looks: HashMap<String, ConnectionId>,
+    kept: Kept,
+    /// By when who connected has to be logged in, the first first; some are, or are gone.
+    to_log_in: VecDeque<(Instant, ConnectionId)>,
     outputs: VecDeque<Output>,
     counts: Counts,
 }
@@ -188,8 +227,10 @@ struct Connection {
     login: Option<Login>,
     /// The login whose token is being looked at.
     verifying: Option<Wanted>,
-    /// Whom an offer went to or came from, until one of the two leaves.
-    partners: BTreeSet<ConnectionId>,
+    /// Whom an offer went to or came from.
+    partners: Partners,
+    /// Who calls this one, and how often; made for the first offer, since most are never called.
+    offers: Option<Allowances<String>>,
     messages: TokenBucket,
     bytes: TokenBucket,
 }
@@ -197,18 +238,36 @@ struct Connection {
 #[derive(Debug)]
 struct Login {
     name: String,
+    looks: Looks,
     /// As it goes into what is passed on.
     quoted: String,
     /// Who shows this has the name.
     resume: Secret,
+    /// Its client knows of that secret, and will show it.
+    resumes: bool,
+    /// Its client was logged in before, at a server that is no more: it showed a secret that we do
+    /// not know.
+    returned: bool,
+}
+
+impl Login {
+    /// Whether this is its secret.
+    fn is_shown(&self, shown: Option<&Secret>) -> bool {
+        // 128 bits of chance, and a try is a whole login: no time tells anything worth having.
+        shown.is_some_and(|shown| self.resume == *shown)
+    }
 }
 
 /// A name that somebody asks for.
 #[derive(Debug)]
 struct Wanted {
     name: String,
-    /// What an earlier login of the name was given.
+    /// What an earlier login of the name was given; empty at the first login of who will show it.
     resume: Option<Secret>,
+    /// Its token was right, or will have been.
+    has_token: bool,
+    /// They come from where the right token came from before.
+    is_known: bool,
 }
 
 impl Switchboard {
@@ -220,6 +279,9 @@ impl Switchboard {
             logins: Logins::new(limits, names),
             connections: HashMap::new(),
             names: HashMap::new(),
+            looks: HashMap::new(),
+            kept: Kept::new(limits.connections, limits.connections_per_address),
+            to_log_in: VecDeque::new(),
             outputs: VecDeque::new(),
             counts: Counts::default(),
         }
@@ -230,14 +292,28 @@ impl Switchboard {
         match input {
             Input::Connected { id, source } => self.connected(now, id, source),
             Input::Message { id, text } => self.message(now, id, text),
-            Input::Verified { id, verdict } => self.verified(id, verdict),
-            Input::Closed { id } => self.forget(id),
+            Input::Verified { id, verdict } => self.verified(now, id, verdict),
+            Input::Closed { id, end } => self.forget(now, id, end),
+            Input::Timeout => self.expire(now),
         }
     }
 
     /// What is to be done next.
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop_front()
+    }
+
+    /// When [`Input::Timeout`] is due.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        let to_log_in = self.to_log_in.front().map(|(at, _)| *at);
+        [to_log_in, self.kept.deadline()].into_iter().flatten().min()
+    }
+
+    /// Under which name somebody is logged in.
+    #[must_use]
+    pub fn name_of(&self, id: ConnectionId) -> Option<&str> {
+        Some(&self.connections.get(&id)?.login.as_ref()?.name)
     }
 
     /// What was counted; the sockets add what they know.
@@ -263,132 +339,81 @@ impl Switchboard {
             source,
             login: None,
             verifying: None,
-            partners: BTreeSet::new(),
+            partners: Partners::default(),
+            offers: None,
             messages: TokenBucket::new(now, messages_per_second, message_burst),
             bytes: TokenBucket::new(now, bytes_per_second, byte_burst),
         };
         self.connections.insert(id, connection);
+        self.to_log_in.push_back((now + self.limits.login_within, id));
+    }
+
+    /// Who has not logged in by now goes, and names are free again.
+    fn expire(&mut self, now: Instant) {
+        self.kept.expire(now);
+        while self.to_log_in.front().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, id)) = self.to_log_in.pop_front() else { return };
+            let waits = |connection: &Connection| {
+                connection.login.is_none() && connection.verifying.is_none()
+            };
+            if self.connections.get(&id).is_some_and(waits) {
+                self.close(now, id, CloseReason::NoLogin);
+            }
+        }
     }
 
     fn message(&mut self, now: Instant, id: ConnectionId, text: &str) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let bytes = text.len() as f64;
         if !connection.messages.take(now) || !connection.bytes.take_many(now, bytes) {
-            return self.close(id, CloseReason::TooFast);
+            return self.close(now, id, CloseReason::TooFast);
         }
         match Envelope::read(text, self.limits.message_bytes) {
             Ok(envelope) => match envelope.kind {
                 Kind::Login => self.login_message(now, id, text),
                 Kind::Other(kind) => self.not_found(id, &kind),
-                _ => self.forward(id, &envelope),
+                _ => self.forward(now, id, &envelope),
             },
-            Err(ParseError::TooLarge { .. }) => self.close(id, CloseReason::TooLarge),
+            Err(ParseError::TooLarge { .. }) => self.close(now, id, CloseReason::TooLarge),
             Err(error) => self.complain(id, Refused::InvalidMessage, &error.to_string()),
         }
     }
 
-    fn forward(&mut self, id: ConnectionId, envelope: &Envelope<'_>) {
-        let login = self.connections.get(&id).and_then(|from| from.login.as_ref());
-        let Some(login) = login else {
-            return self.complain(id, Refused::NotLoggedIn, "log in first");
-        };
-        let Some(target) = envelope.target.as_deref() else {
-            return self.forward_unnamed(id, envelope);
-        };
-        let Some(to) = self.names.get(target).copied().filter(|to| *to != id) else {
-            if envelope.kind == Kind::Offer {
-                self.unknown_user(id, target);
-            }
-            return;
-        };
-        let text = envelope.signed(&login.quoted);
-        match envelope.kind {
-            Kind::Offer => self.pair(id, to),
-            Kind::Leave => self.part(id, to),
-            _ => {}
-        }
-        self.pass_on(to, text);
-    }
-
-    /// Without a target a `leave` ends every call of the sender; an offer is a mistake.
-    fn forward_unnamed(&mut self, id: ConnectionId, envelope: &Envelope<'_>) {
-        match envelope.kind {
-            Kind::Offer => self.complain(id, Refused::InvalidMessage, "an offer needs a name"),
-            Kind::Leave => {
-                let Some(from) = self.connections.get(&id) else { return };
-                let Some(login) = &from.login else { return };
-                let text = envelope.signed(&login.quoted);
-                for to in from.partners.clone() {
-                    self.part(id, to);
-                    self.pass_on(to, text.clone());
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn pass_on(&mut self, to: ConnectionId, text: String) {
-        self.counts.forwards += 1;
-        self.outputs.push_back(Output::Send { to, text });
-    }
-
-    fn pair(&mut self, a: ConnectionId, b: ConnectionId) {
-        for (one, other) in [(a, b), (b, a)] {
-            let Some(connection) = self.connections.get_mut(&one) else { continue };
-            let is_new = connection.partners.insert(other);
-            let first = connection.partners.iter().copied().find(|first| *first != other);
-            let one_too_many = connection.partners.len() > MAX_PARTNERS;
-            if one == a && is_new {
-                self.counts.calls += 1;
-            }
-            if let Some(first) = first.filter(|_| one_too_many) {
-                self.part(one, first);
-            }
-        }
-    }
-
-    fn part(&mut self, a: ConnectionId, b: ConnectionId) {
-        for (one, other) in [(a, b), (b, a)] {
-            if let Some(connection) = self.connections.get_mut(&one) {
-                connection.partners.remove(&other);
-            }
-        }
-    }
-
-    fn close(&mut self, id: ConnectionId, reason: CloseReason) {
+    fn close(&mut self, now: Instant, id: ConnectionId, reason: CloseReason) {
         let refused = match reason {
             CloseReason::Full => Some(Refused::Full),
             CloseReason::TooFast => Some(Refused::TooFast),
             CloseReason::TooLarge => Some(Refused::TooLarge),
+            CloseReason::NoLogin => Some(Refused::NoLogin),
             CloseReason::Resumed => None,
         };
         refused.into_iter().for_each(|why| self.counts.refuse(why));
         self.outputs.push_back(Output::Close { id, reason });
-        self.forget(id);
+        self.forget(now, id, End::Lost);
     }
 
     /// Logs out, and tells everybody it was talking with.
-    fn forget(&mut self, id: ConnectionId) {
+    fn forget(&mut self, now: Instant, id: ConnectionId, end: End) {
         let Some(gone) = self.connections.remove(&id) else { return };
-        let Some(Login { name, .. }) = gone.login else { return };
+        let Some(login) = gone.login else { return };
+        let name = login.name.clone();
         self.names.remove(&name);
+        login.looks.iter().for_each(|look| {
+            self.looks.remove(look);
+        });
         let text = Message::Leave { name: Some(name), reason: Some(LeaveReason::Gone) }.to_json();
-        for to in gone.partners {
+        for to in gone.partners.in_call() {
             self.part(id, to);
             self.outputs.push_back(Output::Send { to, text: text.clone() });
         }
-    }
-
-    fn unknown_user(&mut self, to: ConnectionId, name: &str) {
-        self.counts.refuse(Refused::UnknownUser);
-        let message = format!("there is nobody to call under the name {name}");
-        let (code, name) = (Some("unknown-user".to_owned()), Some(name.to_owned()));
-        self.send(to, &Message::Error { code, name, message });
+        if end != End::Goodbye {
+            self.kept.keep(now, (id, login, gone.partners, gone.offers), gone.source, end);
+        }
     }
 
     fn not_found(&mut self, to: ConnectionId, kind: &str) {
         self.counts.refuse(Refused::UnknownType);
-        let kind: String = kind.chars().take(message::MAX_NAME).collect();
+        let kind: String = kind.chars().take(MAX_NAME).collect();
         let message = format!("Command not found: {kind}");
         self.send(to, &Message::Error { code: None, name: None, message });
     }

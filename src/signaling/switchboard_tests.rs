@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::partners::MAX_PARTNERS;
 use super::*;
 
 fn source(id: u64) -> Source {
@@ -16,18 +17,18 @@ fn refused(id: u64, code: &str) -> String {
 }
 
 /// A switchboard that is fed lines such as `1 {"type":…}` and answers in lines.
-struct Transcript {
-    board: Switchboard,
-    now: Instant,
+pub(super) struct Transcript {
+    pub(super) board: Switchboard,
+    pub(super) now: Instant,
 }
 
 impl Transcript {
-    fn new(connections: u64) -> Self {
+    pub(super) fn new(connections: u64) -> Self {
         Self::with(Limits::default(), Names::Free, connections)
     }
 
     /// Each connection from an address of its own.
-    fn with(limits: Limits, names: Names, connections: u64) -> Self {
+    pub(super) fn with(limits: Limits, names: Names, connections: u64) -> Self {
         let mut board = Switchboard::new(limits, names);
         let now = crate::clock::now();
         for id in 1..=connections {
@@ -37,24 +38,30 @@ impl Transcript {
         Self { board, now }
     }
 
-    fn say(&mut self, id: u64, text: &str) -> Vec<String> {
+    pub(super) fn say(&mut self, id: u64, text: &str) -> Vec<String> {
         self.input(Input::Message { id: ConnectionId(id), text })
     }
 
-    fn login(&mut self, id: u64, name: &str) {
+    pub(super) fn login(&mut self, id: u64, name: &str) {
         let got = self.say(id, &format!(r#"{{"type":"login","name":"{name}"}}"#));
         assert_eq!(got, [format!("{id} welcome: {name}")]);
     }
 
-    fn close(&mut self, id: u64) -> Vec<String> {
-        self.input(Input::Closed { id: ConnectionId(id) })
+    pub(super) fn close(&mut self, id: u64) -> Vec<String> {
+        self.end(id, End::Goodbye)
     }
 
-    fn input(&mut self, input: Input<'_>) -> Vec<String> {
+    pub(super) fn end(&mut self, id: u64, end: End) -> Vec<String> {
+        self.input(Input::Closed { id: ConnectionId(id), end })
+    }
+
+    pub(super) fn input(&mut self, input: Input<'_>) -> Vec<String> {
         self.board.handle(self.now, input);
         std::iter::from_fn(|| self.board.poll())
             .map(|output| match output {
-                Output::Send { to, text } => format!("{} {text}", to.0),
+                Output::Send { to, text } | Output::PassOn { to, text, .. } => {
+                    format!("{} {text}", to.0)
+                }
                 Output::Welcome { to, name, .. } => format!("{} welcome: {name}", to.0),
                 Output::Verify { id, name, token } => {
                     format!("{} verify: {name} {}", id.0, token.expose())
@@ -110,6 +117,26 @@ fn a_name_is_held_by_one_and_free_again_after_it() {
     assert!(got.len() == 1 && got[0].starts_with(&refused(2, "name-taken")), "{got:?}");
     assert!(at.close(1).is_empty());
     at.login(2, "__proto__");
+}
+
+#[test]
+fn a_name_that_looks_like_anothers_is_taken_and_shown_as_it_was_asked_for() {
+    let mut at = Transcript::new(3);
+    at.login(1, "Alice");
+    for name in ["alice", "ALICE", "\u{410}lice", "A1ice", "AIice"] {
+        let got = at.say(2, &format!(r#"{{"type":"login","name":"{name}"}}"#));
+        assert!(got[0].starts_with(&refused(2, "name-taken")), "{name}: {got:?}");
+        assert!(got[0].contains("looks like"), "{name}: {got:?}");
+    }
+    let offer = r#"{"type":"offer","offer":{"sdp":""},"name":"alice"}"#;
+    at.login(2, "bob");
+    assert!(at.say(2, offer)[0].contains(r#""name":"alice""#), "nobody is called that");
+    // Lost, it is kept from those that look like it too.
+    at.end(1, End::Lost);
+    let got = at.say(3, r#"{"type":"login","name":"alice"}"#);
+    assert!(got[0].starts_with(&refused(3, "name-taken")), "{got:?}");
+    at.now += Duration::from_secs(60);
+    at.login(3, "alice");
 }
 
 #[test]
@@ -344,7 +371,7 @@ fn whoever_calls_everybody_is_remembered_with_the_last_of_them() {
     for id in 2..=others + 1 {
         at.say(1, &format!(r#"{{"type":"offer","offer":{{"sdp":""}},"name":"n{id}"}}"#));
     }
-    assert_eq!(at.board.connections[&ConnectionId(1)].partners.len(), MAX_PARTNERS);
+    assert_eq!(at.board.connections[&ConnectionId(1)].partners.all().len(), MAX_PARTNERS);
     at.board.assert_consistent();
     assert_eq!(at.board.counts().calls, others);
     assert_eq!(at.close(1).len(), MAX_PARTNERS);
@@ -386,11 +413,12 @@ enum Happens {
     Connected,
     Says(String),
     Verified(Verdict),
-    Closed,
+    Closed(End),
+    Later(u64),
 }
 
 fn happenings() -> impl Strategy<Value = (u64, Happens)> {
-    let name = proptest::sample::select(vec!["a", "b", "c", "constructor", ""]);
+    let name = proptest::sample::select(vec!["a", "B", "b", "constructor", ""]);
     let text = (0..10u8, name).prop_map(|(kind, name)| match kind {
         0 | 1 => format!(r#"{{"type":"login","name":"{name}"}}"#),
         2 | 3 => format!(r#"{{"type":"login","name":"{name}","token":"t"}}"#),
@@ -400,10 +428,12 @@ fn happenings() -> impl Strategy<Value = (u64, Happens)> {
         8 => format!(r#"{{"type":"leave","name":"{name}"}}"#),
         _ => "nonsense".to_owned(),
     });
-    (0..8u8, 0..5u64, text).prop_map(|(kind, id, text)| {
+    let end = proptest::sample::select(vec![End::Goodbye, End::Dropped, End::Lost]);
+    (0..9u8, 0..5u64, text, end, 0..40u64).prop_map(|(kind, id, text, end, seconds)| {
         let happens = match kind {
             0 => Happens::Connected,
-            1 => Happens::Closed,
+            1 => Happens::Closed(end),
+            8 => Happens::Later(seconds),
             2 => Happens::Verified(Verdict::Right),
             3 => Happens::Verified(Verdict::Wrong),
             _ => Happens::Says(text),
@@ -420,10 +450,14 @@ impl Switchboard {
         }
         let named = self.connections.values().filter(|connection| connection.login.is_some());
         assert_eq!(named.count(), self.names.len(), "no name is held twice");
+        for id in self.looks.values() {
+            assert!(self.name_of(*id).is_some_and(|name| self.names.contains_key(name)));
+        }
         for (id, connection) in &self.connections {
-            for partner in &connection.partners {
-                assert!(self.connections[partner].partners.contains(id), "pairs are mutual");
-                assert!(connection.login.is_some() && partner != id);
+            for partner in connection.partners.in_call() {
+                let back = self.connections[&partner].partners.in_call();
+                assert!(back.contains(id) || back.len() == MAX_PARTNERS, "pairs are mutual");
+                assert!(connection.login.is_some() && partner != *id);
             }
         }
     }
@@ -435,7 +469,7 @@ proptest! {
         happenings in proptest::collection::vec(happenings(), 0..80),
         names in proptest::sample::select(vec![Names::Free, Names::WithTokens]),
     ) {
-        let now = crate::clock::now();
+        let mut now = crate::clock::now();
         let limits = Limits { connections: 4, ..Limits::default() };
         let mut board = Switchboard::new(limits, names);
         for (number, happens) in happenings {
@@ -446,12 +480,21 @@ proptest! {
                 Happens::Connected => Input::Connected { id, source: source(number) },
                 Happens::Says(text) => Input::Message { id, text },
                 Happens::Verified(verdict) => Input::Verified { id, verdict: *verdict },
-                Happens::Closed => Input::Closed { id },
+                Happens::Closed(end) => Input::Closed { id, end: *end },
+                Happens::Later(seconds) => {
+                    now += Duration::from_secs(*seconds);
+                    Input::Timeout
+                }
             };
             board.handle(now, input);
+            if matches!(happens, Happens::Later(_)) {
+                prop_assert!(board.deadline().is_none_or(|due| due > now));
+            }
             board.assert_consistent();
             while let Some(output) = board.poll() {
-                let Output::Send { to, text } = output else { continue };
+                let (Output::Send { to, text } | Output::PassOn { to, text, .. }) = output else {
+                    continue;
+                };
                 let Happens::Says(sent) = &happens else {
                     prop_assert!(text.contains("leave") || to == id);
                     continue;
@@ -473,9 +516,11 @@ proptest! {
             }
         }
         for id in 0..5 {
-            board.handle(now, Input::Closed { id: ConnectionId(id) });
+            board.handle(now, Input::Closed { id: ConnectionId(id), end: End::Lost });
         }
         prop_assert!(board.connections.is_empty() && board.names.is_empty());
+        board.handle(now + Duration::from_secs(60), Input::Timeout);
+        prop_assert!(board.kept.is_empty() && board.deadline().is_none());
     }
 }
 

@@ -102,6 +102,17 @@ impl RawClient {
         }
     }
 
+    /// The next text; `None` when the connection is over.
+    pub(super) async fn try_receive(&mut self) -> Option<String> {
+        loop {
+            match self.0.next().await?.ok()? {
+                Frame::Text(text) => return Some(text.as_str().to_owned()),
+                Frame::Close(_) => return None,
+                _ => {}
+            }
+        }
+    }
+
     /// Reads on to the close frame; `None` when the connection ends without one.
     pub(super) async fn closed(&mut self) -> Option<CloseFrame> {
         loop {

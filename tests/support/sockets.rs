@@ -2,7 +2,7 @@
 //! framing (RFC 6455 section 5.2) and nothing of ours.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::within_patience;
 
@@ -12,8 +12,12 @@ pub(crate) const CLOSE: u8 = 8;
 
 /// The whole answer to a request for `path`.
 pub(crate) async fn get(address: &str, path: &str) -> String {
+    ask(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n")).await
+}
+
+/// The whole answer to this request.
+pub(crate) async fn ask(address: &str, request: &str) -> String {
     let mut stream = TcpStream::connect(address).await.expect("the server listens");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("the server reads");
     let mut answer = String::new();
     within_patience(stream.read_to_string(&mut answer)).await.expect("an answer");
@@ -49,10 +53,32 @@ pub(crate) struct Client {
 impl Client {
     /// Shakes hands; what the server says instead, where it does not want to.
     pub(crate) async fn connect(address: &str, headers: &str) -> Result<Self, String> {
-        let mut stream = TcpStream::connect(address).await.expect("the server listens");
+        Self::connect_as(address, address, headers).await
+    }
+
+    /// As `connect`, to a server that is asked for as `host`.
+    pub(crate) async fn connect_as(
+        address: &str,
+        host: &str,
+        headers: &str,
+    ) -> Result<Self, String> {
+        let stream = TcpStream::connect(address).await.expect("the server listens");
+        Self::shake_hands(stream, host, headers).await
+    }
+
+    /// As `connect`, from another address of this machine: 127.0.0.0/8 has many.
+    pub(crate) async fn connect_from(from: &str, address: &str) -> Result<Self, String> {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(format!("{from}:0").parse().expect("an address")).expect("a free port");
+        let to = address.parse().expect("an address");
+        let stream = socket.connect(to).await.expect("the server listens");
+        Self::shake_hands(stream, address, "").await
+    }
+
+    async fn shake_hands(mut stream: TcpStream, host: &str, headers: &str) -> Result<Self, String> {
         stream.set_nodelay(true).expect("a socket");
         let request = format!(
-            "GET / HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+            "GET / HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n{headers}\r\n"
         );
         stream.write_all(request.as_bytes()).await.map_err(|error| error.to_string())?;

@@ -93,8 +93,8 @@ impl Keeper {
             self.reconnect.logged_in(clock::now());
             self.ask_again_at = welcome.ask_again_in.map(|pause| clock::now() + pause);
             self.resume = welcome.resume;
-            let ice_servers = welcome.ice_servers;
-            self.tell(ClientEvent::LoggedIn { ice_servers }).await?;
+            let (ice_servers, tokens) = (welcome.ice_servers, welcome.tokens);
+            self.tell(ClientEvent::LoggedIn { ice_servers, tokens }).await?;
             if let Some(socket) = socket {
                 let reason = self.pass(socket).await?;
                 tracing::info!(reason, "lost the signaling server");
@@ -171,7 +171,7 @@ impl Keeper {
     async fn hear(&mut self, received: Received) -> Result<(), Abandoned> {
         match received {
             Received::Message(Message::LoginReply(reply)) if reply.success => {
-                let Welcome { ice_servers, ask_again_in, resume } = Welcome::of(reply);
+                let Welcome { ice_servers, ask_again_in, resume, .. } = Welcome::of(reply);
                 self.resume = resume.or(self.resume.take());
                 self.ask_again_at = ask_again_in.map(|pause| clock::now() + pause);
                 self.tell(ClientEvent::IceServers { ice_servers }).await
@@ -222,7 +222,8 @@ impl Keeper {
         let options = ClientOptions { timeout, ..self.options.clone() };
         let attempt = async {
             clock::until(Some(clock::now() + pause)).await;
-            Socket::login(&self.dialer, &self.name, &options, self.resume.clone()).await
+            let resume = self.resume.clone().or_else(|| Some(Secret::new("")));
+            Socket::login(&self.dialer, &self.name, &options, resume).await
         };
         tokio::pin!(attempt);
         loop {

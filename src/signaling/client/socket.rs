@@ -116,6 +116,8 @@ pub(super) struct Welcome {
     pub(super) ask_again_in: Option<Duration>,
     /// With what we get the name back when the connection is lost.
     pub(super) resume: Option<Secret>,
+    /// Whether names have tokens.
+    pub(super) tokens: bool,
 }
 
 impl Welcome {
@@ -124,7 +126,8 @@ impl Welcome {
         // it may be anything.
         let half = |seconds: u32| (Duration::from_secs(seconds.into()) / 2).max(ASK_AGAIN_AT_LEAST);
         let ask_again_in = reply.ice_servers_ttl.map(half);
-        Self { ice_servers: reply.ice_servers, ask_again_in, resume: reply.resume }
+        let LoginReply { ice_servers, resume, tokens, .. } = reply;
+        Self { ice_servers, ask_again_in, resume, tokens }
     }
 }
 

@@ -7,9 +7,10 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::{MAX_NAME, Message, ParseError, check_name, text};
+use super::{Message, ParseError, text};
 use crate::ice::IceServer;
 use crate::secret::Secret;
+use crate::signaling::name::{MAX_NAME, check_name};
 
 /// The most bytes of a token.
 pub const MAX_TOKEN: usize = 512;
@@ -38,6 +39,9 @@ pub struct LoginReply {
     /// With this in its next login, a client takes the name over from its own lost connection.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "exposed")]
     pub resume: Option<Secret>,
+    /// Whether names have tokens on this server: without, anybody can be anybody.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tokens: bool,
 }
 
 /// Only on its way to whom it is for.
@@ -124,11 +128,15 @@ pub(super) fn read(object: &Map<String, Value>) -> Result<Message, ParseError> {
             ice_servers: ice_servers(object),
             ice_servers_ttl: ttl.and_then(|ttl| u32::try_from(ttl).ok()),
             resume: secret(object, "resume")?,
+            tokens: object.get("tokens").and_then(Value::as_bool).unwrap_or(false),
         }));
     }
     let name = text(object, "name").ok_or(ParseError::Field { field: "name" })?;
     check_name(&name)?;
-    let (token, resume) = (secret(object, "token")?, secret(object, "resume")?);
+    let token = secret(object, "token")?;
+    // Empty, it says that the client knows of it and has none yet.
+    let aware = || text(object, "resume").map(Secret::new);
+    let resume = secret(object, "resume")?.or_else(aware);
     Ok(Message::Login { name, token, resume })
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Knows no message: text goes to the exchange as it came.
 
+use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
@@ -9,10 +10,11 @@ use futures_util::{FutureExt, SinkExt};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite;
 
-use super::exchange::{self, CloseFor, Event, Queue};
+use super::exchange::{CloseFor, Event};
+use super::queue::{self, Queue, Slowed};
 use crate::clock;
 use crate::signaling::limiter::Source;
-use crate::signaling::switchboard::ConnectionId;
+use crate::signaling::switchboard::{ConnectionId, End};
 use crate::signaling::token_bucket::TokenBucket;
 
 /// How long the other side has to take our goodbye and to give its own.
@@ -20,6 +22,8 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// Pings and pongs a second; nobody needs more, and each costs us an answer.
 const CONTROL_PER_SECOND: f64 = 5.0;
 const CONTROL_BURST: f64 = 50.0;
+/// How long nothing is read of who sends more than is read of him.
+const SLOWED: Duration = Duration::from_millis(500);
 /// Messages that are read, or written, before the other direction has its turn.
 const BATCH: usize = 64;
 
@@ -30,35 +34,61 @@ pub(super) async fn run(
     events: mpsc::Sender<Event>,
     ping_every: Duration,
 ) {
-    let (link, mut inbox) = exchange::link();
-    let mut pipe = Pipe { socket: &mut socket, id, events: &events, ping_every };
-    let close = if events.send(Event::Connected { id, source, link }).await.is_err() {
-        Some(CloseFor::GOING_AWAY)
+    let (link, mut inbox) = queue::link();
+    let slowed = &inbox.slowed;
+    let mut pipe = Pipe { socket: &mut socket, id, events: &events, slowed, ping_every };
+    let over = if events.send(Event::Connected { id, source, link }).await.is_err() {
+        Over::We(CloseFor::GOING_AWAY)
     } else {
         // The reason is there before the queue ends; looked at first, it is never lost.
         let told = tokio::select! {
             biased;
             why = &mut inbox.close => Err(why),
-            why = pipe.run(&mut inbox.queue) => Ok(why),
+            over = pipe.run(&mut inbox.queue) => Ok(over),
         };
         match told {
-            Ok(why) => {
-                if let Some(why) = why.and_then(CloseFor::refusal) {
+            Ok(over) => {
+                if let Some(why) = over.reason().and_then(CloseFor::refusal) {
                     let _ = events.send(Event::Refused { why }).await;
                 }
-                why
+                over
             }
-            Err(Ok(why)) => Some(why),
+            Err(Ok(why)) => Over::We(why),
             // The exchange is gone; what it had queued still goes out.
             Err(Err(_)) => {
                 pipe.send_rest(&mut inbox.queue).await;
-                Some(CloseFor::GOING_AWAY)
+                Over::We(CloseFor::GOING_AWAY)
             }
         }
     };
     // When the exchange is gone, there is nobody left to tell.
-    let _ = events.send(Event::Closed { id }).await;
-    let _ = clock::timeout(GOODBYE, goodbye(socket, close)).await;
+    let _ = events.send(Event::Closed { id, end: over.end() }).await;
+    let _ = clock::timeout(GOODBYE, goodbye(socket, over.reason())).await;
+}
+
+/// Why a connection is over.
+enum Over {
+    /// We close it.
+    We(CloseFor),
+    /// It just is.
+    They(End),
+}
+
+impl Over {
+    /// What we say.
+    fn reason(&self) -> Option<CloseFor> {
+        match self {
+            Self::We(why) => Some(*why),
+            Self::They(_) => None,
+        }
+    }
+
+    fn end(&self) -> End {
+        match self {
+            Self::We(_) => End::Lost,
+            Self::They(end) => *end,
+        }
+    }
 }
 
 /// Says why, and reads on until the other side has closed too: closing with unread
@@ -75,39 +105,49 @@ struct Pipe<'a> {
     socket: &'a mut WebSocket,
     id: ConnectionId,
     events: &'a mpsc::Sender<Event>,
+    slowed: &'a Slowed,
     ping_every: Duration,
 }
 
 impl Pipe<'_> {
-    /// Returns the reason to give, or `None` when the other side is gone.
-    async fn run(&mut self, queue: &mut Queue) -> Option<CloseFor> {
+    /// Until it is over.
+    async fn run(&mut self, queue: &mut Queue) -> Over {
+        let ended = self.pass(queue).await;
+        ended.map_or_else(|over| over, |never| match never {})
+    }
+
+    async fn pass(&mut self, queue: &mut Queue) -> Result<Infallible, Over> {
         let mut control = TokenBucket::new(clock::now(), CONTROL_PER_SECOND, CONTROL_BURST);
         let mut pinged = false;
         // Only what is heard counts: what we send may go nowhere.
         let mut due = clock::now() + self.ping_every;
+        let mut read_from = None;
         loop {
+            if self.slowed.take() {
+                read_from = Some(clock::now() + SLOWED);
+            }
             let next = async {
                 tokio::select! {
-                    received = self.socket.recv() => Next::Received(received),
+                    received = receive(self.socket, read_from) => Next::Received(received),
                     queued = queue.next() => Next::Queued(queued),
                 }
             };
             match clock::timeout(due.saturating_duration_since(clock::now()), next).await {
-                None if pinged => return None,
+                None if pinged => return Err(Over::They(End::Lost)),
                 None => {
                     pinged = true;
                     due = clock::now() + self.ping_every;
-                    self.send(Message::Ping(axum::body::Bytes::new())).await?;
+                    let ping = Message::Ping(axum::body::Bytes::new());
+                    sent(clock::timeout(self.ping_every, self.socket.send(ping)).await)?;
                 }
-                Some(Next::Queued(None)) => return Some(CloseFor::GOING_AWAY),
+                Some(Next::Queued(None)) => return Err(Over::We(CloseFor::GOING_AWAY)),
                 Some(Next::Queued(Some(text))) => self.send_all(text, queue).await?,
                 Some(Next::Received(received)) => {
                     pinged = false;
+                    read_from = None;
                     let now = clock::now();
                     due = now + self.ping_every;
-                    if let Err(close) = self.receive_all(received, &mut control, now).await {
-                        return close;
-                    }
+                    self.receive_all(received, &mut control, now).await?;
                 }
             }
         }
@@ -119,20 +159,21 @@ impl Pipe<'_> {
         first: Option<Result<Message, axum::Error>>,
         control: &mut TokenBucket,
         came_at: Instant,
-    ) -> Result<(), Option<CloseFor>> {
+    ) -> Result<(), Over> {
         let mut received = first;
         for taken in 1.. {
-            let text = match received.ok_or(None)? {
+            let text = match received.ok_or(Over::They(End::Dropped))? {
                 Ok(Message::Text(text)) => Some(text),
                 Ok(Message::Binary(bytes)) => Some(text_of(&bytes)),
-                Ok(Message::Close(_)) => return Err(None),
+                Ok(Message::Close(_)) => return Err(Over::They(End::Goodbye)),
                 Ok(Message::Ping(_) | Message::Pong(_)) if control.take(came_at) => None,
-                Ok(_) => return Err(Some(CloseFor::TOO_FAST)),
+                Ok(_) => return Err(Over::We(CloseFor::TOO_FAST)),
                 Err(error) => return Err(unreadable(error)),
             };
             if let Some(text) = text {
                 let event = Event::Message { id: self.id, text, came_at };
-                self.events.send(event).await.map_err(|_| Some(CloseFor::GOING_AWAY))?;
+                let passed = self.events.send(event).await;
+                passed.map_err(|_| Over::We(CloseFor::GOING_AWAY))?;
             }
             if taken == BATCH {
                 break;
@@ -145,9 +186,9 @@ impl Pipe<'_> {
         Ok(())
     }
 
-    /// Sends what waits with as few system calls as possible. `None` when it does not get through.
-    async fn send_all(&mut self, first: String, queue: &mut Queue) -> Option<()> {
-        let sent = async {
+    /// Sends what waits with as few system calls as possible.
+    async fn send_all(&mut self, first: String, queue: &mut Queue) -> Result<(), Over> {
+        let sending = async {
             self.socket.feed(Message::Text(first.into())).await?;
             for _ in 1..BATCH {
                 let Some(text) = queue.next_at_once() else { break };
@@ -155,21 +196,36 @@ impl Pipe<'_> {
             }
             self.socket.flush().await
         };
-        clock::timeout(self.ping_every, sent).await?.ok()
+        sent(clock::timeout(self.ping_every, sending).await)
     }
 
     /// Sends what still waits, as far as it gets through.
     async fn send_rest(&mut self, queue: &mut Queue) {
         while let Some(text) = queue.next_at_once() {
-            if self.send_all(text, queue).await.is_none() {
+            if self.send_all(text, queue).await.is_err() {
                 return;
             }
         }
     }
+}
 
-    /// `None` when it does not get through.
-    async fn send(&mut self, message: Message) -> Option<()> {
-        clock::timeout(self.ping_every, self.socket.send(message)).await?.ok()
+/// What comes, from then on.
+async fn receive(
+    socket: &mut WebSocket,
+    read_from: Option<Instant>,
+) -> Option<Result<Message, axum::Error>> {
+    if read_from.is_some() {
+        clock::until(read_from).await;
+    }
+    socket.recv().await
+}
+
+/// Whether it got through: in time, and at all.
+fn sent(sent: Option<Result<(), axum::Error>>) -> Result<(), Over> {
+    match sent {
+        Some(Ok(())) => Ok(()),
+        Some(Err(_)) => Err(Over::They(End::Dropped)),
+        None => Err(Over::They(End::Lost)),
     }
 }
 
@@ -184,11 +240,11 @@ fn text_of(bytes: &[u8]) -> Utf8Bytes {
 }
 
 /// Of all errors only these leave somebody there to be told.
-fn unreadable(error: axum::Error) -> Option<CloseFor> {
+fn unreadable(error: axum::Error) -> Over {
     let error = error.into_inner();
-    match error.downcast_ref::<tungstenite::Error>()? {
-        tungstenite::Error::Capacity(_) => Some(CloseFor::TOO_LARGE),
-        tungstenite::Error::Utf8(_) => Some(CloseFor::NOT_TEXT),
-        _ => None,
+    match error.downcast_ref::<tungstenite::Error>() {
+        Some(tungstenite::Error::Capacity(_)) => Over::We(CloseFor::TOO_LARGE),
+        Some(tungstenite::Error::Utf8(_)) => Over::We(CloseFor::NOT_TEXT),
+        _ => Over::They(End::Dropped),
     }
 }

@@ -1,27 +1,28 @@
-//! The one task that owns the switchboard, and the queues to the connections.
+//! The one task that owns the switchboard, and its ends of the queues to the connections.
 //!
-//! It never waits for a connection: whose queue is full is closed, so that one slow
-//! reader cannot hold up the others.
+//! It never waits for a connection. Where a queue has no room for what somebody sends, it is the
+//! sender who is slowed and then closed; whom the server itself cannot answer is closed.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use axum::extract::ws::{CloseCode, Utf8Bytes, close_code};
 use tokio::sync::{mpsc, oneshot};
 
+use super::queue::{Link, SharedLedger};
 use super::verifier::Verifier;
 use crate::clock;
 use crate::signaling::counts::{Counts, Now, Refused};
 use crate::signaling::handout::Handout;
+use crate::signaling::ledger::{Entry, Payer};
 use crate::signaling::limiter::Source;
 use crate::signaling::message::{LoginReply, Message};
-use crate::signaling::switchboard::{CloseReason, ConnectionId, Input, Output, Switchboard};
+use crate::signaling::switchboard::{CloseReason, ConnectionId, End, Input, Output, Switchboard};
+use crate::signaling::token_bucket::TokenBucket;
 
-/// More than a round of the exchange can bring: whoever reads gets his turn after each.
-const QUEUE_MESSAGES: usize = 1024;
-const QUEUE_BYTES: usize = 512 * 1024;
+/// Messages that find no room: so many at once, and so many a second, until their sender is closed.
+const TOO_MANY: f64 = 8.0;
+const TOO_MANY_PER_SECOND: f64 = 0.2;
 /// Events that are taken in one round.
 const ROUND: usize = 256;
 
@@ -39,6 +40,7 @@ pub(super) enum Event {
     },
     Closed {
         id: ConnectionId,
+        end: End,
     },
     /// Somebody was refused before the exchange heard of him.
     Refused {
@@ -50,24 +52,15 @@ pub(super) enum Event {
     },
 }
 
-/// The exchange's end of a connection. Dropped, the connection closes: the server goes away.
-pub(super) struct Link {
-    queue: mpsc::Sender<String>,
-    queued: Arc<AtomicUsize>,
-    close: oneshot::Sender<CloseFor>,
+/// Somebody who is connected.
+struct Reader {
+    link: Link,
+    source: Source,
+    /// For what he sends and nobody reads.
+    patience: TokenBucket,
 }
 
-/// The connection's end.
-pub(super) struct Inbox {
-    pub(super) queue: Queue,
-    pub(super) close: oneshot::Receiver<CloseFor>,
-}
-
-/// What waits to be sent.
-pub(super) struct Queue {
-    messages: mpsc::Receiver<String>,
-    queued: Arc<AtomicUsize>,
-}
+type Readers = HashMap<ConnectionId, Reader>;
 
 /// What a close frame says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +81,9 @@ impl CloseFor {
     const TOO_SLOW: Self = Self { code: close_code::POLICY, reason: "messages are not read" };
     const RESUMED: Self =
         Self { code: close_code::POLICY, reason: "logged in again on another connection" };
+    const NO_LOGIN: Self = Self { code: close_code::POLICY, reason: "no login in time" };
+    const NOT_READ: Self =
+        Self { code: close_code::POLICY, reason: "too many messages for who does not read them" };
     const FULL: Self = Self { code: close_code::AGAIN, reason: "the server is full" };
 }
 
@@ -110,56 +106,28 @@ impl From<CloseReason> for CloseFor {
             CloseReason::TooFast => Self::TOO_FAST,
             CloseReason::TooLarge => Self::TOO_LARGE,
             CloseReason::Resumed => Self::RESUMED,
+            CloseReason::NoLogin => Self::NO_LOGIN,
         }
-    }
-}
-
-/// Both ends of a new connection.
-pub(super) fn link() -> (Link, Inbox) {
-    let (queue, messages) = mpsc::channel(QUEUE_MESSAGES);
-    let (close, closed) = oneshot::channel();
-    let queued = Arc::new(AtomicUsize::new(0));
-    let inbox = Queue { messages, queued: Arc::clone(&queued) };
-    (Link { queue, queued, close }, Inbox { queue: inbox, close: closed })
-}
-
-impl Link {
-    /// Queues a text; `false` when there is no room, and then there is none ever after.
-    fn push(&self, text: String) -> bool {
-        // Counted before it is sent, so that the reader never takes off more than there is.
-        let bytes = text.len();
-        let queued = self.queued.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        queued <= QUEUE_BYTES && self.queue.try_send(text).is_ok()
-    }
-}
-
-impl Queue {
-    /// The next text; `None` when the exchange has let go of this connection.
-    pub(super) async fn next(&mut self) -> Option<String> {
-        let text = self.messages.recv().await?;
-        self.queued.fetch_sub(text.len(), Ordering::Relaxed);
-        Some(text)
-    }
-
-    /// The next text, if there is one already.
-    pub(super) fn next_at_once(&mut self) -> Option<String> {
-        let text = self.messages.try_recv().ok()?;
-        self.queued.fetch_sub(text.len(), Ordering::Relaxed);
-        Some(text)
     }
 }
 
 /// The switchboard and what carries out what it says.
 pub(super) struct Exchange {
-    pub(super) switchboard: Switchboard,
-    pub(super) verifier: Verifier,
-    pub(super) handout: Handout,
+    switchboard: Switchboard,
+    verifier: Verifier,
+    handout: Handout,
+    ledger: SharedLedger,
+    readers: Readers,
 }
 
 impl Exchange {
+    pub(super) fn new(switchboard: Switchboard, verifier: Verifier, handout: Handout) -> Self {
+        let (ledger, readers) = (SharedLedger::default(), Readers::new());
+        Self { switchboard, verifier, handout, ledger, readers }
+    }
+
     /// Routes until every connection and the server have let go.
     pub(super) async fn run(mut self, mut events: mpsc::Receiver<Event>) {
-        let mut links: HashMap<ConnectionId, Link> = HashMap::new();
         let mut round = Vec::with_capacity(ROUND);
         loop {
             tokio::select! {
@@ -168,38 +136,43 @@ impl Exchange {
                         return;
                     }
                     for event in round.drain(..) {
-                        self.take(event, &mut links);
+                        self.take(event);
                     }
                     // Whoever reads what was queued now is on the same thread.
                     tokio::task::yield_now().await;
                 }
                 (id, verdict) = self.verifier.next() => {
                     self.switchboard.handle(clock::now(), Input::Verified { id, verdict });
-                    self.deliver(&mut links);
+                    self.deliver();
+                }
+                () = clock::until(self.switchboard.deadline()) => {
+                    self.switchboard.handle(clock::now(), Input::Timeout);
+                    self.deliver();
                 }
             }
         }
     }
 
-    fn take(&mut self, event: Event, links: &mut HashMap<ConnectionId, Link>) {
+    fn take(&mut self, event: Event) {
         let now = clock::now();
         match event {
             Event::Connected { id, source, link } => {
-                links.insert(id, link);
+                let patience = TokenBucket::new(now, TOO_MANY_PER_SECOND, TOO_MANY);
+                self.readers.insert(id, Reader { link, source, patience });
                 self.switchboard.handle(now, Input::Connected { id, source });
             }
             Event::Message { id, text, came_at } => {
                 let before = self.switchboard.counts().forwards;
                 self.switchboard.handle(now, Input::Message { id, text: &text });
-                self.deliver(links);
+                self.deliver();
                 let counts = self.switchboard.counts();
                 if counts.forwards > before {
                     counts.forwarded(clock::now().saturating_duration_since(came_at));
                 }
             }
-            Event::Closed { id } => {
-                links.remove(&id);
-                self.switchboard.handle(now, Input::Closed { id });
+            Event::Closed { id, end } => {
+                self.readers.remove(&id);
+                self.switchboard.handle(now, Input::Closed { id, end });
             }
             Event::Refused { why } => self.switchboard.counts().refuse(why),
             Event::Count { reply } => {
@@ -208,59 +181,72 @@ impl Exchange {
                 let _ = reply.send((self.switchboard.counts().clone(), now));
             }
         }
-        self.deliver(links);
+        self.deliver();
     }
 
-    fn deliver(&mut self, links: &mut HashMap<ConnectionId, Link>) {
+    fn deliver(&mut self) {
         while let Some(output) = self.switchboard.poll() {
             match output {
-                Output::Send { to, text } => self.send(links, to, text),
+                Output::Send { to, text } => self.send(to, text),
+                Output::PassOn { from, to, text } => self.pass_on(from, to, text),
                 Output::Welcome { to, name, resume } => {
                     let reply = LoginReply {
                         resume: Some(resume),
+                        tokens: self.verifier.has_users(),
                         ..self.handout.reply(clock::wall(), &name)
                     };
-                    self.send(links, to, Message::LoginReply(reply).to_json());
+                    self.send(to, Message::LoginReply(reply).to_json());
                 }
                 Output::Verify { id, name, token } => self.verifier.start(id, name, token),
-                Output::Close { id, reason } => close(links, id, reason.into()),
+                Output::Close { id, reason } => self.close(id, reason.into()),
             }
         }
     }
 
-    fn send(&mut self, links: &mut HashMap<ConnectionId, Link>, to: ConnectionId, text: String) {
-        let full = links.get(&to).is_some_and(|link| !link.push(text));
-        if full {
-            close(links, to, CloseFor::TOO_SLOW);
-            self.switchboard.counts().refuse(Refused::TooSlow);
-            self.switchboard.handle(clock::now(), Input::Closed { id: to });
+    /// Our own words. Who does not read even those is closed.
+    fn send(&mut self, to: ConnectionId, text: String) {
+        let Some(reader) = self.readers.get(&to) else { return };
+        let entry = Entry { reader: to, payer: Payer::Server, bytes: text.len() };
+        if !reader.link.push(&self.ledger, entry, text) {
+            self.turn_out(to, CloseFor::TOO_SLOW, Refused::TooSlow);
         }
     }
-}
 
-fn close(links: &mut HashMap<ConnectionId, Link>, id: ConnectionId, why: CloseFor) {
-    if let Some(link) = links.remove(&id) {
-        tracing::debug!(connection = id.0, why.reason, "closing a connection");
-        // It may have ended by itself meanwhile.
-        let _ = link.close.send(why);
+    /// Somebody's words for somebody else, who is not to suffer from them.
+    fn pass_on(&mut self, from: ConnectionId, to: ConnectionId, text: String) {
+        let (Some(sender), Some(reader)) = (self.readers.get(&from), self.readers.get(&to)) else {
+            return;
+        };
+        let payer = Payer::Sender(sender.source);
+        let entry = Entry { reader: to, payer, bytes: text.len() };
+        if !reader.link.push(&self.ledger, entry, text) {
+            self.not_read(from, to);
+        }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    fn not_read(&mut self, from: ConnectionId, to: ConnectionId) {
+        let Some(sender) = self.readers.get_mut(&from) else { return };
+        if !sender.patience.take(clock::now()) {
+            return self.turn_out(from, CloseFor::NOT_READ, Refused::NotRead);
+        }
+        sender.link.slow_down();
+        self.switchboard.counts().refuse(Refused::NotRead);
+        let name = self.switchboard.name_of(to).map(str::to_owned);
+        let message = "there is more for them than they read; this was not passed on".to_owned();
+        let code = Some("not-read".to_owned());
+        self.send(from, Message::Error { code, name, message }.to_json());
+    }
 
-    #[tokio::test]
-    async fn a_queue_is_bounded_in_messages_and_in_bytes() {
-        let (link, _inbox) = link();
-        let taken = (0..QUEUE_MESSAGES + 5).filter(|_| link.push("x".to_owned())).count();
-        assert_eq!(taken, QUEUE_MESSAGES);
+    fn turn_out(&mut self, id: ConnectionId, why: CloseFor, refused: Refused) {
+        self.close(id, why);
+        self.switchboard.counts().refuse(refused);
+        self.switchboard.handle(clock::now(), Input::Closed { id, end: End::Lost });
+    }
 
-        let (link, mut inbox) = super::link();
-        let large = "x".repeat(QUEUE_BYTES / 4);
-        assert!((0..4).all(|_| link.push(large.clone())));
-        assert_eq!(inbox.queue.next().await, Some(large.clone()));
-        assert!(link.push(large.clone()), "what was read makes room");
-        assert!(!link.push(large));
+    fn close(&mut self, id: ConnectionId, why: CloseFor) {
+        if let Some(reader) = self.readers.remove(&id) {
+            tracing::debug!(connection = id.0, why.reason, "closing a connection");
+            reader.link.close(why);
+        }
     }
 }

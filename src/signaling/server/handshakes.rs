@@ -1,18 +1,24 @@
-//! The requests that are under way: so many at a time, and when there are more the oldest goes.
+//! The requests that are under way: so many at a time, and so many of one address; when there are
+//! more the oldest goes.
 //!
 //! An honest request is over within moments, so that the oldest of too many is one that somebody
-//! opened to be in the way.
+//! opened to be in the way. Who opens too many loses his own.
 
 use std::collections::VecDeque;
 
 use tokio::task::{AbortHandle, JoinSet};
+
+use crate::signaling::limiter::Source;
+
+/// One address may have this part of all.
+const PART: usize = 4;
 
 /// The tasks of the requests. Dropped, they end.
 pub(super) struct Handshakes {
     at_most: usize,
     running: JoinSet<()>,
     /// Some may be over.
-    oldest_first: VecDeque<AbortHandle>,
+    oldest_first: VecDeque<(Option<Source>, AbortHandle)>,
 }
 
 impl Handshakes {
@@ -20,20 +26,36 @@ impl Handshakes {
         Self { at_most: at_most.max(1), running: JoinSet::new(), oldest_first: VecDeque::new() }
     }
 
-    /// Starts one; `false` when another had to go for it.
-    pub(super) fn start(&mut self, request: impl Future<Output = ()> + Send + 'static) -> bool {
+    /// Starts one from this address, where it is known; `false` when another had to go for it.
+    pub(super) fn start(
+        &mut self,
+        source: Option<Source>,
+        request: impl Future<Output = ()> + Send + 'static,
+    ) -> bool {
         while self.running.try_join_next().is_some() {}
-        if self.oldest_first.len() >= self.at_most {
-            self.oldest_first.retain(|request| !request.is_finished());
+        let of_one = (self.at_most / PART).max(1);
+        if self.oldest_first.len() >= of_one {
+            self.oldest_first.retain(|(_, request)| !request.is_finished());
         }
         let mut room = true;
-        while self.oldest_first.len() >= self.at_most {
-            let Some(oldest) = self.oldest_first.pop_front() else { break };
-            oldest.abort();
+        let is_its_own = |from: &Option<Source>| source.is_some() && *from == source;
+        while self.oldest_first.iter().filter(|(from, _)| is_its_own(from)).count() >= of_one {
             room = false;
+            self.drop_oldest(is_its_own);
         }
-        self.oldest_first.push_back(self.running.spawn(request));
+        while self.oldest_first.len() >= self.at_most {
+            room = false;
+            self.drop_oldest(|_| true);
+        }
+        self.oldest_first.push_back((source, self.running.spawn(request)));
         room
+    }
+
+    fn drop_oldest(&mut self, of: impl Fn(&Option<Source>) -> bool) {
+        let at = self.oldest_first.iter().position(|(from, _)| of(from));
+        if let Some((_, oldest)) = at.and_then(|at| self.oldest_first.remove(at)) {
+            oldest.abort();
+        }
     }
 }
 
@@ -58,19 +80,44 @@ mod tests {
         let (first, first_gone) = stuck();
         let (second, mut second_gone) = stuck();
         let (third, _third_gone) = stuck();
-        assert!(handshakes.start(first) && handshakes.start(second));
-        assert!(!handshakes.start(third));
+        assert!(handshakes.start(None, first) && handshakes.start(None, second));
+        assert!(!handshakes.start(None, third));
         assert!(first_gone.await.is_err());
         assert!(second_gone.try_recv().is_err_and(|e| e == oneshot::error::TryRecvError::Empty));
+    }
+
+    #[tokio::test]
+    async fn who_opens_too_many_loses_his_own() {
+        let mut handshakes = Handshakes::new(8);
+        let mut from = |last| {
+            let (alive, dropped) = oneshot::channel::<()>();
+            let request = async move {
+                let _alive = alive;
+                std::future::pending().await
+            };
+            let room = handshakes.start(Some(Source::of([192, 0, 2, last].into())), request);
+            (room, dropped)
+        };
+        let (_, mut honest) = from(1);
+        let mut hogs: Vec<_> = (0..9).map(|_| from(2)).collect();
+        let rooms: Vec<_> = hogs.iter().map(|(room, _)| *room).collect();
+        assert_eq!(rooms, [true, true, false, false, false, false, false, false, false]);
+        let (_, mut newest) = hogs.pop().unwrap();
+        for (_, dropped) in hogs.drain(..7) {
+            assert!(dropped.await.is_err());
+        }
+        for kept in [&mut honest, &mut newest] {
+            assert!(kept.try_recv().is_err_and(|e| e == oneshot::error::TryRecvError::Empty));
+        }
     }
 
     #[tokio::test]
     async fn one_that_is_over_makes_room() {
         let mut handshakes = Handshakes::new(1);
         let (over, is_over) = oneshot::channel();
-        handshakes.start(async { over.send(()).unwrap() });
+        handshakes.start(None, async { over.send(()).unwrap() });
         is_over.await.unwrap();
         tokio::task::yield_now().await;
-        assert!(handshakes.start(async {}));
+        assert!(handshakes.start(None, async {}));
     }
 }

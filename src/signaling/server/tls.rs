@@ -57,7 +57,20 @@ enum Upkeep {
 
 /// The certificate of the moment.
 #[derive(Debug)]
-struct Shown(RwLock<Arc<CertifiedKey>>);
+struct Shown(RwLock<Moment>);
+
+#[derive(Debug, Clone)]
+struct Moment {
+    key: Arc<CertifiedKey>,
+    /// The names that it is for.
+    names: Arc<[String]>,
+}
+
+impl From<Certificate> for Moment {
+    fn from(certificate: Certificate) -> Self {
+        Self { key: certificate.key, names: certificate.facts.names.into() }
+    }
+}
 
 /// Why there is no certificate to show.
 #[derive(Debug, thiserror::Error)]
@@ -148,7 +161,7 @@ impl Tls {
     }
 
     fn new(first: Certificate, upkeep: Upkeep) -> Result<Self, TlsError> {
-        let shown = Arc::new(Shown(RwLock::new(first.key)));
+        let shown = Arc::new(Shown(RwLock::new(first.into())));
         let resolver = Arc::clone(&shown) as Arc<dyn ResolvesServerCert>;
         let config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
@@ -165,9 +178,15 @@ impl Tls {
         self.shared
             .shown
             .get()
+            .key
             .cert
             .first()
             .map_or_else(String::new, |der| certificate::fingerprint(der))
+    }
+
+    /// The host names and addresses that the certificate of the moment is for.
+    pub(super) fn names(&self) -> Arc<[String]> {
+        self.shared.shown.get().names
     }
 
     /// Takes the other side through the handshake; the caller limits the time.
@@ -208,7 +227,7 @@ impl Tls {
         };
         match fresh {
             Ok(fresh) => {
-                self.shared.shown.set(fresh.key);
+                self.shared.shown.set(fresh.into());
                 tracing::info!("there is a new certificate");
             }
             Err(error) => tracing::warn!(%error, "the old certificate stays in use"),
@@ -223,18 +242,18 @@ impl fmt::Debug for Tls {
 }
 
 impl Shown {
-    fn get(&self) -> Arc<CertifiedKey> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    fn get(&self) -> Moment {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set(&self, fresh: Arc<CertifiedKey>) {
+    fn set(&self, fresh: Moment) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = fresh;
     }
 }
 
 impl ResolvesServerCert for Shown {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.get())
+        Some(self.get().key)
     }
 }
 

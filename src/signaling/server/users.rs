@@ -15,7 +15,8 @@ use argon2::password_hash::{PasswordHash, PasswordHashString, SaltString};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier};
 
 use crate::secret::Secret;
-use crate::signaling::message::{MAX_TOKEN, check_name};
+use crate::signaling::message::MAX_TOKEN;
+use crate::signaling::name::{Looks, check_name};
 
 const MAX_FILE: u64 = 16 * 1024 * 1024;
 /// More than any sane hash takes: in KiB, in rounds, in lanes.
@@ -53,7 +54,7 @@ impl Users {
     /// # Errors
     /// Which line is wrong, and how.
     pub fn parse(text: &str) -> Result<Self, UsersError> {
-        let mut users = HashMap::new();
+        let (mut users, mut looks) = (HashMap::new(), HashMap::new());
         for (number, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
@@ -70,6 +71,11 @@ impl Users {
             check_hash(&hash.password_hash()).map_err(wrong)?;
             if users.insert(name.to_owned(), hash).is_some() {
                 return Err(wrong("the name stands there twice".into()));
+            }
+            for look in Looks::of(name).iter() {
+                if let Some(other) = looks.insert(look.to_owned(), name).filter(|it| *it != name) {
+                    return Err(wrong(format!("{name} looks like {other}; choose another name")));
+                }
             }
         }
         Ok(Self(users))

@@ -28,6 +28,11 @@ impl Verifier {
         Self { users, slots: Arc::new(Semaphore::new(AT_A_TIME)), running: JoinSet::new() }
     }
 
+    /// Whether names have tokens here.
+    pub(super) fn has_users(&self) -> bool {
+        self.users.is_some()
+    }
+
     /// Begins to look; the verdict comes out of [`Verifier::next`].
     pub(super) fn start(&mut self, id: ConnectionId, name: String, token: Secret) {
         let busy = self.running.len() >= AT_MOST;

@@ -3,8 +3,10 @@
 //! Owns the allowances for logins and for wrong tokens. Whether a token is right is found out
 //! elsewhere, and comes back as a verdict.
 
+use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
+use super::partners::Partners;
 use super::{
     CloseReason, ConnectionId, Limits, Login, Names, Output, Switchboard, Verdict, Wanted,
 };
@@ -13,6 +15,7 @@ use crate::signaling::counts::Refused;
 use crate::signaling::envelope::quoted;
 use crate::signaling::limiter::{Allowances, Source};
 use crate::signaling::message::{LoginRefusal, LoginReply, Message, ParseError};
+use crate::signaling::name::Looks;
 
 /// Addresses and names that are remembered at a time, each about 100 bytes.
 const REMEMBERED: usize = 16 * 1024;
@@ -20,6 +23,9 @@ const REMEMBERED: usize = 16 * 1024;
 /// One name may be tried this many times as often as one address may try: whoever guesses from one
 /// address only must not keep a name's owner out.
 const OF_ALL_ADDRESSES: f64 = 10.0;
+
+/// Addresses that are remembered for a name, the last from which its token was right.
+const KNOWN: usize = 4;
 
 /// Who may try, and how often.
 #[derive(Debug)]
@@ -29,6 +35,8 @@ pub(super) struct Logins {
     by_source: Allowances<Source>,
     wrong_by_source: Allowances<Source>,
     wrong_by_name: Allowances<String>,
+    /// From where right tokens came: as many names as there are in the file of users, at most.
+    known: HashMap<String, VecDeque<Source>>,
 }
 
 impl Logins {
@@ -39,14 +47,30 @@ impl Logins {
             by_source: Allowances::new(limits.logins_per_minute, REMEMBERED),
             wrong_by_source: Allowances::new(limits.tries_per_minute, REMEMBERED),
             wrong_by_name: Allowances::new(limits.tries_per_minute * OF_ALL_ADDRESSES, REMEMBERED),
+            known: HashMap::new(),
         }
     }
 
+    fn is_known(&self, source: Source, name: &str) -> bool {
+        self.known.get(name).is_some_and(|sources| sources.contains(&source))
+    }
+
+    fn was_right(&mut self, source: Source, name: &str) {
+        let sources = self.known.entry(name.to_owned()).or_default();
+        sources.retain(|known| *known != source);
+        sources.push_front(source);
+        sources.truncate(KNOWN);
+    }
+
     /// Whether this name may be tried once more from there. Taken before the token is looked at, so
-    /// that many at once are not more than one after the other.
-    fn may_try(&mut self, now: Instant, source: Source, name: &str) -> bool {
+    /// that many at once are not more than one after the other. What is tried elsewhere does not lock
+    /// out who comes from where the token was right before.
+    fn may_try(&mut self, now: Instant, source: Source, name: &str, is_known: bool) -> bool {
         if !self.wrong_by_source.take(now, source) {
             return false;
+        }
+        if is_known {
+            return true;
         }
         let may = self.wrong_by_name.take(now, name.to_owned());
         if !may {
@@ -55,9 +79,11 @@ impl Logins {
         may
     }
 
-    fn was_not_wrong(&mut self, source: Source, name: &str) {
+    fn was_not_wrong(&mut self, source: Source, name: &str, is_known: bool) {
         self.wrong_by_source.give_back(&source);
-        self.wrong_by_name.give_back(name);
+        if !is_known {
+            self.wrong_by_name.give_back(name);
+        }
     }
 }
 
@@ -65,7 +91,7 @@ impl Switchboard {
     pub(super) fn login_message(&mut self, now: Instant, id: ConnectionId, text: &str) {
         match Message::parse_within(text, self.limits.message_bytes) {
             Ok(Message::Login { name, token, resume }) => {
-                self.login(now, id, Wanted { name, resume }, token);
+                self.login(now, id, (name, resume), token);
             }
             Ok(_) => self.complain(id, Refused::InvalidMessage, "a login needs a name"),
             // Every page understands the reply to a login.
@@ -76,9 +102,15 @@ impl Switchboard {
         }
     }
 
-    fn login(&mut self, now: Instant, id: ConnectionId, wanted: Wanted, token: Option<Secret>) {
+    fn login(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        (name, resume): (String, Option<Secret>),
+        token: Option<Secret>,
+    ) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        let (source, name) = (connection.source, wanted.name.clone());
+        let source = connection.source;
         if let Some(Login { name: held, resume, .. }) = &connection.login {
             if *held == name {
                 let resume = resume.clone();
@@ -95,13 +127,17 @@ impl Switchboard {
         if connection.verifying.is_some() || !self.logins.by_source.take(now, source) {
             return self.refuse_plainly(id, LoginRefusal::TooManyTries);
         }
-        if self.logins.names == Names::Free {
-            return self.grant(id, wanted);
+        let has_token = self.logins.names == Names::WithTokens;
+        let is_known = has_token && self.logins.is_known(source, &name);
+        let wanted = Wanted { name, resume, has_token, is_known };
+        if !has_token {
+            return self.grant(now, id, wanted);
         }
         let Some(token) = token else {
             return self.refuse_plainly(id, LoginRefusal::TokenNeeded);
         };
-        if !self.logins.may_try(now, source, &name) {
+        let name = wanted.name.clone();
+        if !self.logins.may_try(now, source, &name, is_known) {
             // It cost us nothing, and many behind one address come back at once after a restart.
             self.logins.by_source.give_back(&source);
             return self.refuse_plainly(id, LoginRefusal::TooManyTries);
@@ -110,16 +146,19 @@ impl Switchboard {
         self.outputs.push_back(Output::Verify { id, name, token });
     }
 
-    pub(super) fn verified(&mut self, id: ConnectionId, verdict: Verdict) {
+    pub(super) fn verified(&mut self, now: Instant, id: ConnectionId, verdict: Verdict) {
         // Who is gone meanwhile has used up a try, right or wrong.
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let Some(wanted) = connection.verifying.take() else { return };
         let source = connection.source;
         if verdict != Verdict::Wrong {
-            self.logins.was_not_wrong(source, &wanted.name);
+            self.logins.was_not_wrong(source, &wanted.name, wanted.is_known);
         }
         match verdict {
-            Verdict::Right => self.grant(id, wanted),
+            Verdict::Right => {
+                self.logins.was_right(source, &wanted.name);
+                self.grant(now, id, wanted);
+            }
             Verdict::Wrong => self.refuse_plainly(id, LoginRefusal::WrongToken),
             Verdict::Busy => {
                 self.logins.by_source.give_back(&source);
@@ -128,42 +167,95 @@ impl Switchboard {
         }
     }
 
-    fn grant(&mut self, id: ConnectionId, Wanted { name, resume }: Wanted) {
-        if let Some(held_by) = self.names.get(&name).copied() {
-            if !self.is_its_own(held_by, resume.as_ref()) {
+    fn grant(&mut self, now: Instant, id: ConnectionId, wanted: Wanted) {
+        let Wanted { name, resume, has_token, .. } = wanted;
+        self.kept.expire(now);
+        let Some(source) = self.connections.get(&id).map(|connection| connection.source) else {
+            return;
+        };
+        let shown = resume.as_ref().filter(|shown| !shown.expose().is_empty());
+        let held_by = self.names.get(&name).copied();
+        let looks = Looks::of(&name);
+        if self.looks_like_another(&name, &looks) {
+            let text = "the name looks like that of somebody else here; choose another";
+            return self.refuse(id, LoginRefusal::NameTaken, text.to_owned());
+        }
+        let returned = match held_by {
+            Some(held_by) if self.is_its_own(held_by, shown) => self.take_over(now, held_by, id),
+            Some(_) => return self.refuse_plainly(id, LoginRefusal::NameTaken),
+            None if !has_token && self.kept.is_kept_from(&name, source, shown) => {
                 return self.refuse_plainly(id, LoginRefusal::NameTaken);
             }
-            self.take_over(held_by, id);
-        }
+            None => self.come_back(&name, id, shown),
+        };
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        let resume = Secret::new(format!("{:032x}", rand::random::<u128>()));
-        let login = Login { quoted: quoted(&name), name: name.clone(), resume: resume.clone() };
-        connection.login = Some(login);
+        let secret = Secret::new(format!("{:032x}", rand::random::<u128>()));
+        self.looks.extend(looks.iter().map(|look| (look.to_owned(), id)));
+        connection.login = Some(Login {
+            looks,
+            quoted: quoted(&name),
+            name: name.clone(),
+            resume: secret.clone(),
+            resumes: resume.is_some(),
+            returned,
+        });
         self.names.insert(name.clone(), id);
         self.counts.logins += 1;
-        self.outputs.push_back(Output::Welcome { to: id, name, resume });
+        self.outputs.push_back(Output::Welcome { to: id, name, resume: secret });
+    }
+
+    fn looks_like_another(&self, name: &str, looks: &Looks) -> bool {
+        let held = |look: &str| {
+            let by = self.looks.get(look).copied();
+            by.is_some_and(|by| self.name_of(by).is_some_and(|held| held != name))
+        };
+        looks.iter().any(held) || self.kept.has_alike(name, looks)
     }
 
     /// Whether who shows this is the client that `held_by` was given to.
     fn is_its_own(&self, held_by: ConnectionId, shown: Option<&Secret>) -> bool {
         let login = self.connections.get(&held_by).and_then(|held| held.login.as_ref());
-        // 128 bits of chance, and a try is a whole login: no time tells anything worth having.
-        login.zip(shown).is_some_and(|(login, shown)| login.resume == *shown)
+        login.is_some_and(|login| login.is_shown(shown))
     }
 
-    /// The client of `lost` is back as `back`: nobody is told, its calls go on.
-    fn take_over(&mut self, lost: ConnectionId, back: ConnectionId) {
-        let Some(old) = self.connections.get_mut(&lost) else { return };
-        old.login = None;
-        for partner in std::mem::take(&mut old.partners) {
-            self.part(lost, partner);
-            for (one, other) in [(partner, back), (back, partner)] {
-                if let Some(connection) = self.connections.get_mut(&one) {
-                    connection.partners.insert(other);
-                }
+    /// The client of `lost` is back as `back`: nobody is told, its calls go on. Whether it had
+    /// returned before.
+    fn take_over(&mut self, now: Instant, lost: ConnectionId, back: ConnectionId) -> bool {
+        let Some(old) = self.connections.get_mut(&lost) else { return false };
+        let returned = old.login.take().is_some_and(|login| login.returned);
+        let (partners, offers) = (std::mem::take(&mut old.partners), old.offers.take());
+        self.know_again(lost, back, (partners, offers));
+        self.close(now, lost, CloseReason::Resumed);
+        returned
+    }
+
+    /// Somebody has a name that may have been kept; whether its client was logged in before, at a
+    /// server that is no more.
+    fn come_back(&mut self, name: &str, back: ConnectionId, shown: Option<&Secret>) -> bool {
+        match self.kept.take(name) {
+            Some(lost) if lost.login.is_shown(shown) => {
+                self.know_again(lost.id, back, (lost.partners, lost.offers));
+                lost.login.returned
+            }
+            _ => shown.is_some(),
+        }
+    }
+
+    /// Whom `lost` knew `back` knows, and the other way round.
+    fn know_again(
+        &mut self,
+        lost: ConnectionId,
+        back: ConnectionId,
+        (partners, offers): (Partners, Option<Allowances<String>>),
+    ) {
+        for partner in partners.all() {
+            if let Some(partner) = self.connections.get_mut(&partner) {
+                partner.partners.replace(lost, back);
             }
         }
-        self.close(lost, CloseReason::Resumed);
+        if let Some(new) = self.connections.get_mut(&back) {
+            (new.partners, new.offers) = (partners, offers);
+        }
     }
 
     fn refuse_plainly(&mut self, to: ConnectionId, why: LoginRefusal) {
@@ -181,3 +273,7 @@ impl Switchboard {
         self.send(to, &Message::LoginReply(LoginReply::refused(why, message)));
     }
 }
+
+#[cfg(test)]
+#[path = "logins_tests.rs"]
+mod tests;

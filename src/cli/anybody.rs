@@ -1,0 +1,49 @@
+//! What to say of a server on which anybody can take any name.
+//!
+//! Pure: what is asked for in, words out.
+
+use super::call_args::AnswerArgs;
+use crate::media::source::VideoSourceSpec;
+
+/// The warnings for a server whose names have no tokens.
+#[must_use]
+pub fn warnings(answer: &AnswerArgs, video: &VideoSourceSpec) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if !answer.allow.is_empty() {
+        let names = answer.allow.join(" or ");
+        warnings.push(format!(
+            "anybody can be {names} on this server, for its names have no tokens: --allow lets in \
+             whoever takes the name; 'peer serve --users' gives names tokens"
+        ));
+    }
+    if answer.auto_answer && matches!(video, VideoSourceSpec::Auto | VideoSourceSpec::Camera(_)) {
+        warnings.push(
+            "whoever calls is answered and sees the camera, and on this server anybody can call \
+             under any name, for its names have no tokens"
+                .to_owned(),
+        );
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(auto_answer: bool, allow: &[&str], video: &VideoSourceSpec) -> Vec<String> {
+        let allow = allow.iter().map(|name| (*name).to_owned()).collect();
+        warnings(&AnswerArgs { auto_answer, allow }, video)
+    }
+
+    #[test]
+    fn each_is_one_line_and_only_where_it_matters() {
+        assert!(said(false, &[], &VideoSourceSpec::Auto).is_empty());
+        assert!(said(true, &[], &VideoSourceSpec::Test).is_empty());
+        let allow = said(true, &["bob", "carol"], &VideoSourceSpec::Test);
+        assert!(allow.len() == 1 && allow[0].contains("anybody can be bob or carol"), "{allow:?}");
+        let camera = said(true, &[], &VideoSourceSpec::Camera(None));
+        assert!(camera.len() == 1 && camera[0].contains("sees the camera"), "{camera:?}");
+        let both = said(true, &["bob"], &VideoSourceSpec::Auto);
+        assert!(both.len() == 2 && both.iter().all(|line| !line.contains('\n')), "{both:?}");
+    }
+}
