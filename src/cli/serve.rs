@@ -73,10 +73,6 @@ pub async fn run(command: ServeCommand, output: &Output) -> Result<(), Failure> 
              'ulimit -n' raises it"
         ));
     }
-    let key = command.tls.key().map(|path| (path, "the private key"));
-    for (path, what) in serve_args::secret_files(names, ice).chain(key) {
-        privacy::warn_if_open(path, what, output);
-    }
     let mut interrupts = Interrupts::listen()?;
     let failure = |error: std::io::Error| Failure::Listen {
         address: command.listen,
@@ -86,6 +82,10 @@ pub async fn run(command: ServeCommand, output: &Output) -> Result<(), Failure> 
     let listener = TcpListener::bind(command.listen).await.map_err(failure)?;
     let address = listener.local_addr().map_err(failure)?;
     Listening::new(address, shown.as_ref(), crate::clock::wall()).say(output);
+    let key = command.tls.key().map(|path| (path, "the private key"));
+    for (path, what) in serve_args::secret_files(names, ice).chain(key) {
+        privacy::warn_if_open(path, what, output);
+    }
     config.tls = shown.map(|shown| shown.tls);
     service::tell(service::READY);
     let until = async move {
