@@ -10,6 +10,7 @@ mod browser_calls;
 mod browser_harness;
 mod calls;
 mod camera;
+mod datagrams;
 mod doctor;
 mod ends;
 mod endurance;

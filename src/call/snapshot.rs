@@ -46,6 +46,7 @@ pub(super) fn take(connection: &Connection, media: &Media, since: Since, now: In
     Stats {
         inbound: Inbound { video: inbound_video, audio: inbound_audio(media) },
         outbound: Outbound { video: outbound_video, audio: outbound_audio(media, &counts) },
+        datagrams_refused: connection.refused(),
         selected_candidate_pair: None,
     }
 }

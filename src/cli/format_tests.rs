@@ -77,6 +77,7 @@ fn a_summary_is_a_few_aligned_lines() {
         stats: Stats {
             inbound: Inbound { video: Some(video), audio: None },
             outbound: Outbound { video: None, audio: Some(audio) },
+            datagrams_refused: Default::default(),
             selected_candidate_pair: Some(CandidatePair {
                 local: "host 10.0.0.1:5000".into(),
                 remote: "srflx 10.0.0.2:6000".into(),

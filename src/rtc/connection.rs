@@ -1,7 +1,7 @@
 //! One peer connection: configuration in, descriptions and events out.
 //!
-//! Owns the library's object, its settings and the workarounds in them. It
-//! decides nothing about calls; `call` tells it what to do and when.
+//! Owns the library's object and the workarounds around it. It decides nothing about calls; `call`
+//! tells it what to do and when.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -15,18 +15,20 @@ use rtc::peer_connection::configuration::RTCOfferOptions;
 use rtc::peer_connection::configuration::interceptor_registry::{
     configure_simulcast_extension_headers, configure_twcc_sender_only,
 };
-use rtc::peer_connection::transport::{RTCDtlsRole, RTCDtlsTransportState};
+use rtc::peer_connection::transport::RTCDtlsTransportState;
 use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use tokio::sync::mpsc;
 use webrtc::peer_connection::{
     PeerConnection, PeerConnectionBuilder, RTCConfigurationBuilder, RTCIceCandidateInit,
-    RTCIceServer, RTCIceTransportPolicy, RTCSessionDescription, Registry, SettingEngineBuilder,
+    RTCIceServer, RTCIceTransportPolicy, RTCSessionDescription, Registry,
 };
 use webrtc::runtime::{Runtime, default_runtime};
 
+use super::candidates::Taken;
 use super::codecs;
 use super::congestion::{Path, Receive, Reports, Transmit};
+use super::doors::Refused;
 use super::events::{ConnectionEvent, Events};
 use super::interceptors::{RtcpCounters, RtcpTap, TapState};
 use super::netem::Wire;
@@ -37,6 +39,7 @@ use super::sdp::{
     Direction, ice_ufrag, red_payload_types, sections, without_candidates, without_strange_red,
 };
 use super::sender::{AudioSender, VideoSender};
+use super::settings::settings;
 use crate::ice::{Candidate, IceServer};
 use crate::trust::Trust;
 
@@ -81,19 +84,6 @@ impl ConnectionError {
     }
 }
 
-/// How long no answer to consent checks may last before ICE says "disconnected". It never says
-/// "failed" by itself as long as a call lasts: what it has found is let go with that, and when it is
-/// in vain to go on is decided there (RFC 7675 section 5.1 allows 30 s for a path that was used).
-const ICE_DISCONNECTED: Duration = Duration::from_millis(2500);
-const ICE_FAILED: Duration = Duration::from_secs(120);
-/// With a fifth of the packets lost, five in a row are lost once in a thousand times.
-const ICE_KEEPALIVE: Duration = Duration::from_millis(500);
-
-/// W8: how often the library looks after its checks, awake; and no pair is given up for good, since a
-/// path may come back.
-const ICE_LOOK: Duration = Duration::from_millis(10);
-const ICE_CHECKS: u16 = u16::MAX - 1;
-
 /// How often sender reports go out: the other side cannot put picture and sound together before the
 /// first. About 100 bytes each with all headers.
 const SENDER_REPORT_INTERVAL: Duration = Duration::from_millis(250);
@@ -113,6 +103,7 @@ pub struct Connection {
     /// An offer to restart ICE that is out: taking it up gives up the path that there is, which is
     /// too early before the other side has answered.
     staged: Mutex<Option<RTCSessionDescription>>,
+    taken: Mutex<Taken>,
 }
 
 impl std::fmt::Debug for Connection {
@@ -186,6 +177,7 @@ impl Connection {
             config: config.clone(),
             mdns,
             staged: Mutex::new(None),
+            taken: Mutex::default(),
         };
         connection.add_tracks().await.map_err(failed)?;
         Ok((connection, receiver))
@@ -269,7 +261,7 @@ impl Connection {
             self.renew_relays().await.map_err(&failed)?;
         }
         self.note_red(offer);
-        let known = without_strange_red(offer).into_owned();
+        let known = self.bounded(&without_strange_red(offer));
         let description = RTCSessionDescription::offer(known).map_err(&failed)?;
         self.inner.set_remote_description(description).await.map_err(&failed)?;
         self.set_answer_directions(offer).await.map_err(&failed)?;
@@ -289,10 +281,25 @@ impl Connection {
         }
     }
 
+    /// The datagrams that were not let in so far.
+    #[must_use]
+    pub fn refused(&self) -> Refused {
+        self.progress.doors().refused()
+    }
+
     /// What is known of each STUN and TURN server.
     #[must_use]
     pub fn servers(&self) -> Vec<ServerReport> {
         self.relays.reports()
+    }
+
+    /// Their description, with no more candidates than are looked at.
+    fn bounded(&self, sdp: &str) -> String {
+        self.taken().bound(sdp, ice_ufrag(sdp)).into_owned()
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What either side calls RED comes as RED, whoever of us chose the number.
@@ -329,7 +336,7 @@ impl Connection {
     pub async fn take_answer(&self, answer: &str) -> Result<(), ConnectionError> {
         let failed = ConnectionError::at("taking their answer");
         self.note_red(answer);
-        let known = without_strange_red(answer).into_owned();
+        let known = self.bounded(&without_strange_red(answer));
         let description = RTCSessionDescription::answer(known).map_err(&failed)?;
         if self.staged().is_some() {
             self.check_sockets()?;
@@ -360,6 +367,10 @@ impl Connection {
     /// # Errors
     /// When the candidate cannot be parsed.
     pub async fn add_candidate(&self, candidate: &Candidate) -> Result<(), ConnectionError> {
+        let line = candidate.candidate.strip_prefix("candidate:").unwrap_or(&candidate.candidate);
+        if !line.is_empty() && !self.taken().take(line) {
+            return Ok(());
+        }
         let candidate = RTCIceCandidateInit {
             candidate: candidate.candidate.clone(),
             sdp_mid: candidate.sdp_mid.clone(),
@@ -433,24 +444,6 @@ fn configuration(
     RTCConfigurationBuilder::new()
         .with_ice_servers(servers.collect())
         .with_ice_transport_policy(policy)
-        .build()
-}
-
-fn settings(mdns: MulticastDnsMode) -> webrtc::peer_connection::SettingEngine {
-    SettingEngineBuilder::new()
-        // W1: as DTLS client our role would flip on a re-offer, and a browser fails; being the
-        // server always also connects faster.
-        .with_answering_dtls_role(RTCDtlsRole::Server)
-        // W5: as controlling side the library would wait a second for something better than a
-        // peer-reflexive path.
-        .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
-        .with_srflx_acceptance_min_wait(Some(Duration::ZERO))
-        .with_relay_acceptance_min_wait(Some(Duration::ZERO))
-        .with_ice_timeouts(Some(ICE_DISCONNECTED), Some(ICE_FAILED), Some(ICE_KEEPALIVE))
-        .with_ice_connection_attempts(Some(ICE_LOOK), Some(ICE_CHECKS))
-        // A restart looks at the network anew: sockets on the addresses that there are then.
-        .with_discard_local_candidates_during_ice_restart(true)
-        .with_multicast_dns_mode(mdns)
         .build()
 }
 

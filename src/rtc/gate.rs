@@ -1,10 +1,10 @@
-//! A media socket that keeps the first handshake until there is a path for it, and sends again what
-//! is not answered.
+//! A media socket that lets in who knows the call, keeps the first handshake until there is a path
+//! for it, and sends again what is not answered.
 //!
 //! W9: the library drops what is no ICE check before it has chosen a path, and a browser says its
 //! ClientHello as soon as the path works for it, a round trip earlier: it would be repeated only
-//! after 50 to 400 ms. So DTLS (RFC 7983 section 7) waits here for the path. When a flight is sent
-//! again is decided in `handshake.rs`. Knows nothing else of what goes through.
+//! after 50 to 400 ms. So DTLS (RFC 7983 section 7) waits here for the path. Who is let in is
+//! decided in `doors.rs`, when a flight is sent again in `handshake.rs`.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -15,7 +15,9 @@ use std::task::{Context, Poll};
 
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Runtime, Transmit};
 
+use super::doors::Refusal;
 use super::handshake;
+use super::relay::Relays;
 use super::runtime::Progress;
 
 /// A flight of a handshake has a few datagrams; whoever sends more is not waited for.
@@ -27,6 +29,7 @@ const LARGEST_HELD: usize = 2048;
 pub(super) struct Gate {
     inner: Arc<dyn AsyncUdpSocket>,
     runtime: Arc<dyn Runtime>,
+    relays: Arc<Relays>,
     progress: Arc<Progress>,
     held: Mutex<VecDeque<(Vec<u8>, RecvMeta)>>,
 }
@@ -35,9 +38,10 @@ impl Gate {
     pub(super) fn new(
         inner: Arc<dyn AsyncUdpSocket>,
         runtime: Arc<dyn Runtime>,
+        relays: Arc<Relays>,
         progress: Arc<Progress>,
     ) -> Self {
-        Self { inner, runtime, progress, held: Mutex::default() }
+        Self { inner, runtime, relays, progress, held: Mutex::default() }
     }
 
     /// Sends a part of a handshake again, and again, until something new is heard.
@@ -46,12 +50,12 @@ impl Gate {
         let contents = transmit.contents.to_vec();
         let (inner, runtime) = (Arc::clone(&self.inner), Arc::clone(&self.runtime));
         let progress = Arc::clone(&self.progress);
-        let heard = progress.handshake().newest();
-        let mut patience = progress.handshake().patience();
+        let heard = progress.doors().newest();
+        let mut patience = handshake::patience(progress.doors().round_trip());
         self.runtime.spawn(Box::pin(async move {
             for _ in 0..handshake::TIMES {
                 runtime.sleep(patience).await;
-                if progress.handshake().newest() != heard {
+                if progress.doors().newest() != heard {
                     return;
                 }
                 let again =
@@ -60,7 +64,7 @@ impl Gate {
                 if poll_fn(|cx| inner.poll_send(cx, &again)).await.is_err() {
                     return;
                 }
-                patience = patience.mul_f64(1.5);
+                patience = patience.mul_f64(handshake::BACK_OFF);
             }
         }));
     }
@@ -81,6 +85,44 @@ impl Gate {
             *slot = about;
         }
         fits
+    }
+
+    /// Leaves of what came in one piece the datagrams that go on, all of one length but the last.
+    fn let_in(&self, buf: &mut [u8], about: &mut RecvMeta) {
+        let (length, stride) = (about.len.min(buf.len()), about.stride.max(1));
+        let mut kept = 0;
+        for start in (0..length).step_by(stride) {
+            let end = (start + stride).min(length);
+            let bytes = buf.get(start..end).unwrap_or_default();
+            let mut one = *about;
+            (one.len, one.stride) = (bytes.len(), bytes.len().max(1));
+            if may_answer_a_check(bytes) {
+                self.progress.check_answered();
+            }
+            if self.is_welcome(bytes, &one) && !self.hold(bytes, &one) {
+                buf.copy_within(start..end, kept);
+                kept += end - start;
+            }
+        }
+        about.len = kept;
+    }
+
+    fn is_welcome(&self, bytes: &[u8], about: &RecvMeta) -> bool {
+        let relayed = self.relays.is_server(about.addr);
+        let how = (relayed, self.progress.is_connected());
+        let mut doors = self.progress.doors();
+        let before = doors.refused();
+        let welcome = doors.on_received(self.runtime.now(), about.addr, bytes, how);
+        let Err(refusal) = welcome else { return true };
+        let first = match refusal {
+            Refusal::Unknown => before.unknown == 0,
+            Refusal::Stranger => before.strangers == 0,
+            Refusal::Handshake => before.handshake == 0,
+        };
+        if first {
+            tracing::info!(from = %about.addr, ?refusal, "datagrams that are none of the call's are dropped");
+        }
+        false
     }
 
     /// Whether it waits here.
@@ -104,8 +146,9 @@ impl AsyncUdpSocket for Gate {
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
         let sent = self.inner.poll_send(cx, transmit);
-        if matches!(sent, Poll::Ready(Ok(_))) && !self.progress.is_connected() {
-            self.progress.handshake().on_sent(self.runtime.now(), transmit.contents);
+        if matches!(sent, Poll::Ready(Ok(_))) {
+            let (now, to) = (self.runtime.now(), transmit.destination);
+            self.progress.doors().on_sent(now, to, transmit.contents);
             if handshake::is_part(transmit.contents) {
                 self.send_again(transmit);
             }
@@ -123,22 +166,20 @@ impl AsyncUdpSocket for Gate {
             if self.release(bufs, meta) {
                 return Poll::Ready(Ok(1));
             }
-            let Poll::Ready(received) = self.inner.poll_recv(cx, bufs, meta) else {
+            let (Some(buf), Some(about)) = (bufs.first_mut(), meta.first_mut()) else {
+                return Poll::Ready(Ok(0));
+            };
+            let (one, its) = (std::slice::from_mut(buf), std::slice::from_mut(about));
+            let Poll::Ready(received) = self.inner.poll_recv(cx, one, its) else {
                 self.progress.wake_with_path(cx.waker());
                 return Poll::Pending;
             };
-            let (Ok(1), [about, ..], [buf, ..]) = (&received, &*meta, &*bufs) else {
-                return Poll::Ready(received);
-            };
-            let bytes = buf.get(..about.len).unwrap_or_default();
-            if !self.progress.is_connected() {
-                self.progress.handshake().on_received(self.runtime.now(), bytes);
+            if received? == 0 {
+                return Poll::Ready(Ok(0));
             }
-            if may_answer_a_check(bytes) {
-                self.progress.check_answered();
-            }
-            if !self.hold(bytes, about) {
-                return Poll::Ready(received);
+            self.let_in(buf, about);
+            if about.len > 0 {
+                return Poll::Ready(Ok(1));
             }
         }
     }
@@ -197,9 +238,22 @@ mod tests {
         }
     }
 
+    /// A gate through which whoever sends is known to the call.
     fn gate(given: &Arc<Given>, progress: &Arc<Progress>) -> Gate {
         let runtime = webrtc::runtime::default_runtime().unwrap();
-        Gate::new(given.clone(), runtime, Arc::clone(progress))
+        let (news, _) = tokio::sync::mpsc::channel(1);
+        let relays = Relays::new(&[], crate::trust::Trust::System, news, Arc::default());
+        let answer = [&[1, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat();
+        progress.doors().on_sent(crate::clock::now(), RecvMeta::default().addr, &answer);
+        Gate::new(given.clone(), runtime, Arc::new(relays), Arc::clone(progress))
+    }
+
+    /// A record of a handshake with one short message.
+    fn hello(sequence: u8, length: u8) -> Vec<u8> {
+        let mut bytes = vec![22, 254, 253, 0, 0, 0, 0, 0, 0, 0, sequence, 0, 12 + length];
+        bytes.extend([1, 0, 0, length, 0, 0, 0, 0, 0, 0, 0, length]);
+        bytes.resize(bytes.len() + usize::from(length), 0);
+        bytes
     }
 
     fn received(gate: &Gate) -> Vec<Vec<u8>> {
@@ -217,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_handshake_waits_for_the_path_and_checks_do_not() {
-        let (hello, check, media) = (vec![22, 254, 253], vec![0, 1, 0, 0], vec![0x80, 96]);
+        let (hello, check, media) = (hello(0, 3), vec![0, 1, 0, 0], vec![0x80, 96]);
         let given = Arc::new(Given::default());
         let give = |packets: &[&Vec<u8>]| {
             given.0.lock().unwrap().extend(packets.iter().map(|packet| (*packet).clone()));
@@ -234,13 +288,29 @@ mod tests {
     #[test]
     fn a_flood_is_not_kept() {
         let given = Arc::new(Given::default());
-        given.0.lock().unwrap().extend((0..100).map(|number| vec![22, number]));
+        given.0.lock().unwrap().extend((0..100).map(|number| hello(number, 0)));
         let progress = Arc::new(Progress::default());
         let gate = gate(&given, &progress);
         assert_eq!(received(&gate).len(), 100 - MOST_HELD);
-        given.0.lock().unwrap().push_back(vec![22; LARGEST_HELD + 1]);
-        assert_eq!(received(&gate).len(), 1);
         progress.ice(IceState::Connected);
         assert_eq!(received(&gate).len(), MOST_HELD);
+    }
+
+    #[test]
+    fn of_datagrams_in_one_piece_the_welcome_ones_go_on() {
+        let given = Arc::new(Given::default());
+        let progress = Arc::new(Progress::default());
+        let gate = gate(&given, &progress);
+        let (media, junk) = ([0x80, 96, 1, 2], [0xff, 96, 1, 2]);
+        let mut piece = [media, junk, media, junk].concat();
+        piece.extend([0x81, 96]);
+        let mut about = RecvMeta::default();
+        (about.len, about.stride) = (piece.len(), 4);
+        gate.let_in(&mut piece, &mut about);
+        assert_eq!(piece.get(..about.len).unwrap(), [&media[..], &media, &[0x81, 96]].concat());
+        let mut piece = junk.to_vec();
+        (about.len, about.stride) = (4, 4);
+        gate.let_in(&mut piece, &mut about);
+        assert_eq!((about.len, progress.doors().refused().unknown), (0, 3));
     }
 }

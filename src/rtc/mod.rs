@@ -3,11 +3,13 @@
 //! Owns the peer connection, RTP in and out, and every workaround that the
 //! library needs. It knows nothing of names, servers or people.
 
+mod candidates;
 pub mod codecs;
 pub mod congestion;
 pub mod connection;
 pub mod counts;
 pub mod depacketizer;
+mod doors;
 pub mod events;
 mod gate;
 mod handshake;
@@ -17,9 +19,11 @@ pub mod netem;
 pub mod packetizer;
 pub mod probe;
 pub mod receiver;
+mod records;
 pub mod red;
 pub mod relay;
 mod runtime;
 mod sdp;
 pub mod sender;
+mod settings;
 pub mod stats;

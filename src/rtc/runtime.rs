@@ -18,9 +18,9 @@ use webrtc::runtime::{
     AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime,
 };
 
+use super::doors::Doors;
 use super::events::IceState;
 use super::gate::Gate;
-use super::handshake::Handshake;
 use super::netem::Wire;
 use super::relay::Relays;
 
@@ -55,7 +55,7 @@ pub(super) struct Progress {
     answered: AtomicBool,
     /// Ends a sleep.
     kick: Notify,
-    handshake: Mutex<Handshake>,
+    doors: Mutex<Doors>,
     wakers: Mutex<Vec<Waker>>,
 }
 
@@ -100,9 +100,9 @@ impl Progress {
         self.answered.store(true, Ordering::Relaxed);
     }
 
-    /// What is known of the handshake.
-    pub(super) fn handshake(&self) -> MutexGuard<'_, Handshake> {
-        lock(&self.handshake)
+    /// Who is let in.
+    pub(super) fn doors(&self) -> MutexGuard<'_, Doors> {
+        lock(&self.doors)
     }
 
     /// Whether what is no check reaches the library.
@@ -183,7 +183,8 @@ impl Runtime for Attentive {
             None => self.inner.wrap_udp_socket(socket)?,
         };
         let socket = self.relays.wrap(socket)?;
-        Ok(Arc::new(Gate::new(socket, Arc::clone(&self.inner), Arc::clone(&self.progress))))
+        let (runtime, relays) = (Arc::clone(&self.inner), Arc::clone(&self.relays));
+        Ok(Arc::new(Gate::new(socket, runtime, relays, Arc::clone(&self.progress))))
     }
 
     fn wrap_tcp_listener(

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+pub use super::doors::Refused;
+
 /// A snapshot of one call, both directions. Counters run from the start of the call.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -10,6 +12,9 @@ pub struct Stats {
     pub inbound: Inbound,
     /// What we send.
     pub outbound: Outbound,
+    /// Datagrams that were not let in, by reason; absent when there was none.
+    #[serde(skip_serializing_if = "Refused::is_none")]
+    pub datagrams_refused: Refused,
     /// The path that ICE chose.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selected_candidate_pair: Option<CandidatePair>,

@@ -214,6 +214,11 @@ impl Relays {
         generation == self.generation.load(Ordering::Relaxed)
     }
 
+    /// Whether what comes from this address comes through a STUN or TURN server.
+    pub(super) fn is_server(&self, address: SocketAddr) -> bool {
+        self.target_at(address).is_some()
+    }
+
     /// The target that an address stands for.
     fn target_at(&self, address: SocketAddr) -> Option<(usize, &Target)> {
         let at = match address.ip() {

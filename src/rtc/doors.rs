@@ -1,0 +1,288 @@
+//! Which datagrams go on to the library. Pure.
+//!
+//! W12: the library takes whatever is no STUN message from any address once it has a path, believes
+//! unprotected alerts, and recurses over the fragments of a handshake: a few datagrams of a stranger
+//! kept a call from coming up or ended the program. So what a datagram is goes by its first byte (RFC
+//! 7983 section 7), and only who has shown that he knows the call is heard: who answered a check of
+//! ours, or whose check was answered by us (RFC 8445 section 12.2).
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::records::Records;
+
+/// Checks of ours that are on their way at most.
+const MOST_CHECKS: usize = 512;
+
+/// Addresses that are known at most; a call has some dozens of pairs.
+const MOST_KNOWN: usize = 128;
+
+/// Where a message has its transaction ID (RFC 8489 section 5), and the types of a binding request
+/// and of the answer to one.
+const TRANSACTION: std::ops::Range<usize> = 8..20;
+const REQUEST: [u8; 2] = [0x00, 0x01];
+const SUCCESS: [u8; 2] = [0x01, 0x01];
+
+/// What a TURN server passes on (RFC 8656 sections 11.6 and 18.4), and where it stands in it.
+const DATA_INDICATION: [u8; 2] = [0x00, 0x17];
+const DATA: [u8; 2] = [0x00, 0x13];
+const STUN_HEADER: usize = 20;
+const CHANNEL_HEADER: usize = 4;
+
+/// Datagrams that were not let in, by reason.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Refused {
+    /// Neither STUN nor DTLS nor media.
+    pub unknown: u64,
+    /// From an address that knows nothing of the call.
+    pub strangers: u64,
+    /// Parts of a handshake that cannot be, come too late or are too many.
+    pub handshake: u64,
+}
+
+impl Refused {
+    /// Whether there was none.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Why a datagram is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Unknown,
+    Stranger,
+    Handshake,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Doors {
+    checks: VecDeque<([u8; 12], SocketAddr, Instant)>,
+    known: VecDeque<SocketAddr>,
+    rtt: Option<Duration>,
+    records: Records,
+    refused: Refused,
+}
+
+impl Doors {
+    /// Something was sent.
+    pub(super) fn on_sent(&mut self, now: Instant, to: SocketAddr, bytes: &[u8]) {
+        let Some(transaction) = transaction(bytes) else { return };
+        if bytes.starts_with(&REQUEST) {
+            if self.checks.len() == MOST_CHECKS {
+                self.checks.pop_front();
+            }
+            self.checks.push_back((transaction, canonical(to), now));
+        } else if bytes.starts_with(&SUCCESS) {
+            // The library answers so only to who has the password.
+            self.admit(to);
+        }
+    }
+
+    /// Something came from `from`, through a TURN server where `relayed`; `secured` says that the
+    /// handshake is over.
+    ///
+    /// # Errors
+    /// Why it is not let in.
+    pub(super) fn on_received(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        bytes: &[u8],
+        (relayed, secured): (bool, bool),
+    ) -> Result<(), Refusal> {
+        self.note_answer(now, from, bytes);
+        let passes = match (bytes.first(), relayed) {
+            (Some(0..=3), false) => Ok(()),
+            (Some(0..=3 | 64..=79), true) => {
+                inside(bytes).map_or(Ok(()), |inside| self.records.pass(inside, secured))
+            }
+            (Some(20..=63), _) if self.knows(from) => self.records.pass(bytes, secured),
+            (Some(128..=191), _) if self.knows(from) => Ok(()),
+            (Some(20..=79 | 128..=191), _) => Err(Refusal::Stranger),
+            _ => Err(Refusal::Unknown),
+        };
+        match passes {
+            Ok(()) => {}
+            Err(Refusal::Unknown) => self.refused.unknown += 1,
+            Err(Refusal::Stranger) => self.refused.strangers += 1,
+            Err(Refusal::Handshake) => self.refused.handshake += 1,
+        }
+        passes
+    }
+
+    fn note_answer(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
+        if !bytes.starts_with(&SUCCESS) {
+            return;
+        }
+        let (Some(answered), from) = (transaction(bytes), canonical(from)) else { return };
+        let asked =
+            |(asked, to, _): &([u8; 12], SocketAddr, Instant)| *asked == answered && *to == from;
+        let Some((_, _, at)) =
+            self.checks.iter().position(asked).and_then(|n| self.checks.remove(n))
+        else {
+            return;
+        };
+        let took = now.saturating_duration_since(at);
+        self.rtt = Some(self.rtt.map_or(took, |rtt| rtt.min(took)));
+        self.admit(from);
+    }
+
+    fn admit(&mut self, address: SocketAddr) {
+        let address = canonical(address);
+        if self.known.contains(&address) {
+            return;
+        }
+        if self.known.len() == MOST_KNOWN {
+            self.known.pop_front();
+        }
+        self.known.push_back(address);
+    }
+
+    fn knows(&self, address: SocketAddr) -> bool {
+        self.known.contains(&canonical(address))
+    }
+
+    /// The least that a check took to be answered, if one was.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        self.rtt
+    }
+
+    /// The newest part of a handshake that came so far: a flight is answered when it is another one.
+    pub(super) fn newest(&self) -> Option<u64> {
+        self.records.newest()
+    }
+
+    /// What was not let in so far.
+    pub(super) fn refused(&self) -> Refused {
+        self.refused
+    }
+}
+
+/// An IPv4 address in IPv6's clothes is the same address.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+fn transaction(bytes: &[u8]) -> Option<[u8; 12]> {
+    bytes.get(TRANSACTION)?.try_into().ok()
+}
+
+/// The part of a handshake that a TURN server passes on, if it is one.
+fn inside(bytes: &[u8]) -> Option<&[u8]> {
+    let inside = match bytes.first()? {
+        64..=79 => bytes.get(CHANNEL_HEADER..)?,
+        _ if bytes.starts_with(&DATA_INDICATION) => data_attribute(bytes.get(STUN_HEADER..)?)?,
+        _ => return None,
+    };
+    matches!(inside.first(), Some(20..=63)).then_some(inside)
+}
+
+/// The attribute with the data (RFC 8489 section 14: each is padded to four bytes).
+fn data_attribute(mut attributes: &[u8]) -> Option<&[u8]> {
+    while let [t0, t1, l0, l1, rest @ ..] = attributes {
+        let length = usize::from(u16::from_be_bytes([*l0, *l1]));
+        if [*t0, *t1] == DATA {
+            return rest.get(..length);
+        }
+        attributes = rest.get(length.next_multiple_of(4)..)?;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+    use proptest::prelude::*;
+
+    const THEM: ([u8; 4], u16) = ([192, 0, 2, 1], 5_000);
+    const STRANGER: ([u8; 4], u16) = ([192, 0, 2, 1], 5_001);
+    const MEDIA: [u8; 12] = [0x80, 96, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1];
+    const DIRECT: (bool, bool) = (false, true);
+
+    fn message(kind: [u8; 2], transaction: u8) -> Vec<u8> {
+        let mut bytes = vec![kind[0], kind[1], 0, 0, 0x21, 0x12, 0xa4, 0x42];
+        bytes.extend([transaction; 12]);
+        bytes
+    }
+
+    /// A record of one whole handshake message without a body.
+    fn hello(sequence: u8) -> Vec<u8> {
+        let mut bytes = vec![22, 254, 253, 0, 0, 0, 0, 0, 0, 0, sequence, 0, 12];
+        bytes.extend([14, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        bytes
+    }
+
+    #[test]
+    fn only_who_knows_the_call_is_heard() {
+        let (mut doors, now) = (Doors::default(), clock::now());
+        let (them, stranger) = (THEM.into(), STRANGER.into());
+        assert_eq!(doors.on_received(now, them, &MEDIA, DIRECT), Err(Refusal::Stranger));
+        doors.on_sent(now, them, &message(REQUEST, 1));
+        let later = now + Duration::from_millis(30);
+        let answer = message(SUCCESS, 1);
+        assert_eq!(doors.on_received(later, stranger, &answer, DIRECT), Ok(()), "for the library");
+        assert!(doors.on_received(later, stranger, &MEDIA, DIRECT).is_err(), "not asked there");
+        assert_eq!(doors.on_received(later, them, &answer, DIRECT), Ok(()));
+        assert_eq!(doors.on_received(later, them, &MEDIA, DIRECT), Ok(()));
+        assert_eq!(doors.round_trip(), Some(Duration::from_millis(30)));
+        let mapped = "[::ffff:192.0.2.1]:5000".parse().expect("an address");
+        assert_eq!(doors.on_received(later, mapped, &MEDIA, DIRECT), Ok(()));
+        assert_eq!(doors.refused(), Refused { strangers: 2, ..Refused::default() });
+    }
+
+    #[test]
+    fn whose_check_was_answered_may_begin_the_handshake() {
+        let (mut doors, now) = (Doors::default(), clock::now());
+        let them = THEM.into();
+        let early = (false, false);
+        assert!(doors.on_received(now, them, &hello(0), early).is_err());
+        assert!(doors.on_received(now, them, &message(REQUEST, 7), early).is_ok());
+        assert!(doors.on_received(now, them, &hello(0), early).is_err(), "nobody has looked at it");
+        doors.on_sent(now, them, &message(SUCCESS, 7));
+        assert!(doors.on_received(now, them, &hello(0), early).is_ok());
+    }
+
+    #[test]
+    fn what_a_server_passes_on_is_looked_into() {
+        let (mut doors, now) = (Doors::default(), clock::now());
+        let server = THEM.into();
+        let channel = |inside: &[u8]| [&[0x40, 1, 0, inside.len() as u8], inside].concat();
+        let indication = |inside: &[u8]| {
+            let mut bytes = message(DATA_INDICATION, 1);
+            bytes.extend([0, 0x12, 0, 3, 1, 2, 3, 0, 0, 0x13, 0, inside.len() as u8]);
+            bytes.extend(inside);
+            bytes
+        };
+        for wrapped in [channel(&hello(0)), indication(&hello(1)), channel(&MEDIA)] {
+            assert_eq!(doors.on_received(now, server, &wrapped, (true, false)), Ok(()));
+        }
+        for wrapped in [channel(&hello(2)), indication(&hello(3))] {
+            let late = doors.on_received(now, server, &wrapped, (true, true));
+            assert_eq!(late, Err(Refusal::Handshake));
+        }
+        assert_eq!(
+            doors.on_received(now, server, &channel(&MEDIA), DIRECT),
+            Err(Refusal::Stranger),
+            "no server"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn takes_anything(datagrams: Vec<(Vec<u8>, bool, bool)>) {
+            let (mut doors, now) = (Doors::default(), clock::now());
+            for (bytes, relayed, secured) in &datagrams {
+                doors.on_sent(now, THEM.into(), bytes);
+                let _ = doors.on_received(now, THEM.into(), bytes, (*relayed, *secured));
+            }
+        }
+    }
+}
