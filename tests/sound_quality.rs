@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -141,11 +141,11 @@ struct Sent {
 }
 
 fn send(speech: &[f32], path: &Route) -> Vec<Sent> {
-    let (began, (go, may_begin)) = (clock::now(), channel());
+    let (began, (go, may_begin)) = (clock::now(), sync_channel(1));
     let source = Speech { samples: speech.to_vec(), at: 0, began, may_begin };
     let settings = OpusSettings { channels: 1, bitrate: 32_000, inband_fec: true, dtx: false };
     let encoder = Box::new(OpusEncoder::new(settings).expect("an encoder"));
-    let (to, packets) = channel();
+    let (to, packets) = sync_channel(speech.len());
     let deliver = move |packet: EncodedAudio| drop(to.send(packet));
     let hooks = AudioOutHooks { notice: Box::new(|_| {}), ended: Box::new(|| {}) };
     let rate = SoundRate::new(1, path.copies);

@@ -120,7 +120,7 @@ fn a_name_is_held_by_one_and_free_again_after_it() {
 }
 
 #[test]
-fn a_name_that_looks_like_anothers_is_taken_and_shown_as_it_was_asked_for() {
+fn a_name_that_looks_like_one_in_use_is_taken_and_shown_as_it_was_asked_for() {
     let mut at = Transcript::new(3);
     at.login(1, "Alice");
     for name in ["alice", "ALICE", "\u{410}lice", "A1ice", "AIice"] {
