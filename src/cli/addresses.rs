@@ -4,8 +4,7 @@
 
 use std::net::IpAddr;
 
-#[cfg(unix)]
-use nix::ifaddrs::getifaddrs;
+use crate::phone::addresses;
 
 /// The addresses that lead to a server that listens on `listen`: itself, or where it stands for
 /// all, those of the interfaces; IPv4 first, the loopback's not among them.
@@ -14,36 +13,18 @@ pub fn behind(listen: IpAddr) -> Vec<IpAddr> {
     if !listen.is_unspecified() {
         return vec![listen];
     }
-    let mut found: Vec<_> = interfaces()
+    let mut found: Vec<_> = addresses::all()
         .into_iter()
         .filter(|address| address.is_ipv4() || listen.is_ipv6())
         .filter(|address| !address.is_loopback() && !address.is_unspecified() && !linked(*address))
         .collect();
     found.sort_by_key(IpAddr::is_ipv6);
-    found.dedup();
     found
 }
 
 /// A link's own addresses need the link's name with them, which no certificate and no URL has.
 fn linked(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
-}
-
-#[cfg(unix)]
-fn interfaces() -> Vec<IpAddr> {
-    let Ok(interfaces) = getifaddrs() else { return Vec::new() };
-    let addresses = interfaces.filter_map(|interface| {
-        let address = interface.address?;
-        let v4 = address.as_sockaddr_in().map(|v4| IpAddr::from(v4.ip()));
-        v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::from(v6.ip())))
-    });
-    addresses.collect()
-}
-
-/// Not asked for on other systems: the address to listen on can be named.
-#[cfg(not(unix))]
-fn interfaces() -> Vec<IpAddr> {
-    Vec::new()
 }
 
 /// The name of this machine, where it can be a name in a certificate.
@@ -77,6 +58,6 @@ mod tests {
         let all = behind(IpAddr::from([0, 0, 0, 0]));
         assert!(all.iter().all(|address| address.is_ipv4() && !address.is_loopback()), "{all:?}");
         let loopback = IpAddr::from([127, 0, 0, 1]);
-        assert!(interfaces().contains(&loopback), "{:?}", interfaces());
+        assert!(addresses::all().contains(&loopback), "{:?}", addresses::all());
     }
 }

@@ -63,8 +63,10 @@ impl Addresses {
     }
 }
 
+/// Those of all interfaces now; none where they cannot be asked for.
 #[cfg(unix)]
-fn all() -> BTreeSet<IpAddr> {
+#[must_use]
+pub fn all() -> BTreeSet<IpAddr> {
     let Ok(interfaces) = getifaddrs() else { return BTreeSet::new() };
     let addresses = interfaces.filter_map(|interface| {
         let address = interface.address?;
@@ -76,7 +78,8 @@ fn all() -> BTreeSet<IpAddr> {
 
 /// Not asked for on other systems: ICE and pings notice, later.
 #[cfg(not(unix))]
-fn all() -> BTreeSet<IpAddr> {
+#[must_use]
+pub fn all() -> BTreeSet<IpAddr> {
     BTreeSet::new()
 }
 

@@ -3,7 +3,7 @@
 //! Owns the handle to a login. A task in `switch.rs` routes what comes to the call it belongs
 //! to; what a call does is decided in `call`, which message is whose in `book.rs`.
 
-mod addresses;
+pub mod addresses;
 pub mod book;
 pub mod command;
 pub mod config;

@@ -52,17 +52,20 @@ impl Refused {
     }
 }
 
-/// Why a datagram is not let in.
+/// Why a datagram is not let in; see [`Refused`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub enum Refusal {
+    /// It is nothing that a call has.
     Unknown,
+    /// Its sender knows nothing of the call.
     Stranger,
+    /// No handshake can have it now.
     Handshake,
 }
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Doors {
+pub struct Doors {
     checks: VecDeque<([u8; 12], SocketAddr, Instant)>,
     known: VecDeque<SocketAddr>,
     rtt: Option<Duration>,
@@ -72,7 +75,7 @@ pub(super) struct Doors {
 
 impl Doors {
     /// Something was sent.
-    pub(super) fn on_sent(&mut self, now: Instant, to: SocketAddr, bytes: &[u8]) {
+    pub fn on_sent(&mut self, now: Instant, to: SocketAddr, bytes: &[u8]) {
         let Some(transaction) = transaction(bytes) else { return };
         if bytes.starts_with(&REQUEST) {
             if self.checks.len() == MOST_CHECKS {
@@ -90,7 +93,7 @@ impl Doors {
     ///
     /// # Errors
     /// Why it is not let in.
-    pub(super) fn on_received(
+    pub fn on_received(
         &mut self,
         now: Instant,
         from: SocketAddr,
@@ -150,17 +153,20 @@ impl Doors {
     }
 
     /// The least that a check took to be answered, if one was.
-    pub(super) fn round_trip(&self) -> Option<Duration> {
+    #[must_use]
+    pub fn round_trip(&self) -> Option<Duration> {
         self.rtt
     }
 
     /// The newest part of a handshake that came so far: a flight is answered when it is another one.
-    pub(super) fn newest(&self) -> Option<u64> {
+    #[must_use]
+    pub fn newest(&self) -> Option<u64> {
         self.records.newest()
     }
 
     /// What was not let in so far.
-    pub(super) fn refused(&self) -> Refused {
+    #[must_use]
+    pub fn refused(&self) -> Refused {
         self.refused
     }
 }

@@ -9,7 +9,7 @@ pub mod congestion;
 pub mod connection;
 pub mod counts;
 pub mod depacketizer;
-mod doors;
+pub mod doors;
 pub mod events;
 mod gate;
 mod handshake;
