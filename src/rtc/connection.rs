@@ -36,7 +36,8 @@ use super::receiver::RedTypes;
 use super::relay::{Relays, ServerReport};
 use super::runtime::{Attentive, Progress};
 use super::sdp::{
-    Direction, ice_ufrag, red_payload_types, sections, without_candidates, without_strange_red,
+    Direction, ice_ufrag, red_payload_types, sections, with_known_fingerprints, without_candidates,
+    without_strange_red,
 };
 use super::sender::{AudioSender, VideoSender};
 use super::settings::settings;
@@ -293,9 +294,10 @@ impl Connection {
         self.relays.reports()
     }
 
-    /// Their description, with no more candidates than are looked at.
+    /// Their description as the library can take it, with no more candidates than are looked at.
     fn bounded(&self, sdp: &str) -> String {
-        self.taken().bound(sdp, ice_ufrag(sdp)).into_owned()
+        let sdp = with_known_fingerprints(sdp);
+        self.taken().bound(&sdp, ice_ufrag(&sdp)).into_owned()
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
