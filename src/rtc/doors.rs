@@ -26,8 +26,10 @@ const TRANSACTION: std::ops::Range<usize> = 8..20;
 const REQUEST: [u8; 2] = [0x00, 0x01];
 const SUCCESS: [u8; 2] = [0x01, 0x01];
 
-/// What a TURN server passes on (RFC 8656 sections 11.6 and 18.4), and where it stands in it.
+/// What a TURN server passes on, or is to pass on (RFC 8656 sections 11.6 and 18.4), and where it
+/// stands in it.
 const DATA_INDICATION: [u8; 2] = [0x00, 0x17];
+const SEND_INDICATION: [u8; 2] = [0x00, 0x16];
 const DATA: [u8; 2] = [0x00, 0x13];
 const STUN_HEADER: usize = 20;
 const CHANNEL_HEADER: usize = 4;
@@ -61,6 +63,8 @@ pub enum Refusal {
     Stranger,
     /// No handshake can have it now.
     Handshake,
+    /// It came before. Not counted: the other side may send everything twice.
+    Repeated,
 }
 
 /// See the module.
@@ -100,7 +104,10 @@ impl Doors {
         bytes: &[u8],
         (relayed, secured): (bool, bool),
     ) -> Result<(), Refusal> {
-        self.note_answer(now, from, bytes);
+        // A server that tells us our address is not the other side.
+        if !relayed {
+            self.note_answer(now, from, bytes);
+        }
         let passes = match (bytes.first(), relayed) {
             (Some(0..=3), false) => Ok(()),
             (Some(0..=3 | 64..=79), true) => {
@@ -112,7 +119,7 @@ impl Doors {
             _ => Err(Refusal::Unknown),
         };
         match passes {
-            Ok(()) => {}
+            Ok(()) | Err(Refusal::Repeated) => {}
             Err(Refusal::Unknown) => self.refused.unknown += 1,
             Err(Refusal::Stranger) => self.refused.strangers += 1,
             Err(Refusal::Handshake) => self.refused.handshake += 1,
@@ -180,11 +187,13 @@ fn transaction(bytes: &[u8]) -> Option<[u8; 12]> {
     bytes.get(TRANSACTION)?.try_into().ok()
 }
 
-/// The part of a handshake that a TURN server passes on, if it is one.
-fn inside(bytes: &[u8]) -> Option<&[u8]> {
+/// The DTLS records that a TURN server passes on, or is to pass on, if they are some.
+pub(super) fn inside(bytes: &[u8]) -> Option<&[u8]> {
     let inside = match bytes.first()? {
         64..=79 => bytes.get(CHANNEL_HEADER..)?,
-        _ if bytes.starts_with(&DATA_INDICATION) => data_attribute(bytes.get(STUN_HEADER..)?)?,
+        _ if [DATA_INDICATION, SEND_INDICATION].iter().any(|kind| bytes.starts_with(kind)) => {
+            data_attribute(bytes.get(STUN_HEADER..)?)?
+        }
         _ => return None,
     };
     matches!(inside.first(), Some(20..=63)).then_some(inside)

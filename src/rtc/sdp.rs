@@ -49,11 +49,11 @@ pub(super) fn ice_ufrag(sdp: &str) -> Option<&str> {
 /// another. A section may have several (RFC 8122 section 5), and their names have no case.
 pub(super) fn with_known_fingerprints(sdp: &str) -> Cow<'_, str> {
     const KNOWN: &str = "sha-256";
-    let hash = |line: &str| {
-        let of = line.strip_prefix("a=fingerprint:")?.split_ascii_whitespace().next()?;
-        Some(of.to_ascii_lowercase())
-    };
-    if sdp.lines().filter_map(hash).all(|hash| hash == KNOWN) && !sdp.contains("SHA-256") {
+    fn as_written(line: &str) -> Option<&str> {
+        line.strip_prefix("a=fingerprint:")?.split_ascii_whitespace().next()
+    }
+    let hash = |line: &str| Some(as_written(line)?.to_ascii_lowercase());
+    if sdp.lines().filter_map(as_written).all(|hash| hash == KNOWN) {
         return Cow::Borrowed(sdp);
     }
     let mut fixed = String::with_capacity(sdp.len());
@@ -298,8 +298,10 @@ mod tests {
     fn a_good_fingerprint_is_found_wherever_it_stands() {
         let plain = "v=0\r\nm=audio 9 X 0\r\na=fingerprint:sha-256 AB:CD\r\na=mid:0\r\n";
         assert!(matches!(with_known_fingerprints(plain), Cow::Borrowed(_)));
-        let capitals = plain.replace("sha-256", "SHA-256");
-        assert_eq!(with_known_fingerprints(&capitals), plain);
+        for capitals in ["SHA-256", "Sha-256", "sHA-256"] {
+            let written = plain.replace("sha-256", capitals);
+            assert_eq!(with_known_fingerprints(&written), plain);
+        }
         let second = plain.replace("a=fingerprint", "a=fingerprint:sha-1 01:02\r\na=fingerprint");
         assert_eq!(with_known_fingerprints(&second), plain);
         let session = second.replace("v=0\r\n", "v=0\r\na=fingerprint:md5 77\r\n");
