@@ -68,6 +68,11 @@ impl Running {
                     video.want_keyframe();
                 }
             }
+            ConnectionEvent::PicturesDropped => {
+                if let Some(video) = self.media.as_ref().and_then(|media| media.outgoing.video()) {
+                    video.need_keyframe();
+                }
+            }
             ConnectionEvent::SenderReport { ssrc, ntp, rtp } => {
                 if let Some(media) = &self.media {
                     media.on_sender_report(ssrc, ntp, rtp);

@@ -61,7 +61,9 @@ impl End {
             ConnectionEvent::LocalCandidate(Some(candidate)) => self.candidates.push(candidate),
             ConnectionEvent::Connected => self.connected = true,
             ConnectionEvent::Track(track) => self.tracks.push(track),
-            ConnectionEvent::KeyframeWanted => self.keyframes_wanted += 1,
+            ConnectionEvent::KeyframeWanted | ConnectionEvent::PicturesDropped => {
+                self.keyframes_wanted += 1
+            }
             ConnectionEvent::SenderReport { ssrc, ntp, rtp } => {
                 self.sender_reports.push((ssrc, ntp, rtp));
             }

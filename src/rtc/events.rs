@@ -31,6 +31,8 @@ pub enum ConnectionEvent {
     Track(RemoteTrack),
     /// PLI or FIR: they cannot decode and need a keyframe (RFC 4585, RFC 5104).
     KeyframeWanted,
+    /// Pictures were dropped before they left: those that follow need a keyframe.
+    PicturesDropped,
     /// Which of their RTP timestamps belongs to which wall-clock time (RFC 3550 section 6.4.1).
     SenderReport {
         /// Which stream of theirs.

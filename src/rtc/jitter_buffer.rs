@@ -91,6 +91,8 @@ pub struct JitterBuffer {
     next: Option<u64>,
     highest: Option<u64>,
     waits_for_keyframe: bool,
+    /// The sender marks the last packet of each picture.
+    marks: bool,
     patience: Duration,
     outputs: VecDeque<Output>,
     counters: Counters,
@@ -111,6 +113,7 @@ impl JitterBuffer {
             next: None,
             highest: None,
             waits_for_keyframe: true,
+            marks: false,
             patience: PATIENCE,
             outputs: VecDeque::new(),
             counters: Counters::default(),
@@ -140,15 +143,12 @@ impl JitterBuffer {
         while self.packets.len() > MAX_PACKETS {
             self.give_up();
         }
-        self.skip_to_keyframe(sequence);
         self.assemble();
+        self.skip_to_keyframe(sequence);
     }
 
     /// With a whole keyframe here, nothing is worth waiting for that should have come before it.
     fn skip_to_keyframe(&mut self, sequence: u64) {
-        if self.next.is_none_or(|next| self.packets.contains_key(&next)) {
-            return;
-        }
         let Some(timestamp) = self.packets.get(&sequence).map(|held| held.packet.timestamp) else {
             return;
         };
@@ -170,6 +170,7 @@ impl JitterBuffer {
         let mut pictures: Vec<u32> = missed.values().map(|held| held.packet.timestamp).collect();
         pictures.dedup();
         self.counters.frames_dropped += pictures.len().max(1) as u64;
+        self.assemble();
     }
 
     /// Gives up on what has been missing too long.
@@ -264,12 +265,13 @@ impl JitterBuffer {
     fn take_picture(&mut self, first: u64, last: u64) {
         let mut assembler = Assembler::default();
         let mut first_packet_at = None;
-        let (mut timestamp, mut only_padding) = (0, true);
+        let (mut timestamp, mut only_padding, mut marked) = (0, true, false);
         for sequence in first..=last {
             if let Some(held) = self.packets.remove(&sequence) {
                 first_packet_at = first_packet_at.min(Some(held.at)).or(Some(held.at));
                 timestamp = held.packet.timestamp;
                 only_padding &= held.packet.payload.is_empty();
+                marked |= held.packet.marker;
                 // The error is remembered by the assembler, which then gives no picture.
                 let _ = assembler.add(&held.packet.payload);
             }
@@ -277,6 +279,10 @@ impl JitterBuffer {
         self.next = Some(last + 1);
         if only_padding {
             return;
+        }
+        // Whoever marks the ends of pictures has not sent the end of this one.
+        if std::mem::replace(&mut self.marks, marked) && !marked {
+            return self.drop_picture();
         }
         let (Some(data), Some(first_packet_at)) = (assembler.finish(), first_packet_at) else {
             return self.drop_picture();

@@ -84,6 +84,29 @@ fn with_a_whole_keyframe_nothing_before_it_is_waited_for() {
 }
 
 #[test]
+fn a_picture_that_has_begun_is_not_waited_for_either() {
+    let mut buffer = JitterBuffer::new();
+    feed(&mut buffer, whole_keyframe(0, 90));
+    let mut torn = picture(4, 180, false, 4);
+    torn.remove(2);
+    feed(&mut buffer, torn);
+    assert_eq!(drain(&mut buffer), (vec![90], 0));
+    feed(&mut buffer, whole_keyframe(8, 270));
+    assert_eq!(drain(&mut buffer), (vec![270], 0));
+    assert_eq!(buffer.counters().packets_lost, 1);
+}
+
+#[test]
+fn a_picture_whose_end_was_never_sent_is_none() {
+    let mut buffer = JitterBuffer::new();
+    feed(&mut buffer, whole_keyframe(0, 90));
+    let cut = picture(4, 180, false, 4).into_iter().take(2);
+    feed(&mut buffer, cut.chain(whole_keyframe(6, 270)));
+    assert_eq!(drain(&mut buffer), (vec![90, 270], 1));
+    assert_eq!(buffer.counters().frames_dropped, 1);
+}
+
+#[test]
 fn a_large_picture_may_take_its_time_over_a_slow_path() {
     let mut buffer = JitterBuffer::new();
     let start = clock::now();

@@ -52,6 +52,7 @@ pub struct Allowance {
 #[derive(Debug, Default)]
 pub struct VideoOutState {
     keyframe_wanted: AtomicBool,
+    keyframe_needed: AtomicBool,
     dark: AtomicBool,
     paused: AtomicBool,
     limited: AtomicBool,
@@ -60,6 +61,11 @@ pub struct VideoOutState {
 }
 
 impl VideoOutState {
+    /// Makes a keyframe of the next picture, however soon after the last: that one did not leave.
+    pub fn need_keyframe(&self) {
+        self.keyframe_needed.store(true, Ordering::Relaxed);
+    }
+
     /// Makes a keyframe at the next picture, at most one in [`KEYFRAME_INTERVAL`].
     pub fn want_keyframe(&self) {
         self.keyframe_wanted.store(true, Ordering::Relaxed);
@@ -287,8 +293,10 @@ impl<A: FnMut(Instant) -> Allowance, D: FnMut(EncodedVideo) -> Delivery> Encodin
             self.told = told;
             self.encoder.set_bitrate(told);
         }
+        let needed = self.state.keyframe_needed.swap(false, Ordering::Relaxed);
         let may = self.last_keyframe.is_none_or(|at| now >= at + KEYFRAME_INTERVAL);
-        if may && self.state.keyframe_wanted.swap(false, Ordering::Relaxed) {
+        let wanted = (needed || may) && self.state.keyframe_wanted.swap(false, Ordering::Relaxed);
+        if needed || wanted {
             self.encoder.request_keyframe();
         }
         Some(self.scaled.to(rung.size, frame))
@@ -298,13 +306,14 @@ impl<A: FnMut(Instant) -> Allowance, D: FnMut(EncodedVideo) -> Delivery> Encodin
         let (keyframe, size) = (encoded.keyframe, encoded.size);
         self.spending.on_picture(encoded.data.len());
         if keyframe {
+            tracing::debug!(bytes = encoded.data.len(), %size, "keyframe");
             self.last_keyframe = Some(clock::now());
         }
         match (self.deliver)(encoded) {
             Delivery::Taken => self.state.counters.count(keyframe, size),
             Delivery::Dropped => {
                 self.state.counters.count_dropped(1);
-                self.state.want_keyframe();
+                self.state.need_keyframe();
             }
         }
     }

@@ -17,6 +17,9 @@ const LONGEST_US: i64 = 300_000;
 const PART_US: i64 = 1_000_000;
 const PARTS: usize = 20;
 
+/// For so many parts it may turn out that the path has not become longer.
+const DOUBTED: i64 = 30;
+
 /// How much of a new deviation enters the noise.
 const NOISE_GAIN: f64 = 0.06;
 
@@ -34,6 +37,10 @@ pub(super) struct QueueDelay {
     /// How far the short while's least wanders by itself.
     noise_ms: f64,
     noted: Option<(i64, f64)>,
+    /// The path without a queue is not forgotten: it cannot be seen.
+    holds: bool,
+    /// When the path was last taken for a longer one, and its least delay until then.
+    before: Option<(i64, i64)>,
 }
 
 impl QueueDelay {
@@ -66,6 +73,7 @@ impl QueueDelay {
             _ => self.least.push_back((part, least)),
         }
         while self.least.len() > 1
+            && !self.holds
             && self.least.front().is_some_and(|&(first, _)| part - first >= PARTS as i64)
         {
             self.least.pop_front();
@@ -93,6 +101,35 @@ impl QueueDelay {
     /// How much of that may be jitter, ms.
     pub(super) fn noise_ms(&self) -> f64 {
         self.noise_ms
+    }
+
+    /// Whether the least delay is remembered longer than usual, because nothing like it can be seen.
+    pub(super) fn hold(&mut self, holds: bool) {
+        self.holds = holds;
+    }
+
+    /// The path seems to be a longer one.
+    pub(super) fn lengthen(&mut self) {
+        let part = self.least.back().map(|(part, _)| *part);
+        let least = self.least.iter().map(|(_, delay)| *delay).min();
+        let doubted = self.doubted().map(|(_, delay)| delay);
+        self.start_over();
+        self.before = part.zip(least.into_iter().chain(doubted).min());
+    }
+
+    /// It was not: what was thought of it before is true after all.
+    pub(super) fn shorten(&mut self) {
+        if let Some((_, least)) = self.doubted()
+            && let Some((_, delay)) = self.least.back_mut()
+        {
+            *delay = least.min(*delay);
+        }
+        self.before = None;
+    }
+
+    fn doubted(&self) -> Option<(i64, i64)> {
+        let newest = self.least.back().map_or(i64::MIN, |(part, _)| *part);
+        self.before.filter(|(part, _)| newest.saturating_sub(*part) <= DOUBTED)
     }
 
     /// The path is another one.

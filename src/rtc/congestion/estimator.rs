@@ -17,7 +17,7 @@ use super::history::{History, Told};
 use super::loss::LossModel;
 use super::overdue::Overdue;
 use super::probe::{Cluster, Prober, Shown};
-use super::rival::Rival;
+use super::rival::{self, Rival, Verdict};
 
 /// What is sent before anything is known, bits a second on the wire.
 pub(super) const START: f64 = 300_000.0;
@@ -48,7 +48,7 @@ const GROWTH_FAR: f64 = 0.35;
 const GROWTH_BACK: f64 = 0.8;
 const GROWTH_NEAR: Range<f64> = 0.03..0.12;
 /// Where near begins and ends, as shares of what the path carried last.
-const NEAR: std::ops::Range<f64> = 0.8..1.1;
+const NEAR: Range<f64> = 0.8..1.1;
 
 /// What a path carried is believed so long.
 const BELIEVED: Duration = Duration::from_secs(30);
@@ -224,9 +224,16 @@ impl Estimator {
         let carried = history.arrival_rate(RECENT).map(|rate| rate / (1.0 - inherent.min(0.9)));
         let ours = self.our_queue_until.is_some_and(|until| now < until);
         let high = if ours { high + 120.0 } else { high };
-        let rate = self.rival.on_report(now, queue_ms, self.target, lost, self.rtt.smoothed);
-        if let Some(rate) = rate {
+        let (target, rtt) = (self.target, self.rtt.smoothed);
+        let seen = rival::Seen { queue_ms, high_ms: high, target, lost, rtt };
+        let verdict = self.rival.on_report(now, seen);
+        self.queue.hold(self.rival.hides_the_path(now));
+        if let Verdict::Follow(rate) = verdict {
+            self.queue.shorten();
             self.target = rate.clamp(self.least, self.max);
+        } else if let Verdict::Longer(rate) = verdict {
+            self.queue.lengthen();
+            self.target = self.target.max(rate);
         } else if queue_ms > high {
             self.fall(now, carried.unwrap_or(self.target));
         } else if queue_ms < low {
@@ -277,7 +284,7 @@ impl Estimator {
                 self.target + growth * seconds
             }
             Some((carried, _)) if self.target < carried => {
-                (self.target * (1.0 + GROWTH_BACK * seconds)).min(carried * NEAR.start.max(0.9))
+                (self.target * (1.0 + GROWTH_BACK * seconds)).min(carried * 0.9)
             }
             _ => self.target * (1.0 + GROWTH_FAR * seconds),
         };

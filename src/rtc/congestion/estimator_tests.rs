@@ -137,3 +137,37 @@ fn two_calls_share() {
         assert!(used[0] + used[1] > 0.8, "{used:?}");
     }
 }
+
+#[test]
+fn beside_a_long_tcp_flow_a_share_is_kept_and_left() {
+    let links: [(fn(f64) -> f64, f64, f64); 5] = [
+        (|_| 2e6, 25.0, 300.0),
+        (|_| 2e6, 25.0, 150.0),
+        (|_| 1e6, 25.0, 300.0),
+        (|_| 5e6, 50.0, 200.0),
+        (|_| 2e6, 100.0, 300.0),
+    ];
+    for (rate, delay_ms, queue_ms) in links {
+        for (tcp_from, bbr) in [(0.0, false), (15.0, false), (0.0, true), (15.0, true)] {
+            let link = Link { rate, delay_ms, queue_ms, tcp_from, bbr, ..Link::default() };
+            let from = 10 + tcp_from as usize;
+            let mut used: Vec<f64> =
+                (1..=5).map(|seed| play(&link, 75, 1, MAX, seed)[0].used(&link, from)).collect();
+            used.sort_by(f64::total_cmp);
+            let which = format!("{queue_ms} ms, TCP from {tcp_from} s, BBR {bbr}: {used:?}");
+            assert!(used[0] > 0.15 && used[4] < 0.9, "{which}");
+            assert!((0.22..0.7).contains(&used[2]), "{which}");
+        }
+    }
+}
+
+#[test]
+fn a_longer_way_is_no_rival() {
+    for ms in [40.0, 80.0, 150.0] {
+        let link = Link { detour: (20.0, ms), ..Link::default() };
+        each_seed(&link, 60, |seen| {
+            assert!(seen.used(&link, 40) > 0.8, "{ms} {:?}", seen.carried);
+            assert!(seen.queue_p95(45) < 100.0, "{ms} {}", seen.queue_p95(45));
+        });
+    }
+}

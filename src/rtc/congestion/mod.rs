@@ -21,6 +21,8 @@ mod reports;
 mod rival;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod simulation_tcp;
 mod transmit;
 
 use self::estimator::PathView;

@@ -132,6 +132,16 @@ impl<T> Pacer<T> {
         !self.pictures.is_empty()
     }
 
+    /// How long the pictures that wait take at `rate` bits a second.
+    pub(super) fn pictures_take(&self, rate: f64) -> Duration {
+        Duration::from_secs_f64(self.picture_bits.max(0.0) / rate.max(1.0))
+    }
+
+    /// What the repairs that wait come to, bits.
+    pub(super) fn repair_bits(&self) -> f64 {
+        self.repairs.iter().map(|repair| repair.bits).sum()
+    }
+
     /// Takes out all pictures.
     pub(super) fn drop_pictures(&mut self) -> impl Iterator<Item = T> {
         self.picture_bits = 0.0;
@@ -140,8 +150,8 @@ impl<T> Pacer<T> {
 
     /// How long it takes until what waits has left, without more to come.
     pub(super) fn backlog(&self, now: Instant) -> Duration {
-        let repairs: f64 = self.repairs.iter().map(|repair| repair.bits).sum();
-        let queued = Duration::from_secs_f64((self.picture_bits + repairs).max(0.0) / self.rate);
+        let queued =
+            Duration::from_secs_f64((self.picture_bits + self.repair_bits()).max(0.0) / self.rate);
         queued + self.free_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
     }
 

@@ -87,11 +87,17 @@ impl Repeats {
         self.sent.clear();
     }
 
-    /// Whether so much is asked for that a keyframe mends it sooner, at `rate` bits a second.
-    pub(super) fn is_too_much(&self, wanted: impl Iterator<Item = u16>, rate: f64) -> bool {
+    /// Whether so much is asked for, and `waiting` already, in bits, that a keyframe mends it sooner, at
+    /// `rate` bits a second.
+    pub(super) fn is_too_much(
+        &self,
+        wanted: impl Iterator<Item = u16>,
+        waiting: f64,
+        rate: f64,
+    ) -> bool {
         let sizes = wanted.take(MOST).filter_map(|number| self.sent.get(self.index(number)?));
         let bits: usize = sizes.map(|sent| sent.packet.payload.len() * 8).sum();
-        bits as f64 > rate * MENDED_WITHIN.as_secs_f64()
+        bits as f64 + waiting > rate * MENDED_WITHIN.as_secs_f64()
     }
 
     /// The packets to send again of those that were asked for; `rate` is what may be sent in all.
@@ -229,9 +235,10 @@ mod tests {
     #[test]
     fn a_loss_that_takes_long_to_mend_is_known() {
         let repeats = repeats(clock::now());
-        assert!(!repeats.is_too_much([0, 1, 2].into_iter(), RATE));
-        assert!(repeats.is_too_much(0..40, RATE));
-        assert!(!repeats.is_too_much(300..400, RATE), "what was never sent takes no time");
+        assert!(!repeats.is_too_much([0, 1, 2].into_iter(), 0.0, RATE));
+        assert!(repeats.is_too_much(0..40, 0.0, RATE));
+        assert!(!repeats.is_too_much(300..400, 0.0, RATE), "what was never sent takes no time");
+        assert!(repeats.is_too_much([0].into_iter(), RATE, RATE), "others wait already");
     }
 
     #[test]

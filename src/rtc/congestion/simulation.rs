@@ -10,6 +10,7 @@ use rand::{RngExt, SeedableRng};
 use super::estimator::Estimator;
 use super::history::History;
 use super::pacer::{Class, Pacer};
+use super::simulation_tcp::{Bbr, Flow, SEGMENT, Tcp};
 use super::transmit_rate;
 use crate::clock;
 
@@ -33,6 +34,11 @@ pub(super) struct Link {
     pub(super) both: bool,
     /// Nothing comes through in these seconds.
     pub(super) gap: std::ops::Range<f64>,
+    /// What the path is longer by from a second of the call on, ms one way.
+    pub(super) detour: (f64, f64),
+    /// A long TCP flow begins after so many seconds; like BBR, or with CUBIC.
+    pub(super) tcp_from: f64,
+    pub(super) bbr: bool,
 }
 
 impl Default for Link {
@@ -45,6 +51,9 @@ impl Default for Link {
             jitter_ms: 0.0,
             both: false,
             gap: 0.0..0.0,
+            detour: (f64::INFINITY, 0.0),
+            tcp_from: f64::INFINITY,
+            bbr: false,
         }
     }
 }
@@ -237,6 +246,11 @@ pub(super) fn play(link: &Link, seconds: u32, senders: usize, max: f64, seed: u6
     let mut queued_bits = 0.0;
     let mut budget = 0.0;
     let mut flying: Vec<(Instant, usize, u64)> = Vec::new();
+    let tcp = senders;
+    let mut flow: Box<dyn Flow> =
+        if link.bbr { Box::new(Bbr::new()) } else { Box::new(Tcp::new()) };
+    let mut acks: VecDeque<(Instant, u64)> = VecDeque::new();
+    let mut tcp_sent: Vec<Instant> = Vec::new();
     for tick in 0..seconds * 1_000 {
         let (now, t) = (start + tick * TICK, f64::from(tick) / 1e3);
         let rate = (link.rate)(t);
@@ -256,6 +270,19 @@ pub(super) fn play(link: &Link, seconds: u32, senders: usize, max: f64, seed: u6
                 queued_bits += f64::from(size) * 8.0;
             }
         }
+        while acks.front().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, number)) = acks.pop_front() else { break };
+            flow.on_ack(now, number, now - tcp_sent[number as usize]);
+        }
+        while t >= link.tcp_from
+            && let Some(number) = flow.send(now)
+        {
+            tcp_sent.push(now);
+            if queued_bits / rate * 1e3 <= link.queue_ms {
+                queue.push_back((tcp, number, SEGMENT));
+                queued_bits += f64::from(SEGMENT) * 8.0;
+            }
+        }
         budget += rate / 1e3;
         while let Some(&(index, number, size)) = queue.front() {
             let bits = f64::from(size) * 8.0;
@@ -265,11 +292,13 @@ pub(super) fn play(link: &Link, seconds: u32, senders: usize, max: f64, seed: u6
             budget -= bits;
             queued_bits -= bits;
             queue.pop_front();
-            let second = t as usize;
-            seen[index].carried.resize(second + 1, 0.0);
-            seen[index].carried[second] += bits;
+            if let Some(seen) = seen.get_mut(index) {
+                seen.carried.resize(t as usize + 1, 0.0);
+                seen.carried[t as usize] += bits;
+            }
             let jitter = link.jitter_ms * random.random_range(0.0..=1.0);
-            let delay = Duration::from_secs_f64((link.delay_ms + jitter) / 1e3);
+            let detour = if t >= link.detour.0 { link.detour.1 } else { 0.0 };
+            let delay = Duration::from_secs_f64((link.delay_ms + detour + jitter) / 1e3);
             flying.push((now + delay, index, number));
         }
         if queue.is_empty() {
@@ -277,8 +306,12 @@ pub(super) fn play(link: &Link, seconds: u32, senders: usize, max: f64, seed: u6
         }
         flying.retain(|&(at, index, number)| {
             let here = at <= now;
-            if here {
-                all[index].on_arrival(number, i64::from(tick) * 1_000);
+            match all.get_mut(index) {
+                Some(sender) if here => sender.on_arrival(number, i64::from(tick) * 1_000),
+                None if here => {
+                    acks.push_back((now + Duration::from_secs_f64(link.delay_ms / 1e3), number));
+                }
+                _ => {}
             }
             !here
         });

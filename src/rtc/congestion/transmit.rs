@@ -49,6 +49,12 @@ const NO_REPORTS: Duration = Duration::from_secs(2);
 /// With more loss than this, repairs are lost too, again and again.
 const MUCH: f64 = 0.1;
 
+/// When the rate falls to less than this share of what it was lately, pictures that wait were made for
+/// another path: if they take too long, a small one that needs none of them is sooner there.
+const FELL: f64 = 0.6;
+const LATELY: Duration = Duration::from_secs(1);
+const TOO_LATE: Duration = Duration::from_millis(120);
+
 /// The rate of repairs is measured over this.
 const REPAIR_WINDOW: Duration = Duration::from_millis(200);
 const REPAIR_GAIN: f64 = 0.25;
@@ -69,6 +75,8 @@ pub(in crate::rtc) struct Transmit {
     /// How many pictures' packets were dropped, which later numbers must not show.
     skipped: u16,
     cluster: Option<Cluster>,
+    /// The highest rate of the last while, and since when.
+    lately: Option<(f64, Instant)>,
     extensions: HashMap<u32, u8>,
     /// The reference time of reports, without its 24 bits' wrapping.
     reference: Option<i64>,
@@ -94,6 +102,7 @@ impl Transmit {
             repeats: Repeats::new(None, rand::random()),
             skipped: 0,
             cluster: None,
+            lately: None,
             extensions: HashMap::new(),
             reference: None,
             began_at: None,
@@ -166,10 +175,21 @@ impl Transmit {
         estimator.on_report(now, &told, &self.history);
         let view = estimator.view();
         tracing::trace!(?view, told = told.len(), backlog = ?self.pacer.backlog(now), "arrivals");
+        if self.fell(now, view.sustained) && self.pacer.pictures_take(view.sustained) > TOO_LATE {
+            self.repeats.forget();
+            self.drop_pictures();
+        }
         if was_stalled && !view.stalled {
             self.want_keyframe();
         }
         self.send(now);
+    }
+
+    /// Whether clearly less may be sent than lately, now that it is `rate`, bits a second.
+    fn fell(&mut self, now: Instant, rate: f64) -> bool {
+        let lately = self.lately.filter(|(lately, at)| rate < *lately && now < *at + LATELY);
+        let (lately, _) = *self.lately.insert(lately.unwrap_or((rate, now)));
+        rate < lately * FELL
     }
 
     fn on_nack(&mut self, now: Instant, nack: &TransportLayerNack) {
@@ -182,7 +202,8 @@ impl Transmit {
             std::iter::once(pair.packet_id).chain(others)
         });
         let view = self.view(now);
-        if self.repeats.is_too_much(wanted.clone(), view.sustained) {
+        let waiting = self.pacer.repair_bits();
+        if self.repeats.is_too_much(wanted.clone(), waiting, view.sustained) {
             self.repeats.forget();
             return self.drop_pictures();
         }
@@ -298,6 +319,7 @@ impl Transmit {
     /// Nobody could decode what waits.
     fn drop_pictures(&mut self) {
         let dropped = self.pacer.drop_pictures().count();
+        tracing::debug!(packets = dropped, "dropping what waits");
         self.skipped = self.skipped.wrapping_add(dropped as u16);
         self.path.count_expired(dropped as u64);
         self.want_keyframe();
@@ -305,7 +327,7 @@ impl Transmit {
 
     fn want_keyframe(&mut self) {
         // The next picture would need those that were dropped. Without room there is a request already.
-        let _ = self.state.news.try_send(ConnectionEvent::KeyframeWanted);
+        let _ = self.state.news.try_send(ConnectionEvent::PicturesDropped);
     }
 
     fn tick(&mut self, now: Instant) {

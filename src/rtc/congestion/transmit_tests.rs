@@ -129,7 +129,7 @@ fn pictures_that_waited_too_long_go_whole_and_leave_no_gap_in_the_numbers() {
     bench.now += 600 * MS;
     bench.left();
     assert!(bench.path.expired() > 50);
-    assert!(matches!(bench.news.try_recv(), Ok(ConnectionEvent::KeyframeWanted)));
+    assert!(matches!(bench.news.try_recv(), Ok(ConnectionEvent::PicturesDropped)));
     bench.now += 100 * MS;
     bench.write(VIDEO, 100);
     let after = bench.left();
