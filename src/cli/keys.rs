@@ -29,7 +29,6 @@ that 'peer keys' shows there. --allow NAME@KEY lets in only who has that key.";
 
 /// Flags of `peer keys`.
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub struct KeysCommand {
     #[command(subcommand)]
     action: Option<Action>,

@@ -157,7 +157,8 @@ impl Keyring {
 /// One file for all names that look alike, as only one of them can be somebody.
 fn file_name(name: &str) -> String {
     let looks = Looks::of(name);
-    let hash = digest(&SHA256, looks.iter().next().unwrap_or(name).as_bytes());
+    // The last is the one that does not depend on case.
+    let hash = digest(&SHA256, looks.iter().last().unwrap_or(name).as_bytes());
     let hex: String = hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     format!("{hex}.pem")
 }
