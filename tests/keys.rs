@@ -24,16 +24,19 @@ async fn keys(home: &Path) -> Value {
     ended.events[0].clone()
 }
 
-/// By which key others know the only name of this home.
-async fn own_key(home: &Path) -> String {
-    keys(home).await["own"][0]["key"].as_str().expect("a key").to_owned()
+/// By which key others know whoever has this name in this home.
+async fn own_key(home: &Path, name: &str) -> String {
+    key_of(&keys(home).await["own"], name).expect("a key")
+}
+
+fn key_of(list: &Value, name: &str) -> Option<String> {
+    let one = list.as_array().expect("a list").iter().find(|one| one["name"] == name)?;
+    Some(one["key"].as_str().expect("a key").to_owned())
 }
 
 /// The key that is remembered of this name.
 async fn known_key(home: &Path, name: &str) -> Option<String> {
-    let keys = keys(home).await;
-    let known = keys["known"].as_array().expect("a list").iter().find(|one| one["name"] == name)?;
-    Some(known["key"].as_str().expect("a key").to_owned())
+    key_of(&keys(home).await["known"], name)
 }
 
 /// A call to bob that ends by itself once it is connected.
@@ -79,8 +82,11 @@ async fn two_peers_see_the_same_four_words_and_remember_each_other() {
     let _alone = one_at_a_time().await;
     let server = Server::start().await;
     for url in [server.url().to_owned(), tutorial().await] {
-        let mut bob = login(&url, "bob", &["--auto-answer"]).await;
-        let mut alice = login(&url, "alice", &[]).await;
+        let homes = (home(), home());
+        let mut bob = answering(&url, homes.1.path(), &[]).await;
+        let mut alice =
+            peer(&url, &["login", "alice"]).in_home(homes.0.path()).with_input().start();
+        alice.await_event("logged-in", PATIENCE).await;
         let mut before = Vec::new();
         for _ in 0..2 {
             alice.type_line("call bob");
@@ -98,11 +104,11 @@ async fn two_peers_see_the_same_four_words_and_remember_each_other() {
             alice.await_event("ended", PATIENCE).await;
             bob.await_event("ended", PATIENCE).await;
         }
-        assert_eq!(known_key(alice.home(), "bob").await, Some(own_key(bob.home()).await));
-        assert_eq!(known_key(bob.home(), "alice").await, Some(own_key(alice.home()).await));
-        for peer in [&alice, &bob] {
-            private_files(&peer.home().join("state/peer"));
-            assert!(!peer.said().contains("PRIVATE KEY"));
+        let (alices, bobs) = (homes.0.path(), homes.1.path());
+        assert_eq!(known_key(alices, "bob").await, Some(own_key(bobs, "bob").await));
+        assert_eq!(known_key(bobs, "alice").await, Some(own_key(alices, "alice").await));
+        for home in [alices, bobs] {
+            private_files(&home.join("state/peer"));
         }
     }
 }
@@ -168,9 +174,9 @@ async fn another_key_ends_a_call_and_is_taken_when_a_person_says_so() {
     let server = Server::start().await;
     let (alice, bob) = acquainted(server.url()).await;
     let other_home = home();
-    let known = own_key(bob.path()).await;
+    let known = own_key(bob.path(), "bob").await;
     let mut other = answering(server.url(), other_home.path(), &[]).await;
-    let shown = own_key(other_home.path()).await;
+    let shown = own_key(other_home.path(), "bob").await;
     let ended = call_bob(server.url(), alice.path()).run().await;
     assert_eq!(ended.code, Some(6), "{}", ended.said);
     let changed = event(&ended, "key-changed");
@@ -214,15 +220,15 @@ async fn who_is_asked_hears_of_another_key_before_it_rings() {
     let other_home = home();
     let caller = call_bob(server.url(), other_home.path()).start();
     let changed = called.await_event("key-changed", PATIENCE).await;
-    assert_eq!(changed["known"], own_key(alice.path()).await);
-    assert_eq!(changed["shown"], own_key(other_home.path()).await);
+    assert_eq!(changed["known"], own_key(alice.path(), "alice").await);
+    assert_eq!(changed["shown"], own_key(other_home.path(), "alice").await);
     assert!(changed["call"].is_u64(), "{changed}");
     called.await_event("incoming", PATIENCE).await;
     called.type_line("answer");
     called.await_event("connected", PATIENCE).await;
     assert_eq!(caller.wait(PATIENCE).await.code, Some(0));
     let known = known_key(bob.path(), "alice").await;
-    assert_eq!(known, Some(own_key(other_home.path()).await), "a person has decided");
+    assert_eq!(known, Some(own_key(other_home.path(), "alice").await), "a person has decided");
 }
 
 #[tokio::test]
@@ -230,7 +236,7 @@ async fn allow_with_a_key_lets_in_that_key_and_no_other() {
     let _alone = one_at_a_time().await;
     let server = Server::start().await;
     let (alice, bob) = acquainted(server.url()).await;
-    let allowed = format!("alice@{}", own_key(alice.path()).await);
+    let allowed = format!("alice@{}", own_key(alice.path(), "alice").await);
     let mut called = answering(server.url(), bob.path(), &["--allow", &allowed]).await;
     assert_eq!(call_bob(server.url(), alice.path()).run().await.code, Some(0));
     let ended = call_bob(server.url(), home().path()).run().await;
@@ -267,9 +273,8 @@ fn other_fingerprint(sdp: &str) -> String {
     sdp.replace(line.expect("a fingerprint").trim_end(), &["AB"; 32].join(":"))
 }
 
-/// What a server can do to descriptions of one type.
-fn lies(kind: &'static str) -> Vec<(&'static str, fn(&str) -> String)> {
-    let _ = kind;
+/// What a server can do to a description.
+fn lies() -> Vec<(&'static str, fn(&str) -> String)> {
     vec![
         ("takes the key out", |sdp| sdp.replace(&format!("{}\r\n", key_line(sdp)), "")),
         ("puts its own fingerprint in", other_fingerprint),
@@ -294,7 +299,7 @@ async fn a_server_that_lies_about_an_offer_is_found_out() {
     let server = LyingServer::start().await;
     let (alice, bob) = acquainted(server.url()).await;
     let mut called = answering(server.url(), bob.path(), &[]).await;
-    for (what, lie) in lies("offer") {
+    for (what, lie) in lies() {
         server.lie(move |_, _, message| change(message, "offer", lie));
         let ended = call_bob(server.url(), alice.path()).run().await;
         assert_eq!(ended.code, Some(4), "{what}: {}", ended.said);
@@ -313,7 +318,7 @@ async fn a_server_that_lies_about_an_answer_is_found_out() {
     let server = LyingServer::start().await;
     let (alice, bob) = acquainted(server.url()).await;
     let _called = answering(server.url(), bob.path(), &[]).await;
-    for (what, lie) in lies("answer") {
+    for (what, lie) in lies() {
         server.lie(move |_, _, message| change(message, "answer", lie));
         let ended = call_bob(server.url(), alice.path()).run().await;
         assert_eq!(ended.code, Some(6), "{what}: {}", ended.said);
@@ -386,11 +391,12 @@ async fn whoever_stands_between_two_is_found_out_by_keys_or_by_words() {
     for (known, alices, bobs) in [(false, home(), home()), (true, alice, bob)] {
         // The server shows alice one bob and bob one alice, who are both its own.
         server.room(1);
-        let _false_bob = answering(server.url(), home().path(), &[]).await;
+        let lair = (home(), home());
+        let _false_bob = answering(server.url(), lair.0.path(), &[]).await;
         let alice = call_bob(server.url(), alices.path()).run().await;
         server.room(2);
         let mut bob = answering(server.url(), bobs.path(), &[]).await;
-        let false_alice = call_bob(server.url(), home().path()).run().await;
+        let false_alice = call_bob(server.url(), lair.1.path()).run().await;
         if known {
             assert_eq!((alice.code, false_alice.code), (Some(6), Some(4)), "{}", alice.said);
             event(&alice, "key-changed");
