@@ -52,7 +52,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn report(event: &EventKind, peer: &str) {
     match event {
-        EventKind::Connected { setup_ms } => println!("{peer} is connected after {setup_ms} ms"),
+        EventKind::Connected { setup_ms, .. } => {
+            println!("{peer} is connected after {setup_ms} ms")
+        }
         EventKind::Ended { reason, .. } => println!("{peer} has left: {reason:?}"),
         EventKind::Error { message, .. } => println!("{message}"),
         _ => {}

@@ -15,7 +15,7 @@ put() {
 }
 
 put "$share/man/man1/peer.1" man
-for command in serve login call loopback devices doctor config completions man; do
+for command in serve login call loopback devices keys doctor config completions man; do
     put "$share/man/man1/peer-$command.1" man "$command"
 done
 put "$share/bash-completion/completions/peer" completions bash

@@ -14,7 +14,7 @@
 //! | 3 | [`call`] | one call: its life as a pure machine, and the task that carries it out |
 //! | 2 | [`signaling`], [`rtc`] | who is online; the peer connection |
 //! | 1 | [`media`] | pictures and sound |
-//! | ground | [`clock`], [`ice`], [`quantity`], [`secret`], [`trust`] | time; candidates and servers as plain data; numbers with units; what is never shown; whose certificates are believed |
+//! | ground | [`clock`], [`ice`], [`key`], [`quantity`], [`secret`], [`trust`] | time; candidates and servers as plain data; keys that sign; numbers with units; what is never shown; whose certificates are believed |
 //!
 //! Own pictures or sound come in through [`VideoSource`] and [`AudioSource`], and go out through
 //! [`VideoSink`] and [`AudioSink`].
@@ -24,6 +24,7 @@ pub mod cli;
 pub mod clock;
 pub mod doctor;
 pub mod ice;
+pub mod key;
 pub mod loopback;
 pub mod media;
 pub mod phone;

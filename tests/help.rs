@@ -9,7 +9,8 @@ async fn every_flag_in_the_readme_exists() {
     // Those of cargo.
     let mut known = BTreeSet::from(["--release".to_owned(), "--open".to_owned()]);
     known.extend(flags(&help(&["--help"]).await));
-    for command in ["serve", "login", "call", "loopback", "doctor", "config", "completions", "man"]
+    for command in
+        ["serve", "login", "call", "loopback", "doctor", "config", "keys", "completions", "man"]
     {
         known.extend(flags(&help(&[command, "--help"]).await));
     }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[(&str, u8)] = &[
     ("clock", 0),
     ("ice", 0),
+    ("key", 0),
     ("quantity", 0),
     ("secret", 0),
     ("trust", 0),

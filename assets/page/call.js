@@ -1,5 +1,7 @@
 // One peer connection and the order of its messages. Knows no page, no socket and no names.
 
+import { safetyWords } from "./safety.js";
+
 const KINDS = ["audio", "video"];
 const MOST_CANDIDATES = 256;
 /** A path that was lost may come back by itself; then the caller restarts ICE, then it is over. */
@@ -108,6 +110,12 @@ export class Call {
     } catch (error) {
       console.warn(error.message); // Over, or no servers that this browser understands.
     }
+  }
+
+  /** The words that both sides see if nobody stands between them; a promise, of "" where there are none. */
+  safetyWords() {
+    const { currentLocalDescription: ours, currentRemoteDescription: theirs } = this.#connection;
+    return safetyWords(ours?.sdp, theirs?.sdp);
   }
 
   close() {

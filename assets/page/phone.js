@@ -15,7 +15,7 @@ export class Phone {
   /** out, arriving, online or away. */
   server = "out";
   /**
-   * The call: `who`, `incoming`, `at`, `stage` and, once connected, `connectedAt`. Stages: asking (for
+   * The call: `who`, `incoming`, `at`, `stage` and, once connected, `connectedAt` and `safetyWords`. Stages: asking (for
    * devices), calling, ringing, connecting, connected, reconnecting.
    */
   call = null;
@@ -157,6 +157,7 @@ export class Phone {
         clearTimeout(call.timer);
         call.connectedAt ??= Date.now();
         this.#to(call, "connected");
+        this.#compare(call, link);
       },
       trouble: () => {
         // First the server said that they are gone, and now nothing comes: their program has ended.
@@ -172,6 +173,15 @@ export class Phone {
     });
     call.link = link;
     return link;
+  }
+
+  /** Both sides can read these words to each other. */
+  async #compare(call, link) {
+    if (call.safetyWords !== undefined) return;
+    const found = await link.safetyWords().catch((error) => console.warn(error.message));
+    if (call.link !== link) return;
+    call.safetyWords = found ?? "";
+    this.#on.changed();
   }
 
   #join(call) {

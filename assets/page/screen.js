@@ -53,6 +53,8 @@ export function showState(phone, said) {
   find("answer").disabled = Boolean(call?.answering);
   write("caller", call?.who ?? "Somebody");
   for (const id of ["avatar", "ringing-avatar"]) write(id, [...(call?.who ?? "")][0] ?? "");
+  show("safety", Boolean(call?.safetyWords));
+  write("safety-words", call?.safetyWords ?? "");
   showDuration(call);
   return view;
 }

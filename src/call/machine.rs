@@ -5,6 +5,7 @@
 //! back with `Input::Timeout` when `deadline` is due. Offers and answers are the negotiation's.
 
 mod path;
+mod safety;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -14,7 +15,9 @@ use super::identity;
 use super::negotiation::{self, Negotiation, Output, Rules};
 use super::outage::Outage;
 use super::reason::EndReason;
+use super::safety::Safety;
 use super::step::{Action, DeadlineReason, IceState, Input, Progress, Setup};
+use super::vouch::Part;
 use crate::signaling::message::{LeaveReason, Message};
 
 /// The most messages that wait for the server to come back; later ones are dropped.
@@ -44,6 +47,10 @@ pub struct Machine {
     setup: Setup,
     stage: Stage,
     negotiation: Negotiation,
+    /// Who the other side is.
+    safety: Safety,
+    /// When it is told that they can flow at the latest, while the words to compare are not known.
+    words_due: Option<Instant>,
     /// Whether the offer that the call stands on is ours; that side restarts ICE.
     is_offerer: bool,
     ice: IceState,
@@ -94,10 +101,14 @@ impl Machine {
             repeat_first_offer: !setup.server_reports_unknown,
             renegotiation_timeout: setup.renegotiation_timeout,
         };
+        let vouching = setup.vouching.clone();
+        let safety = Safety::new(&setup.our_name, setup.peer.as_deref(), vouching);
         Self {
             setup,
             stage,
             negotiation: Negotiation::new(rules),
+            safety,
+            words_due: None,
             is_offerer,
             ice: IceState::New,
             dtls_up: false,
@@ -138,9 +149,11 @@ impl Machine {
             Input::ServerGone => self.lose_server(),
             Input::ServerBack => self.regain_server(now),
             Input::OfferCreated { id, sdp } => {
+                let sdp = self.safety.describe(Part::Offer, &sdp);
                 self.negotiate(now, negotiation::Input::OfferCreated(id, sdp));
             }
             Input::AnswerCreated { id, sdp } => {
+                let sdp = self.safety.describe(Part::Answer, &sdp);
                 self.negotiate(now, negotiation::Input::AnswerCreated(id, sdp));
                 self.settled(now);
             }
@@ -204,6 +217,7 @@ impl Machine {
             give_up.zip(Some(DeadlineReason::Outage)),
             word.zip(Some(DeadlineReason::Word)),
             self.negotiation.deadline().zip(Some(DeadlineReason::Renegotiation)),
+            self.words_due.zip(Some(DeadlineReason::Words)),
         ];
         candidates.into_iter().flatten().min_by_key(|(due, _)| *due)
     }
@@ -229,8 +243,11 @@ impl Machine {
     fn answer(&mut self, now: Instant) {
         if let Stage::Ringing { offer, .. } = &self.stage {
             let offer = offer.clone();
-            self.accept(now);
-            self.negotiate(now, negotiation::Input::RemoteOffer(offer));
+            // Before anything is opened: it may not be the offer that rang.
+            if self.believes(Part::Offer, &offer) {
+                self.accept(now);
+                self.negotiate(now, negotiation::Input::RemoteOffer(offer));
+            }
         }
     }
 
@@ -251,6 +268,7 @@ impl Machine {
                     self.negotiate(now, negotiation::Input::RemoteCandidate(candidate));
                 }
             }
+            Message::Reveal { nonce, .. } => self.revealed(&nonce),
             Message::Leave { reason, .. } => self.remote_left(now, reason),
             Message::Error { code, .. } => {
                 let calling = matches!(self.stage, Stage::Calling { .. }) && self.offer_sent;
@@ -350,6 +368,9 @@ impl Machine {
                 self.actions.push_back(Action::CreateOffer { id, ice_restart });
             }
             Output::CreateAnswer(id, offer) => {
+                if !self.believes(Part::Offer, &offer) {
+                    return;
+                }
                 if !self.negotiation.is_established() {
                     self.is_offerer = false;
                 }
@@ -357,6 +378,9 @@ impl Machine {
                 self.actions.push_back(Action::CreateAnswer { id, offer });
             }
             Output::SetRemoteAnswer(id, sdp) => {
+                if !self.believes(Part::Answer, &sdp) {
+                    return;
+                }
                 self.accept(now);
                 self.actions.push_back(Action::SetRemoteAnswer { id, sdp });
             }
@@ -411,6 +435,7 @@ impl Machine {
             self.stage = Stage::Connected { since: now };
             self.report(Progress::Connected);
             self.actions.push_back(Action::StartMedia);
+            self.await_words(now);
         }
     }
 
@@ -426,6 +451,7 @@ impl Machine {
             DeadlineReason::Word => self.end(EndReason::RemoteHangup, None),
             DeadlineReason::Duration => self.hang_up(EndReason::Duration),
             DeadlineReason::Restart => self.restart(now),
+            DeadlineReason::Words => self.tell_words(),
             DeadlineReason::Renegotiation => {
                 self.negotiate(now, negotiation::Input::Timeout);
             }
@@ -446,6 +472,9 @@ impl Machine {
             self.actions.push_back(Action::Send(Message::Leave { name, reason: leave }));
         }
         self.held.clear();
+        if self.awaits_words() {
+            self.tell_words();
+        }
         let last_word = ending::leave_for(reason, self.reached());
         self.stage = Stage::Ended;
         self.actions.push_back(Action::Close(last_word));

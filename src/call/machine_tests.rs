@@ -713,3 +713,116 @@ proptest! {
         prop_assert!(matches!(all[all.len() - 1], Action::Report(Progress::Ended(_))));
     }
 }
+
+fn keyed(our_name: &str, peer: &str) -> (Setup, crate::key::Key) {
+    use crate::call::{safety::Vouching, words::Nonces};
+    use crate::key::SigningKey;
+    let key = SigningKey::from_pkcs8(&SigningKey::generate().unwrap()).unwrap();
+    let public = key.key();
+    let nonces = Some(Nonces::random());
+    let vouching = Vouching { key: Some(std::sync::Arc::new(key)), nonces, ..Vouching::default() };
+    (Setup { vouching, ..setup(our_name, peer) }, public)
+}
+
+fn certified(ufrag: &str) -> String {
+    format!("{}a=fingerprint:sha-256 {ufrag}\r\n", sdp(ufrag))
+}
+
+/// What alice says to bob when she calls: her offer.
+fn keyed_offer(setup: &Setup) -> (Script, String) {
+    let mut alice = Script::new(|now| Machine::outgoing(setup.clone(), now));
+    alice.actions();
+    let sent = alice.tell(Input::OfferCreated { id: 1, sdp: certified("A1") });
+    let [Action::Send(Message::Offer { sdp, .. }), _] = &sent[..] else { panic!("{sent:?}") };
+    let sdp = sdp.clone();
+    (alice, sdp)
+}
+
+/// Bob, whom alice calls with a key; what he answers; and the number that she reveals then.
+fn keyed_call() -> (Script, String) {
+    let (mut alice, offer) = keyed_offer(&keyed(ALICE, BOB).0);
+    let bobs = keyed(BOB, ALICE).0;
+    let mut bob = Script::new(|now| Machine::incoming(bobs, offer, now));
+    bob.tell(Input::Answer);
+    let sent = bob.tell(Input::AnswerCreated { id: 1, sdp: certified("B1") });
+    let Action::Send(Message::Answer { sdp, .. }) = &sent[0] else { panic!("{sent:?}") };
+    alice.tell(Input::Message(Message::Answer { sdp: sdp.clone(), name: Some(BOB.into()) }));
+    let sent = alice.tell(Input::DescriptionApplied { id: 2 });
+    let [Action::Send(Message::Reveal { nonce, .. })] = &sent[..] else { panic!("{sent:?}") };
+    bob.tell(Input::IceState(IceState::Connected));
+    let nonce = nonce.clone();
+    (bob, nonce)
+}
+
+fn reveal(nonce: &str) -> Input {
+    Input::Message(Message::Reveal { nonce: nonce.to_owned(), name: Some(ALICE.into()) })
+}
+
+#[test]
+fn an_offer_that_was_exchanged_while_it_rang_opens_nothing() {
+    use crate::call::vouch::Expected;
+    let (first, known) = keyed(ALICE, BOB);
+    let (_, offer) = keyed_offer(&first);
+    let (_, other) = keyed_offer(&keyed(ALICE, BOB).0);
+    let mut bobs = setup(BOB, ALICE);
+    bobs.vouching.expected = Expected::Key(known);
+    for swapped in [other, certified("A1"), offer.replace("sha-256 A1", "sha-256 EE")] {
+        let mut bob = Script::new(|now| Machine::incoming(bobs.clone(), offer.clone(), now));
+        bob.actions();
+        bob.tell(Input::Message(Message::Offer { sdp: swapped, name: Some(ALICE.into()) }));
+        let done = bob.tell(Input::Answer);
+        assert!(matches!(done[0], Action::Report(Progress::KeyChanged(_))), "{done:?}");
+        assert_eq!(done.last(), Some(&report(Progress::Ended(EndReason::KeyChanged))));
+        assert!(!done.contains(&Action::PrepareMedia), "{done:?}");
+    }
+    let mut bob = Script::new(|now| Machine::incoming(bobs, offer, now));
+    bob.actions();
+    assert!(bob.tell(Input::Answer).contains(&Action::PrepareMedia));
+}
+
+#[test]
+fn a_later_round_with_another_key_or_none_ends_the_call() {
+    for strip in [true, false] {
+        let (mut bob, nonce) = keyed_call();
+        bob.tell(reveal(&nonce));
+        bob.tell(Input::DtlsConnected);
+        let (_, other) = keyed_offer(&keyed(ALICE, BOB).0);
+        let later = if strip { certified("A1") } else { other };
+        let offer = Message::Offer { sdp: later, name: Some(ALICE.into()) };
+        let done = bob.tell(Input::Message(offer));
+        assert_eq!(done.last(), Some(&report(Progress::Ended(EndReason::KeyChanged))), "{done:?}");
+    }
+}
+
+#[test]
+fn words_that_are_known_in_time_are_told_at_once() {
+    let (mut bob, nonce) = keyed_call();
+    assert_eq!(bob.tell(reveal(&nonce)), []);
+    let last = bob.tell(Input::DtlsConnected);
+    assert_eq!(last, [report(Progress::Connected), Action::StartMedia]);
+    assert_eq!(bob.machine.safety_words().unwrap().words().len(), 4);
+}
+
+#[test]
+fn words_that_come_later_are_waited_for_but_not_for_long() {
+    let media = [report(Progress::Connected), Action::StartMedia];
+    let told = [report(Progress::Words)];
+    let (mut bob, nonce) = keyed_call();
+    assert_eq!(bob.tell(Input::DtlsConnected), media);
+    assert!(bob.machine.awaits_words());
+    assert_eq!(bob.tell(reveal("AAAA")), [], "that was not promised");
+    assert_eq!(bob.tell(reveal(&nonce)), told);
+    assert!(!bob.machine.awaits_words());
+
+    let (mut bob, nonce) = keyed_call();
+    bob.tell(Input::DtlsConnected);
+    assert_eq!(bob.wait(1), told);
+    assert_eq!(bob.machine.safety_words(), None);
+    assert_eq!(bob.wait(1), []);
+    assert_eq!(bob.tell(reveal(&nonce)), told, "better late than never");
+
+    let (mut bob, _) = keyed_call();
+    bob.tell(Input::DtlsConnected);
+    let ended = bob.tell(Input::Hangup);
+    assert!(ended.contains(&told[0]), "{ended:?}");
+}

@@ -19,13 +19,17 @@ pub mod pauses;
 pub mod reason;
 mod record;
 mod recording;
+pub mod safety;
 #[cfg(test)]
 mod simulation_tests;
 mod snapshot;
 pub mod step;
 pub mod summary;
+mod telling;
 mod tried;
 mod vocabulary;
+pub mod vouch;
+pub mod words;
 
 use std::time::{Duration, Instant};
 
@@ -104,6 +108,8 @@ struct Running {
     dark: bool,
     began_at: Instant,
     connected_at: Option<Instant>,
+    /// It is connected after so many milliseconds, which is told with the words to compare.
+    untold: Option<u64>,
     next_stats: Option<Instant>,
     since: Since,
     summary: Summary,
@@ -139,6 +145,7 @@ impl Running {
             dark: false,
             began_at: now,
             connected_at: None,
+            untold: None,
             next_stats: None,
             since: Since::start(now),
             summary: Summary::default(),
@@ -265,25 +272,6 @@ impl Running {
                 None
             }
         }
-    }
-
-    async fn report(&mut self, progress: Progress) {
-        let now = clock::now();
-        match progress {
-            // Setting up begins when there is somebody to set up with.
-            Progress::Accepted if self.connection.is_none() => self.began_at = now,
-            Progress::Connecting(state) if state.is_up() => self.reached(|setup| &mut setup.ice),
-            Progress::Connected => {
-                self.connected_at = Some(now);
-                self.since = Since::start(now);
-                self.next_stats = Some(now + STATS_INTERVAL);
-                self.reached(|setup| &mut setup.dtls);
-                let setup_ms = self.ms_since_began(now);
-                return self.say(Said::Connected(setup_ms)).await;
-            }
-            _ => {}
-        }
-        self.say(Said::Progress(progress)).await;
     }
 
     /// Without media there is no use in going on.

@@ -30,6 +30,8 @@ pub enum EndReason {
     NoAnswer,
     /// ICE or DTLS failed, or the connection was lost.
     ConnectionFailed,
+    /// They show another key than the one that is known, or none.
+    KeyChanged,
     /// `--duration` is over.
     Duration,
     /// `--once`, and the file has ended.

@@ -6,6 +6,8 @@
 use std::time::Duration;
 
 use super::reason::EndReason;
+use super::safety::Vouching;
+use super::vouch::KeyChange;
 use crate::ice::Candidate;
 pub use crate::rtc::events::IceState;
 use crate::signaling::message::{LeaveReason, Message};
@@ -38,6 +40,8 @@ pub struct Setup {
     pub renegotiation_timeout: Duration,
     /// Hang up after being connected so long.
     pub duration: Option<Duration>,
+    /// Who we are, whom we expect, and what the safety words are made of.
+    pub vouching: Vouching,
 }
 
 impl Setup {
@@ -55,6 +59,7 @@ impl Setup {
             disconnected_timeout: Duration::from_millis(32_500),
             renegotiation_timeout: Duration::from_secs(15),
             duration: None,
+            vouching: Vouching::default(),
         }
     }
 }
@@ -191,6 +196,11 @@ pub enum Progress {
     Connecting(IceState),
     /// ICE and DTLS are up for the first time.
     Connected,
+    /// The safety words are known, or will not be for a while: only where they were still to come
+    /// when it was connected.
+    Words,
+    /// They show another key than they must; the end follows.
+    KeyChanged(KeyChange),
     /// It is over.
     Ended(EndReason),
 }
@@ -214,4 +224,6 @@ pub enum DeadlineReason {
     Duration,
     /// The word to a connection that the other side has closed.
     Word,
+    /// The number that the other side reveals for the safety words.
+    Words,
 }

@@ -6,6 +6,8 @@ use super::pauses::PictureNews;
 use super::reason::{Because, EndReason};
 use super::step::{Input, Progress, Setup};
 use super::summary::Summary;
+use super::words::SafetyWords;
+use crate::key::Key;
 use crate::media::adaptation::RateOptions;
 use crate::media::sink::OpenSinks;
 use crate::media::source::OpenSources;
@@ -63,7 +65,11 @@ pub enum Said {
     /// How far the call has come; its end comes as `Ended`.
     Progress(Progress),
     /// Media can flow, so many milliseconds after the call was made or answered.
-    Connected(u64),
+    Connected(u64, Option<SafetyWords>),
+    /// They have shown this key, and are there: what it has signed is what they are connected by.
+    Proved(Key),
+    /// The words to compare, where they were not known yet when media could flow.
+    SafetyWords(SafetyWords),
     /// The first picture of theirs: milliseconds, width, height.
     FirstVideoFrame(u64, u32, u32),
     /// The first sound of theirs: milliseconds.

@@ -9,11 +9,15 @@ use crate::media::source::VideoSourceSpec;
 #[must_use]
 pub fn warnings(answer: &AnswerArgs, video: &VideoSourceSpec) -> Vec<String> {
     let mut warnings = Vec::new();
-    if !answer.allow.is_empty() {
-        let names = answer.allow.join(" or ");
+    // Who names a key lets in nobody else.
+    let by_name = answer.allow.iter().filter(|allowed| allowed.key.is_none());
+    let names: Vec<_> = by_name.map(|allowed| allowed.name.as_str()).collect();
+    if !names.is_empty() {
+        let names = names.join(" or ");
         warnings.push(format!(
             "anybody can be {names} on this server, for its names have no tokens: --allow lets in \
-             whoever takes the name; 'peer serve --users' gives names tokens"
+             whoever takes the name; --allow NAME@KEY names a key, 'peer serve --users' gives names \
+             tokens"
         ));
     }
     if answer.auto_answer && matches!(video, VideoSourceSpec::Auto | VideoSourceSpec::Camera(_)) {
@@ -27,11 +31,12 @@ pub fn warnings(answer: &AnswerArgs, video: &VideoSourceSpec) -> Vec<String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
     fn said(auto_answer: bool, allow: &[&str], video: &VideoSourceSpec) -> Vec<String> {
-        let allow = allow.iter().map(|name| (*name).to_owned()).collect();
+        let allow = allow.iter().map(|name| name.parse().unwrap()).collect();
         warnings(&AnswerArgs { auto_answer, allow }, video)
     }
 
@@ -39,6 +44,8 @@ mod tests {
     fn each_is_one_line_and_only_where_it_matters() {
         assert!(said(false, &[], &VideoSourceSpec::Auto).is_empty());
         assert!(said(true, &[], &VideoSourceSpec::Test).is_empty());
+        let key = "bob@7k2m-q9wd-xh4t-0bz8-nrc5";
+        assert!(said(true, &[key], &VideoSourceSpec::Test).is_empty());
         let allow = said(true, &["bob", "carol"], &VideoSourceSpec::Test);
         assert!(allow.len() == 1 && allow[0].contains("anybody can be bob or carol"), "{allow:?}");
         let camera = said(true, &[], &VideoSourceSpec::Camera(None));

@@ -52,6 +52,8 @@ impl Bar {
             // Whoever has asked has seen them.
             EventKind::Missed { .. } => self.missed = 0,
             EventKind::Connecting { .. }
+            | EventKind::SafetyWords { .. }
+            | EventKind::KeyChanged { .. }
             | EventKind::RecordingStarted { .. }
             | EventKind::RecordingStopped { .. }
             | EventKind::FirstVideoFrame { .. }
@@ -100,7 +102,8 @@ mod tests {
         let ringing = "[bob is calling: answer or reject?]";
         assert_eq!(bar.handle(&event(EventKind::Incoming, 1)), ringing);
         bar.handle(&event(EventKind::Accepted, 2));
-        let connected = bar.handle(&event(EventKind::Connected { setup_ms: 5 }, 2));
+        let connected =
+            bar.handle(&event(EventKind::Connected { setup_ms: 5, safety_words: None }, 2));
         assert_eq!(connected, "[connected to bob]");
         bar.handle(&event(EventKind::Stats(Box::default()), 3));
         let numbers = bar.handle(&event(EventKind::Stats(Box::default()), 4));

@@ -71,7 +71,8 @@ pub async fn run(command: CallCommand, mut stage: Stage, output: &Output) -> Res
         phone = token::log_in(config, output) => phone?,
         () = interrupts.first() => return Ok(()),
     };
-    if stage.take_keys() {
+    let asks = stage.take_keys();
+    if asks {
         output.say("keys: m mute, v video off, r record, q hang up");
     }
     phone.tell(Command::Call { name: command.name.clone() });
@@ -80,6 +81,7 @@ pub async fn run(command: CallCommand, mut stage: Stage, output: &Output) -> Res
         interrupts: &mut interrupts,
         reporter: &mut reporter,
         stage: &mut stage,
+        asks: asks.then(|| output.clone()),
     };
     let ended = desk.until_ended(&command.name, &mut events).await;
     output.clear_status();
@@ -102,6 +104,8 @@ struct Desk<'a> {
     interrupts: &'a mut Interrupts,
     reporter: &'a mut Reporter,
     stage: &'a mut Stage,
+    /// Somebody types there, and can be asked.
+    asks: Option<Output>,
 }
 
 impl Desk<'_> {
@@ -141,7 +145,31 @@ impl Desk<'_> {
                 Ending::LeftToTheError
             };
             self.reporter.show(&event, told);
+            if reason == EndReason::KeyChanged && self.goes_on(name).await {
+                continue;
+            }
             return Some((reason, because));
+        }
+    }
+
+    /// Asks, where there is somebody to ask, whether to call again in spite of another key.
+    async fn goes_on(&mut self, name: &str) -> bool {
+        let Some(output) = &self.asks else { return false };
+        output
+            .say(&format!("type t to trust what was shown and call '{name}' again, q to leave it"));
+        loop {
+            let command = tokio::select! {
+                command = self.stage.next_command() => command,
+                () = self.interrupts.first() => return false,
+            };
+            match command {
+                Command::Trust => {
+                    self.phone.tell(command);
+                    return true;
+                }
+                Command::Hangup => return false,
+                _ => {}
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::values;
+use crate::phone::allowed::Allowed;
 use crate::phone::config::{AnswerPolicy, CallOptions, RateOptions};
 
 /// When to stop.
@@ -29,7 +30,7 @@ impl CallArgs {
         &self,
         rate: RateOptions,
         answer: AnswerPolicy,
-        allow: Vec<String>,
+        allow: Vec<Allowed>,
     ) -> CallOptions {
         CallOptions { answer, allow, ring_timeout: self.timeout, duration: self.duration, rate }
     }
@@ -42,9 +43,10 @@ pub struct AnswerArgs {
     /// Answer every call [default: ask; refuse when nobody can be asked]
     #[arg(long)]
     pub auto_answer: bool,
-    /// Only NAME may call, more than once for several; others are rejected
-    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = values::name)]
-    pub allow: Vec<String>,
+    /// Only NAME may call, more than once for several; others are rejected. NAME@KEY lets in only who
+    /// has this key, as peer keys shows it there
+    #[arg(long, value_name = "NAME[@KEY]", value_delimiter = ',', value_parser = values::allowed)]
+    pub allow: Vec<Allowed>,
 }
 
 impl AnswerArgs {
@@ -93,7 +95,7 @@ mod tests {
         let options = only.call.call_options(rate, AnswerPolicy::Refuse, only.answer.allow);
         assert_eq!(options.ring_timeout, Duration::from_millis(500));
         assert_eq!(options.duration, Some(Duration::from_secs(120)));
-        assert_eq!(options.allow, ["ann", "ben", "cy"]);
+        assert_eq!(options.allow, ["ann", "ben", "cy"].map(Allowed::name));
         assert_eq!((options.rate, options.answer), (rate, AnswerPolicy::Refuse));
     }
 

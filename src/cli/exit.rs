@@ -8,6 +8,7 @@ use super::settings_file::SettingsError;
 use crate::loopback::LoopbackError;
 use crate::phone::PhoneError;
 use crate::phone::event::{Because, EndReason};
+use crate::phone::keyring::KeyringError;
 use crate::signaling::server::tls::TlsError;
 
 /// The exit codes.
@@ -26,7 +27,7 @@ pub enum Exit {
     Nobody = 4,
     /// Device, file, codec: missing, unreadable, unsupported, unwritable.
     Media = 5,
-    /// ICE or DTLS failed, or the connection was lost.
+    /// ICE or DTLS failed, the connection was lost, or the other side is not who it was.
     Connection = 6,
 }
 
@@ -74,9 +75,15 @@ pub enum Failure {
     /// The server's certificate cannot be used.
     #[error("no TLS: {0}")]
     Tls(#[from] TlsError),
+    /// Nobody of that name is known.
+    #[error("no key of '{0}' is remembered; 'peer keys' lists those that are")]
+    NoSuchKey(String),
     /// There is no manual page of such a command.
     #[error("there is no command '{0}', and so no page; peer --help lists all")]
     NoPage(String),
+    /// The keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeyringError),
     /// What is remembered cannot be.
     #[error(transparent)]
     Settings(#[from] SettingsError),
@@ -117,7 +124,9 @@ impl Failure {
             Self::Listen { .. } => Exit::Signaling,
             Self::NoName
             | Self::NoPage(_)
+            | Self::NoSuchKey(_)
             | Self::Settings(_)
+            | Self::Keys(_)
             | Self::Tls(_)
             | Self::Setting { .. } => Exit::Usage,
             Self::FellShort(_) | Self::CannotCall(_) | Self::NoReport | Self::Fault(_) => {
@@ -144,9 +153,14 @@ impl Failure {
                 Exit::Signaling => "signaling",
                 Exit::Nobody => "nobody",
                 Exit::Media => "media",
+                Exit::Connection if self.is_key_changed() => "key-changed",
                 Exit::Connection => "connection-failed",
             },
         }
+    }
+
+    fn is_key_changed(&self) -> bool {
+        matches!(self, Self::Call { reason: EndReason::KeyChanged, .. })
     }
 
     /// What the person can do, where the message does not say it.
@@ -176,6 +190,10 @@ impl Failure {
             Self::Call { reason: EndReason::UnknownUser, .. } => {
                 Some("the name must be logged in at the same server")
             }
+            Self::Call { reason: EndReason::KeyChanged, .. } => Some(
+                "ask them on another way which key is theirs (peer keys shows it there); if it is the \
+                 new one, 'peer keys forget NAME' and call again",
+            ),
             Self::Call { because: Some(Because { advice: Some(advice), .. }), .. } => Some(advice),
             _ => None,
         }
@@ -224,7 +242,7 @@ pub fn reason_exit(reason: EndReason) -> Exit {
             Exit::Nobody
         }
         EndReason::MediaFailed => Exit::Media,
-        EndReason::ConnectionFailed => Exit::Connection,
+        EndReason::ConnectionFailed | EndReason::KeyChanged => Exit::Connection,
     }
 }
 
@@ -239,6 +257,7 @@ pub fn call_sentence(reason: EndReason, name: &str) -> String {
         EndReason::UnknownUser => format!("{name} is not online"),
         EndReason::NoAnswer => format!("{name} did not answer in time"),
         EndReason::ConnectionFailed => format!("the connection with {name} failed"),
+        EndReason::KeyChanged => format!("the call with {name} was ended, for its key has changed"),
         EndReason::Duration => format!("the call with {name} has lasted its time"),
         EndReason::MediaEnded => format!("the call with {name} has ended with its file"),
         EndReason::MediaFailed => format!("the call with {name} lost its sound or picture"),
@@ -255,7 +274,7 @@ mod tests {
     use super::*;
 
     /// One of each, so that the compiler asks for a line here when a reason is added.
-    const REASONS: [(EndReason, u8); 11] = [
+    const REASONS: [(EndReason, u8); 12] = [
         (EndReason::Hangup, 0),
         (EndReason::RemoteHangup, 0),
         (EndReason::Duration, 0),
@@ -267,6 +286,7 @@ mod tests {
         (EndReason::NoAnswer, 4),
         (EndReason::MediaFailed, 5),
         (EndReason::ConnectionFailed, 6),
+        (EndReason::KeyChanged, 6),
     ];
 
     #[test]

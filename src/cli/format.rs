@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 use super::exit::call_sentence;
-use crate::phone::event::{Because, Event, EventKind, MissedCall, SetupMs, Side, Summary};
+use crate::phone::event::{
+    Because, EndReason, Event, EventKind, MissedCall, SetupMs, Side, Summary,
+};
 use crate::rtc::stats::{InboundAudio, InboundVideo, OutboundAudio, OutboundVideo};
 
 /// How loud, 0.0 to 1.0, in five steps of 10 dB.
@@ -29,7 +31,16 @@ pub fn event(event: &Event, asks: bool) -> Option<String> {
         EventKind::Incoming => format!("{peer} is calling"),
         EventKind::Accepted => format!("the call with {peer} is accepted"),
         EventKind::Connecting { ice_state } => format!("connecting to {peer}: ICE {ice_state}"),
-        EventKind::Connected { setup_ms } => format!("connected to {peer} in {setup_ms} ms"),
+        EventKind::Connected { setup_ms, safety_words: None } => {
+            format!("connected to {peer} in {setup_ms} ms")
+        }
+        EventKind::Connected { setup_ms, safety_words: Some(words) } => {
+            format!("connected to {peer} in {setup_ms} ms; safety words: {words}")
+        }
+        EventKind::SafetyWords { safety_words } => format!("safety words: {safety_words}"),
+        EventKind::KeyChanged { message, .. } => {
+            format!("peer: warning: this may not be '{peer}': {message}")
+        }
         EventKind::FirstVideoFrame { setup_ms, width, height } => {
             format!("first picture from {peer} after {setup_ms} ms, {width}x{height}")
         }
@@ -55,7 +66,11 @@ pub fn event(event: &Event, asks: bool) -> Option<String> {
             format!("the server is gone; trying again in {wait}")
         }
         EventKind::Ended { reason, because, .. } => {
-            let sentence = call_sentence(*reason, peer);
+            let mut sentence = call_sentence(*reason, peer);
+            if *reason == EndReason::KeyChanged && asks {
+                sentence
+                    .push_str("\nhint: ask them on another way; trust goes on with what was shown");
+            }
             match because {
                 Some(Because { message, advice: Some(advice) }) => {
                     format!("{sentence}: {message}\nhint: {advice}")

@@ -32,7 +32,11 @@ fn every_event_but_a_snapshot_has_a_line() {
         (EventKind::Incoming, "bob is calling; type answer or reject"),
         (EventKind::Accepted, "the call with bob is accepted"),
         (EventKind::Connecting { ice_state: "checking".into() }, "connecting to bob: ICE checking"),
-        (EventKind::Connected { setup_ms: 12 }, "connected to bob in 12 ms"),
+        (EventKind::Connected { setup_ms: 12, safety_words: None }, "connected to bob in 12 ms"),
+        (
+            EventKind::KeyChanged { known: None, shown: None, message: "so".into() },
+            "peer: warning: this may not be 'bob': so",
+        ),
         (
             EventKind::FirstVideoFrame { setup_ms: 120, width: 640, height: 360 },
             "first picture from bob after 120 ms, 640x360",

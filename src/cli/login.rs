@@ -35,7 +35,7 @@ Examples:
 /// What comes after the flags.
 pub const NOTES: &str = "\
 At the prompt, or line by line from a script:
-  call NAME, answer, reject, hangup, mute, unmute, video, novideo, record, norecord, status,
+  call NAME, answer, reject, trust, hangup, mute, unmute, video, novideo, record, norecord, status,
   missed, help, quit
 On a terminal Tab completes commands and names, and the arrow keys and Ctrl-R find earlier lines.
 The end of a script's input does not end the login; quit, Ctrl-C and SIGTERM do.";

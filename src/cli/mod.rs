@@ -17,6 +17,7 @@ pub mod doctor;
 pub mod editor;
 pub mod exit;
 pub mod format;
+pub mod keys;
 pub mod listening;
 pub mod logging;
 pub mod login;
@@ -73,6 +74,7 @@ Examples:
   peer login alice              stay online, be called, and call from a prompt
   peer call alice --as bob      call alice
   peer call alice --video test --audio tone      without camera and microphone
+  peer keys                     whose keys are remembered, and your own
   peer devices                  what there is to film, hear and play with
   peer doctor                   could a call work here?";
 
@@ -133,6 +135,9 @@ enum Subject {
     #[command(before_help = config::EXAMPLES, after_help = config::NOTES, help_template = HELP,
               args_override_self = true)]
     Config(Box<config::ConfigCommand>),
+    /// Show whose keys are remembered, and your own; forget one
+    #[command(before_help = keys::EXAMPLES, after_help = keys::NOTES, help_template = HELP)]
+    Keys(keys::KeysCommand),
     /// Write what a shell needs to complete commands and flags
     #[command(before_help = manual::COMPLETIONS_EXAMPLES, help_template = HELP)]
     Completions(manual::CompletionsCommand),
@@ -250,6 +255,7 @@ fn on_a_runtime(command: Subject, stage: Stage, output: &Output) -> Result<(), F
             Subject::Devices(command) => devices::run(command, output).await,
             Subject::Doctor(command) => doctor::run(command, output).await,
             Subject::Config(command) => config::run(&command, output),
+            Subject::Keys(command) => keys::run(command, output),
             Subject::Completions(command) => manual::completions(&command, output),
             Subject::Man(command) => manual::man(&command, output),
         }

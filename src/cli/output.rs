@@ -191,6 +191,22 @@ impl Output {
         }
     }
 
+    /// Writes what a command was asked for to stdout, however quiet it is to be: the event with
+    /// `--json`, else these lines.
+    ///
+    /// # Errors
+    /// As [`Output::document`].
+    pub fn answer(&self, lines: &[String], event: &impl Serialize) -> anyhow::Result<()> {
+        let mut bytes = if self.json {
+            serde_json::to_vec(event).context("the answer could not be written as JSON")?
+        } else {
+            let lines: Vec<_> = lines.iter().map(|line| printable(line)).collect();
+            lines.join("\n").into_bytes()
+        };
+        bytes.push(b'\n');
+        self.document(&bytes)
+    }
+
     /// Writes a document to stdout, as it is. Whoever has read enough of it does not fail us.
     ///
     /// # Errors

@@ -22,6 +22,7 @@ pub const HELP: &str = "\
 call NAME      call somebody
 answer         answer the call that rings
 reject         reject the call that rings
+trust          call whom the last warning about a key was about, and take the key
 hangup         end the call
 mute, unmute   send silence, send sound again
 novideo, video send a dark picture, send ours again
@@ -32,8 +33,8 @@ missed         who called while nobody answered
 quit           hang up and log out";
 
 /// The words, in the order of their importance.
-pub const WORDS: [&str; 14] = [
-    "call", "answer", "reject", "hangup", "mute", "unmute", "video", "novideo", "record",
+pub const WORDS: [&str; 15] = [
+    "call", "answer", "reject", "trust", "hangup", "mute", "unmute", "video", "novideo", "record",
     "norecord", "status", "missed", "help", "quit",
 ];
 
@@ -58,6 +59,7 @@ pub fn parse(line: &str) -> Result<Line, String> {
         "" => Line::Nothing,
         "answer" => Line::Command(Command::Answer),
         "reject" => Line::Command(Command::Reject),
+        "trust" => Line::Command(Command::Trust),
         "hangup" => Line::Command(Command::Hangup),
         "video" => Line::Command(Command::Video(true)),
         "novideo" => Line::Command(Command::Video(false)),
@@ -137,6 +139,7 @@ mod tests {
             ("  CALL   bob \r\n", call),
             ("answer", Command::Answer),
             ("reject", Command::Reject),
+            ("trust", Command::Trust),
             ("hangup", Command::Hangup),
             ("mute", Command::Mute(true)),
             ("unmute", Command::Mute(false)),

@@ -12,12 +12,14 @@ use super::network_args::NetworkArgs;
 use super::output::Output;
 use super::remembered::{self, DEFAULT_SERVER, Remembered};
 use super::stage::Stage;
+use crate::key::SigningKey;
 use crate::media::audio::echo::EchoReference;
 use crate::media::sink::SinkOptions;
 use crate::media::source::VideoSourceSpec;
 use crate::media::{sink, source};
 use crate::phone::PhoneError;
 use crate::phone::config::{CallOptions, PhoneConfig, Secret};
+use crate::phone::keyring::{Keyring, KeyringError};
 
 /// Server and name to log in with.
 #[derive(Debug, PartialEq, Eq)]
@@ -76,6 +78,8 @@ pub fn phone_config(
     stage: &Stage,
     token: Option<Secret>,
 ) -> Result<PhoneConfig, Failure> {
+    let keyring = keyring();
+    let key = keyring.as_ref().map(|keyring| own_key(keyring, &identity.name)).transpose()?;
     let echo = EchoReference::default();
     let (media_options, sink_options) = (media.media_options(&echo), media.sink_options(&echo));
     sink::check(&sink_options).map_err(PhoneError::from)?;
@@ -88,6 +92,8 @@ pub fn phone_config(
         server: identity.server,
         name: identity.name,
         token,
+        key: key.flatten(),
+        keyring,
         sources: Arc::new(move || source::open(&media_options)),
         sinks: Arc::new(move || {
             let mut sinks = sink::open(&for_next_call(&sink_options, &next))?;
@@ -99,6 +105,27 @@ pub fn phone_config(
         call,
         wire: None,
     })
+}
+
+/// Where keys are kept: beside the last login. `None` when this user has no home.
+#[must_use]
+pub fn keyring() -> Option<Keyring> {
+    let last = remembered::path()?;
+    last.parent().map(Keyring::at)
+}
+
+/// Our key. Where none can be written a call is possible all the same; a bad one would look like
+/// somebody else to those who know the good one. What is known of others must be readable, too.
+fn own_key(keyring: &Keyring, name: &str) -> Result<Option<Arc<SigningKey>>, Failure> {
+    keyring.known()?;
+    match keyring.own(name) {
+        Ok(key) => Ok(Some(Arc::new(key))),
+        Err(error @ KeyringError::Io { .. }) => {
+            tracing::warn!(%error, "there is no key to be known by");
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Later calls take the next names that are free: a recording of an earlier login is worth as much as

@@ -14,7 +14,7 @@ use crate::media::sink::terminal::{Graphics, TerminalView};
 use crate::media::sink::window::{WindowHandle, WindowKey, WindowLoop, Words, connect};
 use crate::media::sink::{Sinks, ViewSpec};
 use crate::phone::command::Command;
-use crate::phone::event::{Event, EventKind};
+use crate::phone::event::{Event, EventKind, SafetyWords};
 
 /// Where calls are shown; nowhere, without a window or a terminal.
 pub struct Stage {
@@ -24,6 +24,8 @@ pub struct Stage {
     typed: Option<mpsc::Receiver<WindowKey>>,
     status: Status,
     words: Words,
+    /// To compare with the other side.
+    safety: Option<String>,
     marks: Marks,
     /// The call that the window shows; an older one may end after it was answered.
     shown: Option<u64>,
@@ -39,6 +41,7 @@ impl Stage {
             typed: None,
             status: Status::new(Cadence::Live),
             words: Words::default(),
+            safety: None,
             marks: Marks::default(),
             shown: None,
         }
@@ -114,14 +117,18 @@ impl Stage {
                 self.shown = event.call;
                 window.show();
             }
-            EventKind::Connected { .. } => {
+            EventKind::Connected { safety_words, .. } => {
+                self.safety = safety_words.as_ref().map(safety_line);
                 self.words.line = format!("connected to {}", peer(event));
+            }
+            EventKind::SafetyWords { safety_words } => {
+                self.safety = Some(safety_line(safety_words));
             }
             EventKind::Stats(stats) => {
                 let numbers = serde_json::to_string_pretty(stats).unwrap_or_default();
                 let empty = |line: &str| line.trim().trim_matches(['{', '}', ',']).is_empty();
-                self.words.debug =
-                    numbers.lines().filter(|line| !empty(line)).map(str::to_owned).collect();
+                let numbers = numbers.lines().filter(|line| !empty(line)).map(str::to_owned);
+                self.words.debug = self.safety.iter().cloned().chain(numbers).collect();
                 self.words.line = line.unwrap_or_else(|| self.words.line.clone());
             }
             EventKind::RecordingStarted { path } => {
@@ -138,7 +145,7 @@ impl Stage {
             }
             EventKind::Error { message, .. } => self.words.line.clone_from(message),
             EventKind::Ended { .. } if self.shown == event.call => {
-                self.words = Words::default();
+                (self.words, self.safety) = (Words::default(), None);
                 return window.hide();
             }
             _ => return,
@@ -181,6 +188,10 @@ async fn next(keys: Option<&mut mpsc::Receiver<WindowKey>>) -> WindowKey {
         },
         None => std::future::pending().await,
     }
+}
+
+fn safety_line(words: &SafetyWords) -> String {
+    format!("safety words: {words}")
 }
 
 fn peer(event: &Event) -> &str {

@@ -36,6 +36,8 @@ struct Current {
     /// Bits a second and loss, once there was time to measure them.
     rates: Option<(String, String)>,
     said: Option<(SystemTime, (u32, u32))>,
+    /// To compare with the other side.
+    words: Option<String>,
 }
 
 /// The counters that make rates.
@@ -79,7 +81,8 @@ impl Status {
     /// Takes an event; says the line when it is time for one.
     pub fn handle(&mut self, event: &Event) -> Option<String> {
         match &event.kind {
-            EventKind::Connected { .. } => {
+            EventKind::Connected { safety_words, .. } => {
+                let words = safety_words.as_ref().map(ToString::to_string);
                 let (call, since) = (event.call, event.time);
                 self.current = Some(Current {
                     call,
@@ -87,7 +90,15 @@ impl Status {
                     last: (since, Counts::default()),
                     rates: None,
                     said: None,
+                    words,
                 });
+                None
+            }
+            EventKind::SafetyWords { safety_words } => {
+                let current = self.current.as_mut().filter(|current| current.call == event.call);
+                if let Some(current) = current {
+                    current.words = Some(safety_words.to_string());
+                }
                 None
             }
             EventKind::Ended { .. } => {
@@ -109,7 +120,7 @@ impl Status {
             .video
             .as_ref()
             .map_or((0, 0), |video| (video.frame_width, video.frame_height));
-        let line = current.line(event, stats);
+        let mut line = current.line(event, stats);
         let due = match current.said {
             None => self.cadence != Cadence::Asked && current.rates.is_some(),
             Some((at, before)) => match self.cadence {
@@ -121,7 +132,11 @@ impl Status {
         if !due && !self.asked {
             return None;
         }
-        self.asked = false;
+        if std::mem::take(&mut self.asked)
+            && let Some(words) = &current.words
+        {
+            line.push_str(&format!("\nsafety words: {words}"));
+        }
         current.said = Some((event.time, size));
         Some(line)
     }

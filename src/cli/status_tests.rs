@@ -12,7 +12,7 @@ fn at(ms: u64, kind: EventKind) -> Event {
 }
 
 fn connected(ms: u64) -> Event {
-    at(ms, EventKind::Connected { setup_ms: 1 })
+    at(ms, EventKind::Connected { setup_ms: 1, safety_words: None })
 }
 
 fn snapshot(ms: u64, width: u32) -> Event {

@@ -146,6 +146,7 @@ fn meaning(byte: u8) -> Option<WindowKey> {
         b'm' => Some(WindowKey::Mute),
         b'v' => Some(WindowKey::Video),
         b'r' => Some(WindowKey::Record),
+        b't' => Some(WindowKey::Trust),
         b'q' => Some(WindowKey::HangUp),
         _ => None,
     }

@@ -30,9 +30,15 @@ fn the_definition_is_sound() {
 
 #[test]
 fn every_command_parses_with_its_least_words() {
-    for line in
-        ["peer serve", "peer login", "peer call bob", "peer loopback", "peer config", "peer man"]
-    {
+    for line in [
+        "peer serve",
+        "peer login",
+        "peer call bob",
+        "peer loopback",
+        "peer config",
+        "peer keys",
+        "peer man",
+    ] {
         assert!(parse(line).is_ok(), "{line}");
     }
 }
@@ -85,6 +91,7 @@ fn every_help_has_headings_and_examples_that_parse() {
         ("peer loopback -h", &["Media:", "Call:", "Output:"]),
         ("peer serve -h", &["Output:"]),
         ("peer devices -h", &["Output:"]),
+        ("peer keys -h", &["Output:"]),
         ("peer doctor -h", &["Network:", "Output:"]),
         ("peer config -h", &["Media:", "Network:", "Output:"]),
         ("peer completions -h", &["Output:"]),

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::phone::allowed::Allowed;
 use crate::quantity::{self, NotATime};
 use crate::signaling::name::check_name;
 
@@ -59,6 +60,14 @@ pub fn fps(text: &str) -> Result<f64, String> {
 pub fn name(text: &str) -> Result<String, String> {
     check_name(text).map_err(|error| error.to_string())?;
     Ok(text.to_owned())
+}
+
+/// Reads who may call: a name, or a name and a key, `bob@7k2m-q9wd-xh4t-0bz8-nrc5`.
+///
+/// # Errors
+/// When it cannot be a name on any server, or what follows the `@` is a mistyped key.
+pub fn allowed(text: &str) -> Result<Allowed, String> {
+    text.parse()
 }
 
 /// Characters that move the cursor, hide text or turn its direction.

@@ -151,9 +151,9 @@ impl CallBook {
                 }
                 route
             }
-            Message::Candidate { name, .. } | Message::Leave { name, .. } => {
-                self.find(name.as_deref())
-            }
+            Message::Candidate { name, .. }
+            | Message::Reveal { name, .. }
+            | Message::Leave { name, .. } => self.find(name.as_deref()),
             Message::Error { code: Some(code), name, .. } if code == "unknown-user" => {
                 self.find(name.as_deref())
             }

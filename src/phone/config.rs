@@ -5,7 +5,10 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::allowed::Allowed;
+use super::keyring::Keyring;
 use crate::ice::IceServer;
+use crate::key::SigningKey;
 pub use crate::media::adaptation::{Content, RateOptions};
 pub use crate::media::sink::OpenSinks;
 use crate::media::sink::Sinks;
@@ -25,6 +28,10 @@ pub struct PhoneConfig {
     pub name: String,
     /// What proves that the name is ours, where the server wants to know. Never printed.
     pub token: Option<Secret>,
+    /// What our descriptions are signed with, so that others know us again. None: they cannot.
+    pub key: Option<Arc<SigningKey>>,
+    /// Where the keys of others are remembered, if anywhere.
+    pub keyring: Option<Keyring>,
     /// Where pictures and sound come from.
     pub sources: OpenSources,
     /// Where pictures and sound go.
@@ -51,6 +58,8 @@ impl PhoneConfig {
             server: server.to_owned(),
             name: name.to_owned(),
             token: None,
+            key: None,
+            keyring: None,
             sources: Arc::new(move || open(&media)),
             sinks: Arc::new(|| Ok(Sinks::default())),
             network: NetworkOptions::default(),
@@ -117,6 +126,8 @@ impl std::fmt::Debug for PhoneConfig {
             .field("server", &self.server)
             .field("name", &self.name)
             .field("token", &self.token)
+            .field("key", &self.key)
+            .field("keyring", &self.keyring)
             .field("network", &self.network)
             .field("call", &self.call)
             .finish_non_exhaustive()
@@ -211,7 +222,7 @@ pub struct CallOptions {
     /// What to do when somebody calls.
     pub answer: AnswerPolicy,
     /// When not empty, only these may call; others hear `rejected`.
-    pub allow: Vec<String>,
+    pub allow: Vec<Allowed>,
     /// How long it rings before the call is given up.
     pub ring_timeout: Duration,
     /// Hang up after being connected so long.
@@ -236,7 +247,7 @@ impl CallOptions {
     /// Whether this caller gets through to us; `None` is one whose server gives no names.
     pub(super) fn may_call(&self, name: Option<&str>) -> bool {
         let allowed =
-            self.allow.is_empty() || name.is_some_and(|n| self.allow.iter().any(|a| a == n));
+            self.allow.is_empty() || name.is_some_and(|n| self.allow.iter().any(|a| a.name == n));
         allowed && self.answer != AnswerPolicy::Refuse
     }
 }
@@ -278,7 +289,7 @@ mod tests {
     fn only_listed_names_get_through_and_nobody_when_we_refuse() {
         let mut options = CallOptions::default();
         assert!(options.may_call(Some("bob")) && options.may_call(None));
-        options.allow = vec!["bob".to_owned()];
+        options.allow = vec![Allowed::name("bob")];
         assert!(options.may_call(Some("bob")));
         assert!(!options.may_call(Some("carol")) && !options.may_call(None));
         options.answer = AnswerPolicy::Refuse;

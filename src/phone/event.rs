@@ -7,6 +7,7 @@ pub use super::missed::MissedCall;
 pub use crate::call::pauses::Side;
 pub use crate::call::reason::{Because, EndReason};
 pub use crate::call::summary::{ProcessUsage, SetupMs, Summary};
+pub use crate::call::words::SafetyWords;
 use crate::rtc::stats::Stats;
 
 /// Something happened.
@@ -54,6 +55,27 @@ pub enum EventKind {
     Connected {
         /// Milliseconds since the call was made or answered.
         setup_ms: u64,
+        /// What both sides see if nobody stands between them: four words with one of us, seven with a
+        /// page. Where they come later there is a `SafetyWords`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        safety_words: Option<SafetyWords>,
+    },
+    /// The words to compare are known only now.
+    SafetyWords {
+        /// As in `Connected`.
+        safety_words: SafetyWords,
+    },
+    /// Somebody shows another key than the one that is known of his name, or none, or one that does
+    /// not belong to the call. Where nobody is asked, the call is refused or ends.
+    KeyChanged {
+        /// The short form of the key that is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        known: Option<String>,
+        /// The short form of the key that was shown.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        shown: Option<String>,
+        /// What that can mean, for people.
+        message: String,
     },
     /// The first picture of the other side was decoded.
     FirstVideoFrame {

@@ -4,11 +4,15 @@
 //! to; what a call does is decided in `call`, which message is whose in `book.rs`.
 
 pub mod addresses;
+pub mod allowed;
 pub mod book;
 pub mod command;
 pub mod config;
 pub mod event;
+pub mod keyring;
+pub mod known;
 pub mod missed;
+mod screening;
 mod switch;
 
 use std::path::PathBuf;

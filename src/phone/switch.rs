@@ -3,6 +3,8 @@
 //!
 //! Which message belongs to which call the book knows; how a call goes on its machine decides.
 
+mod keys;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
@@ -14,9 +16,13 @@ use super::book::{CallBook, NAMELESS, Route};
 use super::command::Command;
 use super::config::{AnswerPolicy, PhoneConfig};
 use super::event::{EndReason, Event, EventKind};
+use super::known::KnownKeys;
 use super::missed::MissedCalls;
 use crate::call::pauses::PictureNews;
+use crate::call::safety::Vouching;
 use crate::call::step::{Input, Progress, Setup};
+use crate::call::vouch::{Expected, Shown};
+use crate::call::words::Nonces;
 use crate::call::{Call, CallConfig, Origin, Said, Told};
 use crate::clock;
 use crate::ice::IceServer;
@@ -52,6 +58,10 @@ pub(super) struct Switch {
     /// We go when the calls have ended.
     leaving: bool,
     addresses: Addresses,
+    /// The keys of others, as they were when they could be read last.
+    known: KnownKeys,
+    /// Who showed what instead of a known key, last.
+    changed: Option<(String, Shown)>,
 }
 
 /// A call that runs.
@@ -81,6 +91,8 @@ impl Switch {
             server_gone: true,
             leaving: false,
             addresses: Addresses::watch(),
+            known: KnownKeys::default(),
+            changed: None,
         }
     }
 
@@ -120,6 +132,7 @@ impl Switch {
     fn command(&mut self, command: Command) {
         match command {
             Command::Call { name } => self.call(name),
+            Command::Trust => self.trust(),
             Command::Answer => self.to_ringing(Input::Answer),
             Command::Reject => self.to_ringing(Input::Reject),
             Command::Hangup if self.calls.is_empty() => self.no_call("no call to hang up"),
@@ -141,6 +154,11 @@ impl Switch {
     }
 
     fn call(&mut self, name: String) {
+        let expected = self.expected(&name);
+        self.call_expecting(name, expected);
+    }
+
+    fn call_expecting(&mut self, name: String, expected: Expected) {
         if let Err(reason) = check_name(&name) {
             let message = format!("'{name}' cannot be a name: {reason}");
             return self.emit(None, EventKind::Error { code: "bad-name".to_owned(), message });
@@ -156,16 +174,18 @@ impl Switch {
             None => {}
         }
         match self.book.open(Some(name.clone())) {
-            Some(id) => self.start(id, Some(name), Origin::Outgoing),
+            Some(id) => self.start(id, Some(name), Origin::Outgoing, expected),
             None => self.no_call("another call is running; hang up first"),
         }
     }
 
-    fn start(&mut self, id: u64, name: Option<String>, origin: Origin) {
+    fn start(&mut self, id: u64, name: Option<String>, origin: Origin, expected: Expected) {
         let options = &self.config.call;
+        let (key, nonces) = (self.config.key.clone(), Some(Nonces::random()));
         let setup = Setup {
             ring_timeout: options.ring_timeout,
             duration: options.duration,
+            vouching: Vouching { key, expected, nonces },
             server_reports_unknown: self.book.server_reports_unknown(),
             ..Setup::new(self.config.name.clone(), name)
         };
@@ -271,9 +291,13 @@ impl Switch {
             }
             return;
         }
+        let Some(verdict) = self.screen(name.as_deref(), &offer) else { return };
         if let Some(id) = self.book.open(name.clone()) {
             self.book.described(id, &offer);
-            self.start(id, name, Origin::Incoming { offer });
+            if let Some(change) = verdict.warning {
+                self.tell_change(Some(id), name.as_deref(), &change);
+            }
+            self.start(id, name, Origin::Incoming { offer }, verdict.expected);
         }
     }
 
@@ -284,7 +308,11 @@ impl Switch {
                 Some(kind) => kind,
                 None => return,
             },
-            Said::Connected(setup_ms) => EventKind::Connected { setup_ms },
+            Said::Proved(key) => return self.remember(id, key),
+            Said::Connected(setup_ms, safety_words) => {
+                EventKind::Connected { setup_ms, safety_words }
+            }
+            Said::SafetyWords(safety_words) => EventKind::SafetyWords { safety_words },
             Said::FirstVideoFrame(setup_ms, width, height) => {
                 EventKind::FirstVideoFrame { setup_ms, width, height }
             }
@@ -339,8 +367,13 @@ impl Switch {
             Progress::Connecting(state) => {
                 EventKind::Connecting { ice_state: state.as_str().to_owned() }
             }
-            // Both come in words of their own, with numbers.
-            Progress::Connected | Progress::Ended(_) => return None,
+            Progress::KeyChanged(change) => {
+                let name = live.name.clone();
+                self.tell_change(Some(id), name.as_deref(), &change);
+                return None;
+            }
+            // They come in words of their own.
+            Progress::Connected | Progress::Words | Progress::Ended(_) => return None,
         })
     }
 
@@ -374,6 +407,10 @@ impl Switch {
             return;
         }
         let peer = call.and_then(|id| self.calls.get(&id)).and_then(|live| live.name.clone());
+        self.emit_about(call, peer, kind);
+    }
+
+    fn emit_about(&self, call: Option<u64>, peer: Option<String>, kind: EventKind) {
         let event = Event { kind, time: clock::wall(), call, peer };
         if let Err(mpsc::error::TrySendError::Full(_)) = self.events.try_send(event) {
             tracing::warn!("nobody reads the events; one is lost");

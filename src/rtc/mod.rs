@@ -3,6 +3,7 @@
 //! Owns the peer connection, RTP in and out, and every workaround that the
 //! library needs. It knows nothing of names, servers or people.
 
+pub mod attributes;
 mod candidates;
 pub mod codecs;
 pub mod congestion;

@@ -25,6 +25,9 @@ pub const MAX_MESSAGE: usize = 64 * 1024;
 /// codecs write long offers, and foreign servers wrap them further.
 pub const MAX_MESSAGE_FROM_SERVER: usize = 256 * 1024;
 
+/// The most bytes of what is revealed; 43 are in use.
+const MAX_REVEAL: usize = 128;
+
 /// What travels between a client and the server, in either direction.
 ///
 /// `name` is the target in what a client sends and the sender in what the server
@@ -61,6 +64,14 @@ pub enum Message {
     Candidate {
         /// The candidate.
         candidate: Option<Candidate>,
+        /// Target or sender.
+        name: Option<String>,
+    },
+    /// A number that was promised in an offer (`a=peer-commitment`). It travels as an end of candidates
+    /// with a field more, which servers pass on and others pass over.
+    Reveal {
+        /// As the peers write it.
+        nonce: String,
         /// Target or sender.
         name: Option<String>,
     },
@@ -159,7 +170,10 @@ impl Message {
             "login" => return login::read(object),
             "offer" => Self::Offer { sdp: sdp(object, "offer")?, name: name(object)? },
             "answer" => Self::Answer { sdp: sdp(object, "answer")?, name: name(object)? },
-            "candidate" => Self::Candidate { candidate: candidate(object)?, name: name(object)? },
+            "candidate" => match (candidate(object)?, revealed(object)) {
+                (None, Some(nonce)) => Self::Reveal { nonce, name: name(object)? },
+                (candidate, _) => Self::Candidate { candidate, name: name(object)? },
+            },
             "leave" => Self::Leave {
                 name: name(object)?,
                 reason: text(object, "reason").as_deref().and_then(LeaveReason::from_word),
@@ -186,9 +200,10 @@ impl Message {
     pub fn shows_a_reporting_server(&self) -> bool {
         match self {
             Self::LoginReply(reply) => !reply.ice_servers.is_empty(),
-            Self::Answer { name, .. } | Self::Candidate { name, .. } | Self::Leave { name, .. } => {
-                name.is_some()
-            }
+            Self::Answer { name, .. }
+            | Self::Candidate { name, .. }
+            | Self::Reveal { name, .. }
+            | Self::Leave { name, .. } => name.is_some(),
             Self::Error { code, .. } => code.as_deref() == Some("unknown-user"),
             _ => false,
         }
@@ -201,7 +216,7 @@ impl Message {
             Self::Login { .. } | Self::LoginReply(_) => "login",
             Self::Offer { .. } => "offer",
             Self::Answer { .. } => "answer",
-            Self::Candidate { .. } => "candidate",
+            Self::Candidate { .. } | Self::Reveal { .. } => "candidate",
             Self::Leave { .. } => "leave",
             Self::Error { .. } => "error",
             Self::Unknown { kind } => kind,
@@ -295,6 +310,12 @@ fn candidate(object: &Map<String, Value>) -> Result<Option<Candidate>, ParseErro
     }))
 }
 
+/// What stands beside an end of candidates.
+fn revealed(object: &Map<String, Value>) -> Option<String> {
+    let init = object.get("candidate")?.as_object()?;
+    text(init, "peerReveal").filter(|nonce| nonce.len() <= MAX_REVEAL)
+}
+
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("Message");
@@ -310,6 +331,7 @@ impl fmt::Debug for Message {
             Self::Candidate { candidate, name } => {
                 out.field("candidate", candidate).field("name", name)
             }
+            Self::Reveal { name, .. } => out.field("reveals", &true).field("name", name),
             Self::Leave { name, reason } => out.field("name", name).field("reason", reason),
             Self::Error { code, name, message } => {
                 out.field("code", code).field("name", name).field("message", message)

@@ -331,3 +331,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_reveal_is_an_end_of_candidates_for_whoever_does_not_know_it() {
+    let reveal = Message::Reveal { nonce: "abc".into(), name: Some("bob".into()) };
+    let text = reveal.to_json();
+    assert_eq!(
+        text,
+        r#"{"type":"candidate","candidate":{"candidate":"","sdpMid":"0","sdpMLineIndex":0,"peerReveal":"abc"},"name":"bob"}"#
+    );
+    assert_eq!(Message::parse(&text), Ok(reveal));
+    let end = Message::Candidate { candidate: None, name: None };
+    for text in [
+        r#"{"type":"candidate","candidate":{"candidate":"","peerReveal":7}}"#,
+        r#"{"type":"candidate","candidate":"","peerReveal":"abc"}"#,
+        &text.replace("abc", &"x".repeat(200)).replace(",\"name\":\"bob\"", ""),
+    ] {
+        assert_eq!(Message::parse(text), Ok(end.clone()), "{text}");
+    }
+    let candidate = text.replace("\"candidate\":\"\"", "\"candidate\":\"candidate:1\"");
+    assert!(matches!(
+        Message::parse(&candidate),
+        Ok(Message::Candidate { candidate: Some(_), .. })
+    ));
+}

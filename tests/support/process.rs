@@ -3,7 +3,9 @@
 //! the program said. Nothing outlives its test.
 
 use std::ffi::OsStr;
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -40,6 +42,7 @@ impl PeerBuilder {
         command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
         command.env_remove("PULSE_SERVER").env_remove("DBUS_SESSION_BUS_ADDRESS");
         live_in(&mut command, home.path());
+        share_keys(home.path());
         Self { command, home }
     }
 
@@ -122,6 +125,18 @@ impl PeerBuilder {
     pub(crate) async fn run(self) -> Ended {
         self.start().wait(PATIENCE).await
     }
+}
+
+/// Of one name, each home has the same key: a program that is started anew in a fresh home is not
+/// somebody else. Who wants to be somebody else brings a home of his own.
+fn share_keys(home: &Path) {
+    let (keys, own) =
+        (Path::new(env!("CARGO_TARGET_TMPDIR")).join("keys"), home.join("state/peer"));
+    for folder in [&keys, &own] {
+        std::fs::create_dir_all(folder).expect("a folder for keys");
+        std::fs::set_permissions(folder, Permissions::from_mode(0o700)).expect("our folder");
+    }
+    std::os::unix::fs::symlink(keys, own.join("keys")).expect("a link in the temporary home");
 }
 
 fn live_in(command: &mut Command, home: &Path) {

@@ -71,6 +71,7 @@ impl Machine {
 
     /// A round may be over.
     pub(super) fn settled(&mut self, now: Instant) {
+        self.agree_on_words();
         if self.is_ended() {
             return;
         }

@@ -29,6 +29,8 @@ pub enum WindowKey {
     Video,
     /// `r`: record what the other side sends, or no longer.
     Record,
+    /// `t`, typed at a terminal: go on with whom a warning about a key was about.
+    Trust,
     /// `q`, or the window was closed: hang up.
     HangUp,
 }

@@ -46,6 +46,12 @@ pub(super) enum Known<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         name: Option<&'a str>,
     },
+    #[serde(rename = "candidate")]
+    Reveal {
+        candidate: Reveal<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<&'a str>,
+    },
     Leave {
         #[serde(skip_serializing_if = "Option::is_none")]
         name: Option<&'a str>,
@@ -59,6 +65,17 @@ pub(super) enum Known<'a> {
         name: Option<&'a str>,
         message: &'a str,
     },
+}
+
+/// An empty RTCIceCandidateInit, which is the end of candidates, and what is revealed with it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Reveal<'a> {
+    candidate: &'static str,
+    sdp_mid: &'static str,
+    #[serde(rename = "sdpMLineIndex")]
+    sdp_mline_index: u16,
+    peer_reveal: &'a str,
 }
 
 /// RTCSessionDescriptionInit.
@@ -86,6 +103,11 @@ impl<'a> Wire<'a> {
             }
             Message::Candidate { candidate, name } => {
                 Known::Candidate { candidate: candidate.as_ref(), name: name.as_deref() }
+            }
+            Message::Reveal { nonce, name } => {
+                let candidate =
+                    Reveal { candidate: "", sdp_mid: "0", sdp_mline_index: 0, peer_reveal: nonce };
+                Known::Reveal { candidate, name: name.as_deref() }
             }
             Message::Leave { name, reason } => {
                 Known::Leave { name: name.as_deref(), reason: *reason }

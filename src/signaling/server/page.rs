@@ -8,6 +8,7 @@ use axum::routing::get;
 const HTML: &str = "text/html; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
 const ICON: &str = "image/svg+xml";
 
 const INDEX: &str = include_str!("../../../assets/page/index.html");
@@ -38,10 +39,12 @@ const ASSETS: &[(&str, &str, &str)] = &[
     asset!("phone.js", SCRIPT),
     asset!("picture.js", SCRIPT),
     asset!("ring.js", SCRIPT),
+    asset!("safety.js", SCRIPT),
     asset!("screen.js", SCRIPT),
     asset!("signaling.js", SCRIPT),
     asset!("stats.js", SCRIPT),
     asset!("words.js", SCRIPT),
+    ("/words.txt", TEXT, include_str!("../../../assets/words/english.txt")),
 ];
 
 /// Nothing but our own files, and no text that becomes code; sockets anywhere, because the page can

@@ -1,0 +1,107 @@
+//! The switch and the keys of others: whom a call is to be with, who is let in, what is remembered.
+//!
+//! What is decided is decided in `screening.rs` and `known.rs`; here it is looked up, carried out and
+//! told. The files are small, and are read once a call, written once an acquaintance.
+
+use super::Switch;
+use crate::call::vouch::{Expected, KeyChange, Part, Shown, Way};
+use crate::clock;
+use crate::key::{Key, KeyName};
+use crate::phone::event::EventKind;
+use crate::phone::screening::{Verdict, screen};
+use crate::signaling::message::{LeaveReason, Message};
+
+/// Somebody who may ring.
+pub(super) struct Let {
+    /// Whom the call is to be with.
+    pub(super) expected: Expected,
+    /// What is to be told first.
+    pub(super) warning: Option<KeyChange>,
+}
+
+impl Switch {
+    /// Whom a call to this name is to be with.
+    pub(super) fn expected(&mut self, name: &str) -> Expected {
+        Expected::remembered(self.known_key(name))
+    }
+
+    fn known_key(&mut self, name: &str) -> Option<Key> {
+        match self.config.keyring.as_ref().map(|keyring| keyring.known()) {
+            Some(Ok(known)) => self.known = known,
+            // What was known before stays known.
+            Some(Err(error)) => tracing::warn!(%error, "the keys of others cannot be read"),
+            None => {}
+        }
+        self.known.find(&self.config.server, name)
+    }
+
+    /// Looks at what a caller shows; `None` when he is refused, and told so.
+    pub(super) fn screen(&mut self, name: Option<&str>, offer: &str) -> Option<Let> {
+        let shown = name.map_or(Shown::NoKey, |from| {
+            Shown::of(Way { from, to: &self.config.name, part: Part::Offer }, offer)
+        });
+        let known = name.and_then(|name| self.known_key(name));
+        match screen(&self.config.call, name, known, shown) {
+            Verdict::In(expected) => return Some(Let { expected, warning: None }),
+            Verdict::Warn(expected, change) => {
+                return Some(Let { expected, warning: Some(change) });
+            }
+            Verdict::Out(change) => self.tell_change(None, name, &change),
+            Verdict::WrongKey(shown) => self.tell_wrong_key(name, shown),
+        }
+        tracing::info!(name, "a call was refused for its key");
+        let leave = name.map(|name| Message::Leave {
+            name: Some(name.to_owned()),
+            reason: Some(LeaveReason::Rejected),
+        });
+        leave.iter().for_each(|leave| self.send(leave));
+        None
+    }
+
+    fn tell_wrong_key(&self, name: Option<&str>, shown: Option<KeyName>) {
+        let who = name.unwrap_or_default();
+        let shown = shown.map_or_else(|| "no key".to_owned(), |key| format!("the key {key}"));
+        let message = format!(
+            "a call from {who} was refused: it shows {shown}, and --allow names another for {who}"
+        );
+        let kind = EventKind::Error { code: "wrong-key".to_owned(), message };
+        self.emit_about(None, name.map(str::to_owned), kind);
+    }
+
+    /// Tells that somebody may be another than he was, and keeps it for `trust`.
+    pub(super) fn tell_change(&mut self, id: Option<u64>, name: Option<&str>, change: &KeyChange) {
+        self.changed = name.map(|name| (name.to_owned(), change.shown));
+        let kind = EventKind::KeyChanged {
+            known: change.known_name().map(|name| name.to_string()),
+            shown: change.shown_name().map(|name| name.to_string()),
+            message: change.to_string(),
+        };
+        self.emit_about(id, name.map(str::to_owned), kind);
+    }
+
+    /// A person goes on with whom the last change was about.
+    pub(super) fn trust(&mut self) {
+        match self.changed.take() {
+            Some((name, shown)) => self.call_expecting(name, Expected::after_all(shown)),
+            None => self.no_call("nobody has shown another key; there is nothing to trust"),
+        }
+    }
+
+    /// They have proved that the key is theirs.
+    pub(super) fn remember(&mut self, id: u64, key: Key) {
+        let Some(name) = self.calls.get(&id).and_then(|live| live.name.clone()) else { return };
+        if self.known_key(&name) == Some(key) {
+            return;
+        }
+        let Some(keyring) = &self.config.keyring else { return };
+        let (server, now) = (&self.config.server, clock::wall());
+        let changed = keyring.change(|known| known.remember(server, &name, key, now));
+        let trouble = match changed {
+            Ok(Ok(_)) => return,
+            Ok(Err(full)) => full.to_string(),
+            Err(error) => error.to_string(),
+        };
+        let message = format!("the key of {name} is not remembered: {trouble}");
+        self.emit(Some(id), EventKind::Error { code: "key-not-kept".to_owned(), message });
+    }
+}
