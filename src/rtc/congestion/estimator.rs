@@ -331,7 +331,9 @@ impl Estimator {
             let late = now.saturating_duration_since(at);
             self.overdue.on_silence(late.saturating_sub(self.rtt.smoothed));
         }
-        let silent = waiting.is_some_and(|at| now.saturating_duration_since(at) > patience);
+        // A long queue is no silence: news of what went before still comes.
+        let since = waiting.max(self.last_report.filter(|_| waiting.is_some()));
+        let silent = since.is_some_and(|at| now.saturating_duration_since(at) > patience);
         if heard && silent && self.stalled_since.is_none() {
             self.stalled_since = Some(now);
         }

@@ -176,6 +176,8 @@ impl Transmit {
         let view = estimator.view();
         tracing::trace!(?view, told = told.len(), backlog = ?self.pacer.backlog(now), "arrivals");
         if self.fell(now, view.sustained) && self.pacer.pictures_take(view.sustained) > TOO_LATE {
+            // Once: what comes next is made for this path.
+            self.lately = Some((view.sustained, now));
             self.repeats.forget();
             self.drop_pictures();
         }
