@@ -18,25 +18,25 @@ async fn the_page_calls_peer_and_is_called_and_each_hangs_up() {
     assert_eq!(bob.await_event("ended", PATIENCE).await["reason"], "remote-hangup");
 
     bob.type_line("call page");
-    page.wait_for_status("bob is calling").await;
-    let title = "return document.title.includes('bob is calling')";
+    page.wait_for_status("'bob' is calling").await;
+    let title = "return document.title.includes(`'bob' is calling`)";
     page.browser.wait_until("the tab says it, too", title).await;
     page.browser.click("#answer").await;
     page.wait_for_pictures().await;
     bob.await_event("first-video-frame", PATIENCE).await;
     bob.type_line("hangup");
-    page.wait_for_status("bob hung up").await;
+    page.wait_for_status("'bob' hung up").await;
     assert_eq!(bob.await_event("ended", PATIENCE).await["reason"], "hangup");
 
     bob.type_line("call page");
-    page.wait_for_status("bob is calling").await;
+    page.wait_for_status("'bob' is calling").await;
     page.browser.click("#reject").await;
     assert_eq!(bob.await_event("ended", PATIENCE).await["reason"], "rejected");
 
     bob.type_line("call page");
-    page.wait_for_status("bob is calling").await;
+    page.wait_for_status("'bob' is calling").await;
     bob.type_line("hangup");
-    page.wait_for_status("You missed a call from bob").await;
+    page.wait_for_status("You missed a call from 'bob'").await;
 
     let history = page.history().await;
     let starts = ["bobMissed", "bobRejected", "bobCalled you", "bobYou called"];
@@ -92,7 +92,7 @@ async fn two_pages_that_call_each_other_at_once_have_one_call() {
         page.wait_for_pictures().await;
     }
     alice.browser.click("#hangup").await;
-    bob.wait_for_status("alice hung up").await;
+    bob.wait_for_status("'alice' hung up").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -135,7 +135,7 @@ async fn the_page_says_what_went_wrong_and_the_call_outlives_the_server() {
     let mut bob = login(server.url(), "bob", &["--auto-answer"]).await;
     let page = Page::log_in(server.page(), "page").await;
     page.call("nobody").await;
-    page.wait_for_status("nobody is not online").await;
+    page.wait_for_status("'nobody' is not online").await;
     page.call("bob").await;
     page.wait_for_pictures().await;
 
@@ -152,10 +152,10 @@ async fn the_page_says_what_went_wrong_and_the_call_outlives_the_server() {
         .wait_for_call("pictures go on", |call| call.inbound_video.frames_decoded > before + 30)
         .await;
     bob.type_line("hangup");
-    page.wait_for_status("bob hung up").await;
+    page.wait_for_status("'bob' hung up").await;
 
     page.browser.click("#logout").await;
     page.ask_for("bob").await;
-    page.wait_for_status("The name bob is taken").await;
+    page.wait_for_status("The name 'bob' is taken").await;
     drop(server);
 }

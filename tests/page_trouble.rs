@@ -45,7 +45,7 @@ async fn without_permission_it_asks_whether_to_see_and_hear_only() {
 
     // Asked once, it is known; and who calls in is seen and heard as well.
     bob.type_line("call page");
-    page.wait_for_status("bob is calling").await;
+    page.wait_for_status("'bob' is calling").await;
     page.browser.click("#answer").await;
     page.wait_for_pictures().await;
 }
@@ -61,7 +61,7 @@ async fn without_a_secure_context_it_says_so_and_sees_and_hears() {
     let page = Page::log_in_with(browser, &url, "page").await;
     page.wait_for_notice("This page was not opened securely").await;
     page.call("bob").await;
-    page.wait_for_notice("You can still see and hear bob").await;
+    page.wait_for_notice("You can still see and hear 'bob'").await;
     page.wait_for_focus("go-without").await;
     page.browser.click("#go-without").await;
     page.wait_for_pictures().await;
@@ -78,7 +78,7 @@ async fn on_the_tutorials_server_it_calls_and_is_called_and_kills_nobody() {
     page.ask_for("page").await;
     page.wait_for_status("Online as page").await;
     page.call("nobody").await;
-    page.wait_for_status("Calling nobody").await;
+    page.wait_for_status("Calling 'nobody'").await;
     page.browser.click("#hangup").await;
     page.wait_for_view("home").await;
 
@@ -89,11 +89,11 @@ async fn on_the_tutorials_server_it_calls_and_is_called_and_kills_nobody() {
         assert_eq!(bob.await_event("ended", PATIENCE).await["reason"], "remote-hangup");
     }
     bob.type_line("call page");
-    page.wait_for_status("bob is calling").await;
+    page.wait_for_status("'bob' is calling").await;
     page.browser.click("#answer").await;
     page.wait_for_pictures().await;
     bob.type_line("hangup");
-    page.wait_for_status("bob hung up").await;
+    page.wait_for_status("'bob' hung up").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,7 +151,7 @@ async fn it_asks_for_a_token_keeps_none_and_fetches_new_ice_servers() {
     page.call("bob").await;
     while next_message(&mut socket).await["type"] != "offer" {}
     say(&mut socket, &json!({ "type": "error", "code": "unknown-user", "name": "bob" })).await;
-    page.wait_for_status("bob is not online").await;
+    page.wait_for_status("'bob' is not online").await;
 
     let kept = "return JSON.stringify([{ ...localStorage }, { ...sessionStorage }])";
     let kept = page.browser.evaluate(kept).await.to_string();

@@ -57,7 +57,9 @@ async fn every_value_is_shown_with_where_it_came_from() {
     assert_eq!(setting(&ended, "server")["variable"], "PEER_SERVER");
     assert_eq!(setting(&ended, "video")["line"], 3);
     assert!(!ended.said.contains("hush"), "{}", ended.said);
+    let ended = PeerBuilder::new(["config"]).in_home(home.path()).run().await;
     assert!(ended.said.contains("file: config.toml, line 3"), "{}", ended.said);
+    assert!(!ended.said.contains("hush"), "{}", ended.said);
 }
 
 #[tokio::test]

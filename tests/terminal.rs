@@ -73,7 +73,7 @@ async fn their_picture_words_and_keys() {
     };
     tokio::time::timeout(PATIENCE, given_back).await.expect("the screen is given back");
     let text = terminal.text();
-    assert!(!text.contains('▀') && text.contains("calling bob"), "{text}");
+    assert!(!text.contains('▀') && text.contains("calling 'bob'"), "{text}");
 }
 
 #[tokio::test]

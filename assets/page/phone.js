@@ -99,7 +99,7 @@ export class Phone {
   reject() {
     if (this.call?.stage !== "ringing") return;
     this.call.rejected = true;
-    this.#end(this.call, `You rejected the call from ${this.call.who}`, "rejected");
+    this.#end(this.call, `You rejected the call from '${this.call.who}'`, "rejected");
   }
 
   hangUp(text = "You hung up") {
@@ -160,7 +160,7 @@ export class Phone {
       },
       trouble: () => {
         // First the server said that they are gone, and now nothing comes: their program has ended.
-        if (Date.now() - (call.goneAt ?? -Infinity) < GONE) this.#end(call, `${call.who} is gone`, "failed");
+        if (Date.now() - (call.goneAt ?? -Infinity) < GONE) this.#end(call, `'${call.who}' is gone`, "failed");
         else this.#to(call, "reconnecting");
       },
       failed: (wasUp) => {
@@ -271,14 +271,14 @@ export class Phone {
       return this.#join(call);
     }
     if (call.link.knows(message.offer)) return call.link.take(message);
-    this.#end(call, `${name} lost the call`);
+    this.#end(call, `'${name}' lost the call`);
     return this.#ring(message, name);
   }
 
   #ring(message, name) {
     const call = this.#begin(name, true, "ringing");
     call.waiting = [message];
-    const missed = `You missed a call from ${name}`;
+    const missed = `You missed a call from '${name}'`;
     call.timer = setTimeout(() => this.#end(call, missed, "timeout"), RINGS_FOR);
   }
 

@@ -27,10 +27,10 @@ export class Ring {
   /** Rings until `stop`. */
   incoming(who) {
     this.stop();
-    this.#show(`${who} is calling`);
+    this.#show(`'${who}' is calling`);
     navigator.vibrate?.([300, 200, 300]);
     if (this.tone) this.#play(INCOMING);
-    if (this.notify && document.hidden) this.#say(`${who} is calling`);
+    if (this.notify && document.hidden) this.#say(`'${who}' is calling`);
   }
 
   outgoing() {

@@ -18,20 +18,20 @@ export function statusOf({ me, server, call }, said) {
       case "asking":
         return { text: "Asking for camera and microphone", tone: "plain" };
       case "calling":
-        return { text: `Calling ${call.who}`, tone: "plain" };
+        return { text: `Calling '${call.who}'`, tone: "plain" };
       case "ringing":
-        return { text: `${call.who} is calling`, tone: "good" };
+        return { text: `'${call.who}' is calling`, tone: "good" };
       case "connecting":
-        return { text: `Connecting to ${call.who}`, tone: "plain" };
+        return { text: `Connecting to '${call.who}'`, tone: "plain" };
       case "reconnecting":
-        return { text: `The connection to ${call.who} is lost; trying again`, tone: "warning" };
+        return { text: `The connection to '${call.who}' is lost; trying again`, tone: "warning" };
       default:
-        return { text: `In a call with ${call.who}${away}`, tone: away ? "warning" : "good" };
+        return { text: `In a call with '${call.who}'${away}`, tone: away ? "warning" : "good" };
     }
   }
   if (server === "away") return { text: "The server is away; trying again", tone: "warning" };
   if (said.text) return said;
-  if (server === "online") return { text: `Online as ${me}`, tone: "good" };
+  if (server === "online") return { text: `Online as '${me}'`, tone: "good" };
   return { text: server === "arriving" ? "Logging in" : "", tone: "plain" };
 }
 

@@ -13,7 +13,7 @@ use super::settings::Settings;
 use super::setup::{self, Identity};
 use super::signals::Interrupts;
 use super::stage::Stage;
-use super::{remembered, token, values};
+use super::{job, remembered, token, values};
 use crate::phone::command::Command;
 use crate::phone::config::AnswerPolicy;
 use crate::phone::event::{Because, EndReason, EventKind};
@@ -55,10 +55,11 @@ pub struct CallCommand {
 /// When the login fails or the call ends otherwise than asked.
 pub async fn run(command: CallCommand, mut stage: Stage, output: &Output) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
+    job::watch(output)?;
     let identity =
         Identity::choose(command.network.server.clone(), command.me.clone(), remembered::os_user)?;
     if command.name == identity.name {
-        let reason = "that is your own name, and nobody can call himself".to_owned();
+        let reason = "that is your own name; you cannot call yourself".to_owned();
         return Err(PhoneError::BadName { name: command.name, reason }.into());
     }
     let mut reporter = Reporter::new(output.clone(), command.stats.open()?, false, false);

@@ -50,7 +50,7 @@ struct DiagnosisEvent<'a> {
 /// Tries everything that a call needs.
 ///
 /// # Errors
-/// When a call could not work.
+/// When a call could not work, or that cannot be written.
 pub async fn run(command: DoctorCommand, output: &Output) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
     let server = command.network.server.clone();
@@ -64,8 +64,8 @@ pub async fn run(command: DoctorCommand, output: &Output) -> Result<(), Failure>
         () = interrupts.first() => return Err(Failure::NoReport),
     };
     output.clear_status();
-    output.say(&lines(&diagnosis).join("\n"));
-    output.json(&DiagnosisEvent { event: "diagnosis", time: clock::wall(), diagnosis: &diagnosis });
+    let event = DiagnosisEvent { event: "diagnosis", time: clock::wall(), diagnosis: &diagnosis };
+    output.answer(&lines(&diagnosis), &event)?;
     match diagnosis.verdict {
         Verdict::Pass => Ok(()),
         Verdict::FellShort(lines) => Err(Failure::CannotCall(lines)),

@@ -46,7 +46,7 @@ pub enum Failure {
     #[error(transparent)]
     Loopback(#[from] LoopbackError),
     /// The call ended otherwise than asked.
-    #[error("{}{}", call_sentence(*.reason, .name), why(.because.as_ref()))]
+    #[error("{}", call_end(*.reason, .name, .because.as_ref()))]
     Call {
         /// Why.
         reason: EndReason,
@@ -156,6 +156,9 @@ impl Failure {
             Self::Phone(PhoneError::Unreachable { .. }) => {
                 Some("start one with 'peer serve', or name another with --server")
             }
+            Self::Phone(PhoneError::Unsuitable { .. }) => {
+                Some("check the address; --server names another")
+            }
             Self::Phone(PhoneError::NameTaken { .. }) => {
                 Some("log in under another name; with 'peer call' that is --as NAME")
             }
@@ -174,7 +177,7 @@ impl Failure {
             }
             Self::NoName => Some("say it: peer login NAME, or peer call SOMEBODY --as NAME"),
             Self::Call { reason: EndReason::UnknownUser, .. } => {
-                Some("the name must be logged in at the same server")
+                Some("names are found only on the server where both are logged in")
             }
             Self::Call { because: Some(Because { advice: Some(advice), .. }), .. } => Some(advice),
             _ => None,
@@ -188,6 +191,7 @@ fn phone_exit(error: &PhoneError) -> Exit {
             Exit::Usage
         }
         PhoneError::Unreachable { .. }
+        | PhoneError::Unsuitable { .. }
         | PhoneError::Untrusted { .. }
         | PhoneError::NameTaken { .. }
         | PhoneError::TokenNeeded { .. }
@@ -232,22 +236,29 @@ pub fn reason_exit(reason: EndReason) -> Exit {
 #[must_use]
 pub fn call_sentence(reason: EndReason, name: &str) -> String {
     match reason {
-        EndReason::Hangup => format!("you hung up on {name}"),
-        EndReason::RemoteHangup => format!("{name} hung up"),
-        EndReason::Rejected => format!("{name} rejected the call"),
-        EndReason::Busy => format!("{name} is busy"),
-        EndReason::UnknownUser => format!("{name} is not online"),
-        EndReason::NoAnswer => format!("{name} did not answer in time"),
-        EndReason::ConnectionFailed => format!("the connection with {name} failed"),
-        EndReason::Duration => format!("the call with {name} has lasted its time"),
-        EndReason::MediaEnded => format!("the call with {name} has ended with its file"),
-        EndReason::MediaFailed => format!("the call with {name} lost its sound or picture"),
-        EndReason::Interrupted => format!("the call with {name} was interrupted"),
+        EndReason::Hangup => format!("you hung up on '{name}'"),
+        EndReason::RemoteHangup => format!("'{name}' hung up"),
+        EndReason::Rejected => format!("'{name}' rejected the call"),
+        EndReason::Busy => format!("'{name}' is busy"),
+        EndReason::UnknownUser => format!("'{name}' is not online"),
+        EndReason::NoAnswer => format!("'{name}' did not answer in time"),
+        EndReason::ConnectionFailed => format!("the connection with '{name}' failed"),
+        EndReason::Duration => format!("the call with '{name}' has ended: time limit reached"),
+        EndReason::MediaEnded => format!("the call with '{name}' has ended with its file"),
+        EndReason::MediaFailed => format!("the call with '{name}' lost its sound or picture"),
+        EndReason::Interrupted => format!("the call with '{name}' was interrupted"),
     }
 }
 
-fn why(because: Option<&Because>) -> String {
-    because.map_or_else(String::new, |because| format!(": {}", because.message))
+/// The same, and why, as far as that is known.
+#[must_use]
+pub fn call_end(reason: EndReason, name: &str, because: Option<&Because>) -> String {
+    match (reason, because) {
+        // Nobody waited in vain: something happened to them.
+        (EndReason::NoAnswer, Some(because)) => format!("'{name}' is gone: {}", because.message),
+        (_, Some(because)) => format!("{}: {}", call_sentence(reason, name), because.message),
+        (_, None) => call_sentence(reason, name),
+    }
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use super::setup::{self, Identity};
 use super::signals::Interrupts;
 use super::stage::Stage;
 use super::stdin::Lines;
-use super::{anybody, editor, error_event, stdin, token, values};
+use super::{anybody, editor, error_event, job, stdin, token, values};
 use crate::media::sink::ViewSpec;
 use crate::phone::command::Command;
 use crate::phone::config::AnswerPolicy;
@@ -73,6 +73,7 @@ pub struct LoginCommand {
 /// When the login fails, or the phone stops by itself.
 pub async fn run(command: LoginCommand, stage: Stage, output: &Output) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
+    job::watch(output)?;
     let input = stdin::kind();
     let (server, name) = (command.network.server.clone(), command.me.clone());
     let identity = Identity::choose(server, name, || None)?;
@@ -99,7 +100,7 @@ pub async fn run(command: LoginCommand, stage: Stage, output: &Output) -> Result
         output.say(&command.settings.save()?);
     }
     if policy == AnswerPolicy::Refuse {
-        output.say("nobody can be asked here: calls are refused; --auto-answer answers them");
+        output.say("there is nobody here to ask, so calls are refused; --auto-answer answers them");
     }
     let lines = match input {
         stdin::Kind::Nobody => None,

@@ -17,6 +17,7 @@ pub mod doctor;
 pub mod editor;
 pub mod exit;
 pub mod format;
+pub mod job;
 pub mod listening;
 pub mod logging;
 pub mod login;

@@ -5,17 +5,25 @@
 use crate::media::sink::terminal::Grid;
 
 #[cfg(unix)]
-pub use on_unix::{Modes, letters_and_no_echo, lines_and_no_echo, modes, restore, size};
+pub use on_unix::{
+    Modes, has_a_shell, is_ours, leave_input_alone, letters_and_no_echo, lines_and_no_echo, modes,
+    restore, size, stop_key_only,
+};
 
 #[cfg(not(unix))]
-pub use elsewhere::{Modes, letters_and_no_echo, lines_and_no_echo, modes, restore, size};
+pub use elsewhere::{
+    Modes, is_ours, leave_input_alone, letters_and_no_echo, lines_and_no_echo, modes, restore, size,
+};
 
 #[cfg(unix)]
 mod on_unix {
     use std::io::IsTerminal;
 
+    use nix::sys::signal::{SigSet, Signal};
+    use rustix::process::{Pid, getpgid, getpgrp, getppid, getsid};
     use rustix::termios::{
-        LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr,
+        LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp, tcgetwinsize,
+        tcsetattr,
     };
 
     use super::Grid;
@@ -39,14 +47,77 @@ mod on_unix {
         tcgetattr(std::io::stdin()).ok()
     }
 
+    /// Whether the terminal is ours: not while we are in the background. One that is nobody's, and
+    /// none at all, nobody else has.
+    #[must_use]
+    pub fn is_ours() -> bool {
+        let group = tcgetpgrp(std::io::stdin()).or_else(|_| tcgetpgrp(std::io::stderr()));
+        group.map_or(true, |group| group == getpgrp())
+    }
+
+    /// How deep programs that start programs are looked through for a shell.
+    const DEEPEST: usize = 32;
+
+    /// Whether somebody of our session watches over this job from outside: only then may it stop
+    /// (POSIX, "orphaned process group").
+    #[must_use]
+    pub fn has_a_shell() -> bool {
+        let (session, group) = (getsid(None).ok(), getpgrp());
+        let mut parent = getppid();
+        for _ in 0..DEEPEST {
+            let Some(pid) = parent.filter(|pid| getsid(Some(*pid)).ok() == session) else {
+                return false;
+            };
+            if getpgid(Some(pid)).is_ok_and(|of| of != group) {
+                return true;
+            }
+            parent = parent_of(pid);
+        }
+        false
+    }
+
+    /// By `/proc`, where there is one (proc_pid_stat(5)).
+    fn parent_of(pid: Pid) -> Option<Pid> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name before it may hold anything.
+        let fields = stat.rsplit_once(')')?.1;
+        Pid::from_raw(fields.split_whitespace().nth(1)?.parse().ok()?)
+    }
+
+    /// Lets this thread's reads fail in the background, rather than stop the whole program.
+    pub fn leave_input_alone() {
+        let mut signals = SigSet::empty();
+        signals.add(Signal::SIGTTIN);
+        signals.add(Signal::SIGTTOU);
+        if let Err(error) = signals.thread_block() {
+            tracing::debug!(%error, "reading in the background will stop us");
+        }
+    }
+
+    /// Where each key comes at once and none is a signal: makes Ctrl-Z one, and no other. Says how it
+    /// is set then.
+    #[must_use]
+    pub fn stop_key_only() -> Option<Modes> {
+        let stdin = std::io::stdin();
+        let mut modes = tcgetattr(&stdin).ok()?;
+        if modes.local_modes.contains(LocalModes::ICANON) {
+            return None;
+        }
+        modes.local_modes.insert(LocalModes::ISIG);
+        // No key at all (POSIX, _POSIX_VDISABLE).
+        const NONE: u8 = if cfg!(target_os = "linux") { 0 } else { 0xff };
+        modes.special_codes[SpecialCodeIndex::VINTR] = NONE;
+        modes.special_codes[SpecialCodeIndex::VQUIT] = NONE;
+        tcsetattr(&stdin, OptionalActions::Now, &modes).ok()?;
+        Some(modes)
+    }
+
     /// Lets stdin give each key at once, and show none; says how it was before. `None` where stdin is
     /// no terminal, or somebody else's.
     #[must_use]
     pub fn letters_and_no_echo() -> Option<Modes> {
         let stdin = std::io::stdin();
-        // In the background it is somebody else's. One that is nobody's has no such group.
-        let ours = || tcgetpgrp(&stdin).map_or(true, |group| group == rustix::process::getpgrp());
-        if !stdin.is_terminal() || !ours() {
+        if !stdin.is_terminal() || !is_ours() {
             return None;
         }
         let modes = tcgetattr(&stdin).ok()?;
@@ -61,7 +132,7 @@ mod on_unix {
     #[must_use]
     pub fn lines_and_no_echo() -> Option<Modes> {
         let stdin = std::io::stdin();
-        let modes = tcgetattr(&stdin).ok()?;
+        let modes = tcgetattr(&stdin).ok().filter(|_| is_ours())?;
         let mut hidden = modes.clone();
         hidden.local_modes.remove(LocalModes::ECHO);
         hidden.local_modes.insert(LocalModes::ECHONL);
@@ -107,6 +178,15 @@ mod elsewhere {
     pub fn lines_and_no_echo() -> Option<Modes> {
         None
     }
+
+    /// There is no background.
+    #[must_use]
+    pub fn is_ours() -> bool {
+        true
+    }
+
+    /// There is no background.
+    pub fn leave_input_alone() {}
 
     /// Never called.
     pub fn restore(modes: &Modes) {

@@ -146,7 +146,7 @@ impl Switch {
             return self.emit(None, EventKind::Error { code: "bad-name".to_owned(), message });
         }
         if name == self.config.name {
-            let message = "that is your own name; nobody can call himself".to_owned();
+            let message = "that is your own name; you cannot call yourself".to_owned();
             return self.emit(None, EventKind::Error { code: "bad-name".to_owned(), message });
         }
         match self.book.call_with(&name).and_then(|id| self.calls.get(&id)) {

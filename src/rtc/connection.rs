@@ -81,9 +81,27 @@ pub struct ConnectionError {
 
 impl ConnectionError {
     fn at(step: &'static str) -> impl Fn(webrtc::error::Error) -> Self {
-        move |error| Self { step, reason: error.to_string() }
+        move |error| Self { step, reason: in_words(step, &error) }
     }
 }
+
+/// The library's words are for those who work on it, so that they go to the log.
+fn in_words(step: &str, error: &webrtc::error::Error) -> String {
+    let text = error.to_string();
+    tracing::info!(step, reason = text, "the library refused");
+    if text.contains("no TURN/TURNS servers are available") {
+        return "only relayed paths are allowed, and there is no TURN server".to_owned();
+    }
+    match step {
+        TAKING_ANSWER | ANSWERING => "their session description cannot be used".to_owned(),
+        OPENING => "no socket can be had; look at --bind and the network".to_owned(),
+        _ => "that is not possible at present".to_owned(),
+    }
+}
+
+const ANSWERING: &str = "answering their offer";
+const TAKING_ANSWER: &str = "taking their answer";
+const OPENING: &str = "opening media sockets";
 
 /// How often sender reports go out: the other side cannot put picture and sound together before the
 /// first. About 100 bytes each with all headers.
@@ -165,7 +183,7 @@ impl Connection {
             builder = builder.with_runtime(Arc::new(Attentive { inner, progress, relays, wire }));
         }
         let inner =
-            Arc::new(builder.build().await.map_err(ConnectionError::at("opening media sockets"))?);
+            Arc::new(builder.build().await.map_err(ConnectionError::at(OPENING))?);
         let mut connection = Self {
             inner,
             progress,
@@ -255,7 +273,7 @@ impl Connection {
     /// # Errors
     /// When the offer cannot be parsed or has nothing that we can do.
     pub async fn answer(&self, offer: &str) -> Result<String, ConnectionError> {
-        let failed = ConnectionError::at("answering their offer");
+        let failed = ConnectionError::at(ANSWERING);
         let known = self.inner.current_remote_description().await;
         if known.is_some_and(|known| ice_ufrag(&known.sdp) != ice_ufrag(offer)) {
             self.check_sockets()?;
@@ -336,7 +354,7 @@ impl Connection {
     /// # Errors
     /// When the answer cannot be parsed or does not fit the offer.
     pub async fn take_answer(&self, answer: &str) -> Result<(), ConnectionError> {
-        let failed = ConnectionError::at("taking their answer");
+        let failed = ConnectionError::at(TAKING_ANSWER);
         self.note_red(answer);
         let known = self.bounded(&without_strange_red(answer));
         let description = RTCSessionDescription::answer(known).map_err(&failed)?;

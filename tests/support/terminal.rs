@@ -65,6 +65,41 @@ impl Terminal {
         self.through(&["setsid", "--ctty", "sh", "-c", script, "sh"], peer)
     }
 
+    /// Runs a `peer` on it as a shell with job control does: says `stopped` and how the terminal was
+    /// left, and waits for Enter before it lets the job go on; `bg` first lets it go on behind.
+    pub(crate) fn with_job_control(&self, peer: PeerBuilder) -> PeerBuilder {
+        let script = r#"set -m; trap : INT; "$@"; code=$?
+            while [ $code -eq 148 ]; do
+                printf 'stopped\n' >&2; stty -a >&2; printf 'how?\n' >&2; read -r how
+                if [ "$how" = bg ]; then bg >&2; printf 'behind\n' >&2; read -r how; fi
+                fg >/dev/null; code=$?
+            done
+            echo "exit code $code" >&2; stty -a >&2; cat"#;
+        self.through(&["setsid", "--ctty", "bash", "-c", script, "bash"], peer)
+    }
+
+    /// Ctrl-Z, until the shell has the terminal back as it was; what it says then.
+    pub(crate) async fn stop_job(&self) -> String {
+        let asked = |text: &str| text.matches("how?").count();
+        let before = asked(&self.text());
+        self.press("\x1a");
+        self.until("the shell", |text| asked(text) > before).await;
+        let text = self.text();
+        let modes = text.rsplit("stopped").next().unwrap_or_default();
+        assert!(modes.contains(" icanon") && modes.contains(" echo "), "modes given back\n{text}");
+        assert!(modes.contains(" isig"), "modes given back\n{text}");
+        assert!(!self.is_taken(), "the screen is given back\n{text}");
+        text
+    }
+
+    /// Makes it another size, and tells whoever runs on it.
+    pub(crate) fn resize(&self, rows: u16, columns: u16) {
+        self.screen.lock().expect("no reader panics").screen_mut().set_size(rows, columns);
+        let size =
+            rustix::termios::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        rustix::termios::tcsetwinsize(&self.keyboard, size).expect("another size");
+    }
+
     /// Runs a `peer` on it whose events go there too.
     pub(crate) fn all_on(&self, peer: PeerBuilder) -> PeerBuilder {
         let peer = self.with(peer);

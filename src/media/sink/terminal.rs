@@ -46,8 +46,10 @@ pub type Write = dyn Fn(&[u8]) -> bool + Send;
 
 /// How the terminal is drawn on.
 pub struct Terminal {
-    /// How large it is now; `None` when it is gone.
+    /// How large it is now; `None` while it is somebody else's, or gone.
     pub grid: Box<dyn Fn() -> Option<Grid> + Send>,
+    /// The last lines of words, the latest last: they are written again where the screen was cleared.
+    pub words: Box<dyn Fn() -> Vec<String> + Send>,
     /// Writes to it and returns when it has taken all; false when it takes nothing any more. What the
     /// cursor stands on is restored by these bytes themselves.
     pub write: Box<Write>,
@@ -145,7 +147,11 @@ impl Drawing {
 
     /// False when the terminal takes nothing any more.
     fn draw(&mut self, frame: &VideoFrame) -> bool {
-        let Some(grid) = (self.terminal.grid)() else { return true };
+        let Some(grid) = (self.terminal.grid)() else {
+            // Whoever has it leaves nothing of ours on it.
+            self.grid = None;
+            return true;
+        };
         let rows = grid.rows.saturating_sub(WORDS);
         if grid.columns < 8 || rows < 4 {
             return true;
@@ -181,6 +187,11 @@ impl Drawing {
         let (first, last) = (grid.rows - WORDS + 1, grid.rows);
         let set = format!("\x1b[2J\x1b[{first};{last}r\x1b[{last};1H");
         self.bytes.extend(set.as_bytes());
+        let words = (self.terminal.words)();
+        for line in words.iter().skip(words.len().saturating_sub(usize::from(WORDS) - 1)) {
+            self.bytes.extend(line.as_bytes());
+            self.bytes.extend(b"\r\n");
+        }
         self.blocks.forget();
         self.grid = Some(grid);
         self.size = None;
