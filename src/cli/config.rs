@@ -128,7 +128,7 @@ fn lines(settings: &Settings) -> Vec<String> {
             (Kind::Secret, false) => "(secret)".to_owned(),
             _ => setting.words.join(","),
         };
-        format!("  {:<14} {value:<30} {}", setting.key.word, origin(&setting.origin))
+        format!("  {:<21} {value:<30} {}", setting.key.word, origin(&setting.origin))
     }));
     lines
 }

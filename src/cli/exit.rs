@@ -42,6 +42,9 @@ pub enum Failure {
     /// The phone could not start.
     #[error(transparent)]
     Phone(#[from] PhoneError),
+    /// The same, where nobody has named the server this time.
+    #[error("{0} (that is the server of your last login)")]
+    Recalled(PhoneError),
     /// The loopback call could not be made.
     #[error(transparent)]
     Loopback(#[from] LoopbackError),
@@ -110,7 +113,7 @@ impl Failure {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Phone(error) => phone_exit(error),
+            Self::Phone(error) | Self::Recalled(error) => phone_exit(error),
             Self::Loopback(error) => loopback_exit(error),
             Self::Call { reason, .. } => reason_exit(*reason),
             Self::StatsFile { .. } => Exit::Media,
@@ -130,11 +133,9 @@ impl Failure {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Phone(PhoneError::NameTaken { .. }) => "name-taken",
-            Self::Phone(PhoneError::Untrusted { .. }) => "untrusted",
-            Self::Phone(PhoneError::TokenNeeded { .. }) => "token-needed",
-            Self::Phone(PhoneError::WrongToken { .. }) => "wrong-token",
-            Self::Phone(PhoneError::TooManyTries { .. }) => "too-many-tries",
+            Self::Phone(error) | Self::Recalled(error) if phone_code(error).is_some() => {
+                phone_code(error).unwrap_or_default()
+            }
             Self::FellShort(_) => "fell-short",
             Self::CannotCall(_) => "cannot-call",
             Self::NoReport => "interrupted",
@@ -153,19 +154,30 @@ impl Failure {
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         match self {
+            Self::Recalled(
+                PhoneError::Unreachable { .. }
+                | PhoneError::Unsuitable { .. }
+                | PhoneError::Untrusted { .. },
+            ) => Some(
+                "name another with --server; ws://localhost:9090 is that of this machine, which \
+                 'peer serve' starts",
+            ),
             Self::Phone(PhoneError::Unreachable { .. }) => {
                 Some("start one with 'peer serve', or name another with --server")
             }
             Self::Phone(PhoneError::Unsuitable { .. }) => {
                 Some("check the address; --server names another")
             }
-            Self::Phone(PhoneError::NameTaken { .. }) => {
+            Self::Phone(PhoneError::NameTaken { .. })
+            | Self::Recalled(PhoneError::NameTaken { .. }) => {
                 Some("log in under another name; with 'peer call' that is --as NAME")
             }
-            Self::Phone(PhoneError::TokenNeeded { .. }) => {
+            Self::Phone(PhoneError::TokenNeeded { .. })
+            | Self::Recalled(PhoneError::TokenNeeded { .. }) => {
                 Some("put it into the environment variable PEER_TOKEN, or start on a terminal")
             }
-            Self::Phone(PhoneError::WrongToken { .. }) => {
+            Self::Phone(PhoneError::WrongToken { .. })
+            | Self::Recalled(PhoneError::WrongToken { .. }) => {
                 Some("who runs the server gives tokens out; PEER_TOKEN may hold an old one")
             }
             Self::Listen { .. } => Some("choose another address with --listen, or port 0 for any"),
@@ -182,6 +194,18 @@ impl Failure {
             Self::Call { because: Some(Because { advice: Some(advice), .. }), .. } => Some(advice),
             _ => None,
         }
+    }
+}
+
+/// Where a program should know more than the exit code says.
+fn phone_code(error: &PhoneError) -> Option<&'static str> {
+    match error {
+        PhoneError::NameTaken { .. } => Some("name-taken"),
+        PhoneError::Untrusted { .. } => Some("untrusted"),
+        PhoneError::TokenNeeded { .. } => Some("token-needed"),
+        PhoneError::WrongToken { .. } => Some("wrong-token"),
+        PhoneError::TooManyTries { .. } => Some("too-many-tries"),
+        _ => None,
     }
 }
 
@@ -306,6 +330,18 @@ mod tests {
             assert_eq!((failure.exit(), failure.code()), (exit, code));
             assert!(failure.hint().is_some());
         }
+    }
+
+    #[test]
+    fn a_server_that_nobody_named_is_called_what_it_is() {
+        let gone = || PhoneError::Unreachable { url: "ws://h".into(), reason: "no".into() };
+        let failure = Failure::Recalled(gone());
+        assert!(failure.to_string().contains("ws://h") && failure.to_string().contains("last login"));
+        assert!(failure.hint().is_some_and(|hint| hint.contains("--server")));
+        let named = Failure::from(gone());
+        assert_eq!((failure.exit(), failure.code()), (named.exit(), named.code()));
+        let taken = Failure::Recalled(PhoneError::NameTaken { name: "alice".into() });
+        assert_eq!(taken.code(), "name-taken");
     }
 
     #[test]

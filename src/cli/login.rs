@@ -38,7 +38,9 @@ At the prompt, or line by line from a script:
   call NAME, answer, reject, hangup, mute, unmute, video, novideo, record, norecord, status,
   missed, help, quit
 On a terminal Tab completes commands and names, and the arrow keys and Ctrl-R find earlier lines.
-The end of a script's input does not end the login; quit, Ctrl-C and SIGTERM do.";
+Ctrl-C clears the line, and ends the login when there is none; Ctrl-Z and fg work as everywhere.
+The end of a script's input does not end the login; quit, Ctrl-C and SIGTERM do.
+PEER_TOKEN has the token of the name, where the server wants one; peer --help has all variables.";
 
 /// Flags of `peer login`.
 #[derive(Debug, Args)]
@@ -90,12 +92,20 @@ pub async fn run(command: LoginCommand, stage: Stage, output: &Output) -> Result
         reporter.ring_bell();
     }
     let (media, token) = (&command.media, command.settings.token());
+    let recalled = command.settings.recalls_server();
     let config = setup::phone_config(identity, media, &command.network, options, &stage, token)?;
     let (phone, events) = tokio::select! {
-        phone = token::log_in(config, output) => phone?,
+        phone = token::log_in(config, output) => {
+            phone.map_err(|error| setup::failed(error, recalled))?
+        }
         () = interrupts.first() => return Ok(()),
     };
-    setup::remember(&last, output);
+    if recalled {
+        output.say(setup::RECALLED);
+    }
+    // What a robot does is not what its owner wants the next time.
+    let last = prompted.then_some(last);
+    last.iter().for_each(|last| setup::remember(last, output));
     if command.save {
         output.say(&command.settings.save()?);
     }
@@ -140,7 +150,8 @@ struct Desk {
     reporter: Reporter,
     stage: Stage,
     people: People,
-    last: Remembered,
+    /// What later commands find; nothing of a login without a terminal.
+    last: Option<Remembered>,
     prompted: bool,
     /// We said `Quit`: that the events end is as asked.
     leaving: bool,
@@ -244,8 +255,10 @@ impl Desk {
     /// Whom a call is with is completed, now and in later logins.
     fn meet(&mut self, event: &Event) {
         if self.people.meet(event) {
-            self.last.people = self.people.names();
-            setup::remember(&self.last, &self.output);
+            if let Some(last) = &mut self.last {
+                last.people = self.people.names();
+                setup::remember(last, &self.output);
+            }
         }
     }
 }

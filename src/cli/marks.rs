@@ -55,6 +55,7 @@ impl Marks {
             WindowKey::Mute => Command::Mute(!self.muted),
             WindowKey::Video => Command::Video(self.dark),
             WindowKey::Record => Command::Record(self.recording.is_none()),
+            WindowKey::Numbers | WindowKey::Keys => Command::Status,
             WindowKey::HangUp => Command::Hangup,
         }
     }

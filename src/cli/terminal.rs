@@ -13,6 +13,10 @@ use super::tty;
 use crate::media::sink::terminal::{GIVE_BACK, Graphics, Terminal};
 use crate::media::sink::window::WindowKey;
 
+/// What the keys are.
+pub const KEYS: &str =
+    "keys: m mute, v video off, r record, d numbers, h or q hang up, ? these keys";
+
 /// More than any token needs.
 const LONGEST_LINE: u64 = 4096;
 
@@ -274,7 +278,9 @@ fn meaning(byte: u8) -> Option<WindowKey> {
         b'm' => Some(WindowKey::Mute),
         b'v' => Some(WindowKey::Video),
         b'r' => Some(WindowKey::Record),
-        b'q' => Some(WindowKey::HangUp),
+        b'd' => Some(WindowKey::Numbers),
+        b'?' => Some(WindowKey::Keys),
+        b'h' | b'q' => Some(WindowKey::HangUp),
         _ => None,
     }
 }
