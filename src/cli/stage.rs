@@ -11,7 +11,7 @@ use super::output::Output;
 use super::status::{Cadence, Status};
 use super::{terminal, tty};
 use crate::media::device::DeviceError;
-use crate::media::sink::terminal::{Graphics, TerminalView};
+use crate::media::sink::terminal::TerminalView;
 use crate::media::sink::window::{WindowHandle, WindowKey, WindowLoop, Words, connect};
 use crate::media::sink::{Sinks, ViewSpec};
 use crate::phone::command::Command;
@@ -20,7 +20,7 @@ use crate::phone::event::{Event, EventKind};
 /// Where calls are shown; nowhere, without a window or a terminal.
 pub struct Stage {
     window: Option<(WindowHandle, mpsc::Receiver<WindowKey>)>,
-    terminal: Option<(Output, Option<Graphics>)>,
+    terminal: Option<(Output, terminal::Ability)>,
     /// Single keys typed at a terminal, and where it says what they ask for.
     typed: Option<(mpsc::Receiver<WindowKey>, Output)>,
     numbers: Numbers,
@@ -66,7 +66,8 @@ impl Stage {
                 reason: "stderr is none that can be drawn on".to_owned(),
                 hint: "use --view window or --view none".to_owned(),
             });
-            let terminal = missing.is_none().then(|| (output.clone(), graphics));
+            let draw = || (output.clone(), terminal::ability(graphics, output));
+            let terminal = missing.is_none().then(draw);
             return (Self { terminal, ..Self::none() }, None, missing);
         }
         if view == ViewSpec::None {
@@ -92,8 +93,8 @@ impl Stage {
         let window = self.window.as_ref().map(|(handle, _)| handle.clone());
         let terminal = self.terminal.clone();
         move |sinks| {
-            if let Some((output, graphics)) = &terminal {
-                match TerminalView::new(terminal::canvas(output, *graphics)) {
+            if let Some((output, ability)) = &terminal {
+                match TerminalView::new(terminal::canvas(output, *ability)) {
                     Ok(view) => sinks.video = Some(Box::new(view)),
                     Err(error) => tracing::error!(%error, "the terminal is not drawn on"),
                 }

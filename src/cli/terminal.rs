@@ -10,7 +10,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::output::Output;
 use super::tty;
-use crate::media::sink::terminal::{GIVE_BACK, Graphics, Terminal};
+use crate::clock;
+use crate::media::sink::terminal::answers::{Answers, QUESTIONS};
+use crate::media::sink::terminal::{GIVE_BACK, Graphics, Grid, Terminal};
 use crate::media::sink::window::WindowKey;
 
 /// What the keys are.
@@ -285,13 +287,46 @@ fn meaning(byte: u8) -> Option<WindowKey> {
     }
 }
 
+/// How long the terminal has to say what it can draw; through a slow ssh it takes a while.
+const ANSWERS_WITHIN: Duration = Duration::from_millis(500);
+
+/// How pictures are drawn on a terminal.
+#[derive(Debug, Clone, Copy)]
+pub struct Ability {
+    graphics: Graphics,
+    cell: Option<(u16, u16)>,
+}
+
+/// Finds out what the terminal can draw: as somebody has said, else as it answers, else as its
+/// environment tells. Before anybody else reads it.
+#[must_use]
+pub fn ability(said: Option<Graphics>, output: &Output) -> Ability {
+    let answers = ask(output);
+    let graphics =
+        said.unwrap_or_else(|| Graphics::best(answers, |name: &str| std::env::var(name).ok()));
+    Ability { graphics, cell: answers.cell }
+}
+
+fn ask(output: &Output) -> Answers {
+    let Some(before) = tty::letters_and_no_echo() else { return Answers::default() };
+    let mut heard = Vec::new();
+    let until = clock::now() + ANSWERS_WITHIN;
+    if output.raw(QUESTIONS) {
+        while !Answers::read(&heard).complete && tty::read_until(until, &mut heard) {}
+    }
+    tty::restore(&before);
+    Answers::read(&heard)
+}
+
 /// A place for pictures on the terminal behind `output`.
 #[must_use]
-pub fn canvas(output: &Output, graphics: Option<Graphics>) -> Terminal {
+pub fn canvas(output: &Output, ability: Ability) -> Terminal {
     let get = |name: &str| std::env::var(name).ok();
+    let Ability { graphics, cell } = ability;
+    let known = move |grid: Grid| Grid { cell: grid.cell.or(cell), ..grid };
     let (words, output) = (output.clone(), output.clone());
     Terminal {
-        grid: Box::new(|| if is_away() { None } else { tty::size() }),
+        grid: Box::new(move || if is_away() { None } else { tty::size().map(known) }),
         words: Box::new(move || words.recent()),
         write: Box::new(move |bytes| {
             let mut changed = changed();
@@ -302,7 +337,7 @@ pub fn canvas(output: &Output, graphics: Option<Graphics>) -> Terminal {
             drop(changed);
             output.raw(bytes)
         }),
-        graphics: graphics.unwrap_or_else(|| Graphics::detect(get)),
+        graphics,
         far: get("SSH_CONNECTION").is_some_and(|from| !from.is_empty()),
     }
 }

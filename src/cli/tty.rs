@@ -7,18 +7,21 @@ use crate::media::sink::terminal::Grid;
 #[cfg(unix)]
 pub use on_unix::{
     Modes, has_a_shell, is_ours, leave_input_alone, letters_and_no_echo, lines_and_no_echo, modes,
-    restore, size, stop_key_only,
+    read_until, restore, size, stop_key_only,
 };
 
 #[cfg(not(unix))]
 pub use elsewhere::{
-    Modes, is_ours, leave_input_alone, letters_and_no_echo, lines_and_no_echo, modes, restore, size,
+    Modes, is_ours, leave_input_alone, letters_and_no_echo, lines_and_no_echo, modes, read_until, restore, size,
 };
 
 #[cfg(unix)]
 mod on_unix {
     use std::io::IsTerminal;
+    use std::os::fd::AsFd;
+    use std::time::Instant;
 
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     use nix::sys::signal::{SigSet, Signal};
     use rustix::process::{Pid, getpgid, getpgrp, getppid, getsid};
     use rustix::termios::{
@@ -27,6 +30,7 @@ mod on_unix {
     };
 
     use super::Grid;
+    use crate::clock;
 
     /// How a terminal was set.
     pub type Modes = Termios;
@@ -82,6 +86,30 @@ mod on_unix {
         // The name before it may hold anything.
         let fields = stat.rsplit_once(')')?.1;
         Pid::from_raw(fields.split_whitespace().nth(1)?.parse().ok()?)
+    }
+
+    /// More than any answer needs.
+    const MOST_HEARD: usize = 4096;
+
+    /// Adds what comes on stdin to `heard`, past every buffer; false when nothing comes in time, or
+    /// too much has.
+    #[must_use]
+    pub fn read_until(until: Instant, heard: &mut Vec<u8>) -> bool {
+        let stdin = std::io::stdin();
+        let left = until.saturating_duration_since(clock::now()).as_millis();
+        let limit = PollTimeout::try_from(i32::try_from(left).unwrap_or(0)).unwrap_or_default();
+        let mut fds = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+        if left == 0 || heard.len() > MOST_HEARD || !poll(&mut fds, limit).is_ok_and(|n| n > 0) {
+            return false;
+        }
+        let mut bytes = [0; 256];
+        match rustix::io::read(&stdin, &mut bytes[..]) {
+            Ok(length @ 1..) => {
+                heard.extend_from_slice(&bytes[..length]);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Lets this thread's reads fail in the background, rather than stop the whole program.
@@ -177,6 +205,12 @@ mod elsewhere {
     #[must_use]
     pub fn lines_and_no_echo() -> Option<Modes> {
         None
+    }
+
+    /// Nothing comes.
+    #[must_use]
+    pub fn read_until(_: std::time::Instant, _: &mut Vec<u8>) -> bool {
+        false
     }
 
     /// There is no background.

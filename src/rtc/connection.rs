@@ -33,6 +33,8 @@ use super::events::{ConnectionEvent, Events};
 use super::interceptors::{RtcpCounters, RtcpTap, TapState};
 use super::netem::Wire;
 use super::receiver::RedTypes;
+use super::refusal::{ANSWERING, OPENING, TAKING_ANSWER};
+pub use super::refusal::ConnectionError;
 use super::relay::{Relays, ServerReport};
 use super::runtime::{Attentive, Progress};
 use super::sdp::{
@@ -68,40 +70,6 @@ pub struct ConnectionConfig {
     /// A bad network that all we send goes over; `None`: the one that there is.
     pub wire: Option<Arc<Wire>>,
 }
-
-/// Why the connection could not do what it was told.
-#[derive(Debug, thiserror::Error)]
-#[error("{step}: {reason}")]
-pub struct ConnectionError {
-    /// What was being done.
-    pub step: &'static str,
-    /// What the library said; never contains packets or passwords.
-    pub reason: String,
-}
-
-impl ConnectionError {
-    fn at(step: &'static str) -> impl Fn(webrtc::error::Error) -> Self {
-        move |error| Self { step, reason: in_words(step, &error) }
-    }
-}
-
-/// The library's words are for those who work on it, so that they go to the log.
-fn in_words(step: &str, error: &webrtc::error::Error) -> String {
-    let text = error.to_string();
-    tracing::info!(step, reason = text, "the library refused");
-    if text.contains("no TURN/TURNS servers are available") {
-        return "only relayed paths are allowed, and there is no TURN server".to_owned();
-    }
-    match step {
-        TAKING_ANSWER | ANSWERING => "their session description cannot be used".to_owned(),
-        OPENING => "no socket can be had; look at --bind and the network".to_owned(),
-        _ => "that is not possible at present".to_owned(),
-    }
-}
-
-const ANSWERING: &str = "answering their offer";
-const TAKING_ANSWER: &str = "taking their answer";
-const OPENING: &str = "opening media sockets";
 
 /// How often sender reports go out: the other side cannot put picture and sound together before the
 /// first. About 100 bytes each with all headers.

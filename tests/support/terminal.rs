@@ -21,7 +21,12 @@ pub(crate) struct Terminal {
     rang: Arc<AtomicUsize>,
     /// Changes with what stands on it.
     changes: watch::Receiver<()>,
+    /// The last that was written, as it came.
+    written: Arc<Mutex<Vec<u8>>>,
 }
+
+/// So much of what is written is kept.
+const KEPT: usize = 1 << 20;
 
 /// Counts the bell, which leaves nothing on a screen.
 struct Ears(Arc<AtomicUsize>);
@@ -35,6 +40,11 @@ impl vt100::Callbacks for Ears {
 impl Terminal {
     /// One of so many letters.
     pub(crate) fn new(rows: u16, columns: u16) -> Self {
+        Self::answering(rows, columns, b"")
+    }
+
+    /// One that answers so when it is asked what it is (DA1).
+    pub(crate) fn answering(rows: u16, columns: u16, answer: &'static [u8]) -> Self {
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let pair = openpty(&size, None).expect("a pseudo-terminal");
         let mut output = File::from(pair.master.try_clone().expect("a descriptor"));
@@ -43,15 +53,25 @@ impl Terminal {
         let screen = Arc::new(Mutex::new(parser));
         let shown = Arc::clone(&screen);
         let (changed, changes) = watch::channel(());
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let (kept, mut answers) = (Arc::clone(&written), output.try_clone().expect("a descriptor"));
         std::thread::spawn(move || {
             let mut bytes = [0; 4096];
             // Linux ends it with an error when nobody holds the other side any more.
             while let Ok(length @ 1..) = output.read(&mut bytes) {
                 shown.lock().expect("no reader panics").process(&bytes[..length]);
+                let mut kept = kept.lock().expect("no reader panics");
+                kept.extend_from_slice(&bytes[..length]);
+                if !answer.is_empty() && bytes[..length].ends_with(b"\x1b[c") {
+                    answers.write_all(answer).expect("the terminal takes answers");
+                }
+                let older = kept.len().saturating_sub(KEPT);
+                kept.drain(..older);
+                drop(kept);
                 let _ = changed.send(());
             }
         });
-        Self { keyboard: File::from(pair.master), inner: pair.slave, screen, rang, changes }
+        Self { keyboard: File::from(pair.master), inner: pair.slave, screen, rang, changes, written }
     }
 
     /// Runs a `peer` on it, which owns it: Ctrl-C is a signal, and `/dev/tty` is it.
@@ -127,6 +147,24 @@ impl Terminal {
             }
             _ => None,
         }
+    }
+
+    /// Waits until these bytes were written.
+    pub(crate) async fn until_written(&self, wanted: &[u8]) {
+        let mut changes = self.changes.clone();
+        let seen = async {
+            loop {
+                let written = self.written.lock().expect("no reader panics").clone();
+                if written.windows(wanted.len()).any(|part| part == wanted) {
+                    return true;
+                }
+                if changes.changed().await.is_err() {
+                    return false;
+                }
+            }
+        };
+        let seen = tokio::time::timeout(PATIENCE, seen).await;
+        assert_eq!(seen, Ok(true), "not written: {wanted:?}\n{}", self.text());
     }
 
     /// What stands on it, line by line.
