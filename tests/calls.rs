@@ -4,8 +4,8 @@
 use serde_json::Value;
 
 use crate::support::process::Peer;
-use crate::support::terminal::Terminal;
 use crate::support::server::{Server, THE_END, login, peer};
+use crate::support::terminal::Terminal;
 use crate::support::{PATIENCE, clip, one_at_a_time};
 
 #[tokio::test]

@@ -15,7 +15,9 @@ const TIMES: usize = 3;
 async fn at_prompt(terminal: &Terminal) {
     let status = |text: &str| {
         let lines: Vec<&str> = text.trim_end().lines().collect();
-        lines.len() > 1 && lines[lines.len() - 1] == ">" && lines[lines.len() - 2].contains("no call]")
+        lines.len() > 1
+            && lines[lines.len() - 1] == ">"
+            && lines[lines.len() - 2].contains("no call]")
     };
     terminal.until("the prompt", status).await;
 }
@@ -52,7 +54,8 @@ async fn a_prompt_is_stopped_and_goes_on() {
     terminal.until("the prompt", |text| text.contains("[1 missed call  alice at")).await;
     terminal.press("quit\r");
     terminal.until("the end", |text| text.contains("exit code 0")).await;
-    let end = |text: &str| text.rsplit("exit code 0").next().is_some_and(|left| left.contains("iexten"));
+    let end =
+        |text: &str| text.rsplit("exit code 0").next().is_some_and(|left| left.contains("iexten"));
     terminal.until("its modes", end).await;
 }
 

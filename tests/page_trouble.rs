@@ -27,6 +27,8 @@ async fn without_permission_it_asks_whether_to_see_and_hear_only() {
     let page = Page::log_in_with(browser, server.page(), "page").await;
     page.call("bob").await;
     page.wait_for_notice("The browser does not let this page use the camera or microphone").await;
+    page.wait_for_status("Not calling 'bob' yet").await;
+    assert_eq!(page.browser.text("#go-without").await, "Call without camera");
     page.browser.click("#cancel").await;
     page.wait_for_view("home").await;
 
@@ -125,7 +127,7 @@ async fn it_asks_for_a_token_keeps_none_and_fetches_new_ice_servers() {
     let (mut socket, asked) = next_login(&listener).await;
     assert_eq!(asked, json!({ "type": "login", "name": "page" }));
     refuse(&mut socket, "token-needed").await;
-    page.wait_for_status("The server asks for the token of page").await;
+    page.wait_for_status("The server asks for the token of 'page'").await;
     page.wait_for_focus("token").await;
 
     page.browser.type_text("guessed\u{e007}").await;

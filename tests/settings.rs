@@ -179,7 +179,8 @@ fn completes(folder: &Path, said: &str) {
         ("completions b", "bash"),
     ] {
         let words: Vec<&str> = typed.split(' ').collect();
-        let (current, before) = (words[words.len() - 1], words.get(words.len() - 2).unwrap_or(&"peer"));
+        let (current, before) =
+            (words[words.len() - 1], words.get(words.len() - 2).unwrap_or(&"peer"));
         let ask = format!(
             "COMP_WORDS=(peer {typed}); COMP_CWORD={}; _peer peer {current} {before}; \
              printf '%s\\n' \"${{COMPREPLY[@]}}\" | sort | tr '\\n' ' '",
@@ -264,7 +265,8 @@ async fn a_robot_keeps_in_its_file_what_it_wants() {
     robot.await_event("logged-in", PATIENCE).await;
     robot.terminate();
     robot.gone(PATIENCE).await;
-    let text = std::fs::read_to_string(home.path().join("config/peer/config.toml")).expect("a file");
+    let text =
+        std::fs::read_to_string(home.path().join("config/peer/config.toml")).expect("a file");
     for line in ["auto-answer = true", "bind = \"127.0.0.1\"", "no-auto-gain = true"] {
         assert!(text.contains(line), "{line}\n{text}");
     }

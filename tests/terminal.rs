@@ -144,9 +144,11 @@ async fn without_a_display_a_large_terminal_takes_its_place_and_a_small_one_says
     alice.await_event("first-video-frame", PATIENCE).await;
     let said = |text: &str| text.replace('\n', "").contains("no display: no pictures are shown");
     assert!(said(&small.text()), "{}", small.text());
-    small.until("the status in one line", |text| {
-        text.lines().any(|line| line.starts_with("connected to bob ") && line.ends_with('s'))
-    }).await;
+    small
+        .until("the status in one line", |text| {
+            text.lines().any(|line| line.starts_with("connected to bob ") && line.ends_with('s'))
+        })
+        .await;
     small.press("?");
     let keys = |text: &str| text.replace('\n', "").contains("h or q hang up");
     small.until("the keys", keys).await;

@@ -7,7 +7,7 @@
 export function loginRefused(code, name, url, detail) {
   switch (code) {
     case "token-needed":
-      return `The server asks for the token of ${name}. Enter it below.`;
+      return `The server asks for the token of ${named(name)}. Enter it below.`;
     case "wrong-token":
       return "That is not the token of this name. Check it, and try again.";
     case "too-many-tries":
@@ -19,7 +19,7 @@ export function loginRefused(code, name, url, detail) {
     case "unreachable":
       return `The server does not answer. Check that it runs${hint(url)}. Then try again.`;
     default:
-      return `The name ${name} is taken. Choose another.`;
+      return `The name ${named(name)} is taken. Choose another.`;
   }
 }
 

@@ -110,7 +110,10 @@ fn in_fish(script: String) -> String {
     let mut lines = script.lines().peekable();
     let mut within = false;
     while let Some(line) = lines.next() {
-        within = line.starts_with("complete ").then(|| files.iter().any(|flag| line.contains(flag))).unwrap_or(within);
+        within = line
+            .starts_with("complete ")
+            .then(|| files.iter().any(|flag| line.contains(flag)))
+            .unwrap_or(within);
         let line = match within {
             true => line.replace(" -r -f -a ", " -r -F -a "),
             false => line.to_owned(),
@@ -164,9 +167,13 @@ mod tests {
     #[test]
     fn what_is_listed_exists() {
         let all = crate::cli::command();
-        let known: Vec<&str> =
-            all.get_subcommands().flat_map(Command::get_arguments).filter_map(Arg::get_long).collect();
-        let listed = WORDS.iter().map(|(flag, ..)| flag).chain(FILES).filter(|flag| **flag != "config");
+        let known: Vec<&str> = all
+            .get_subcommands()
+            .flat_map(Command::get_arguments)
+            .filter_map(Arg::get_long)
+            .collect();
+        let listed =
+            WORDS.iter().map(|(flag, ..)| flag).chain(FILES).filter(|flag| **flag != "config");
         let unknown: Vec<_> = listed.filter(|flag| !known.contains(flag)).collect();
         assert!(unknown.is_empty(), "{unknown:?}");
     }

@@ -66,7 +66,9 @@ pub async fn run(command: DoctorCommand, output: &Output) -> Result<(), Failure>
     output.clear_status();
     if command.settings.recalls_server() {
         for check in diagnosis.checks.iter_mut().filter(|check| check.check == "server") {
-            check.found.push_str(" (that is the server of your last login; --server names another)");
+            check
+                .found
+                .push_str(" (that is the server of your last login; --server names another)");
         }
     }
     let event = DiagnosisEvent { event: "diagnosis", time: clock::wall(), diagnosis: &diagnosis };

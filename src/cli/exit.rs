@@ -336,7 +336,9 @@ mod tests {
     fn a_server_that_nobody_named_is_called_what_it_is() {
         let gone = || PhoneError::Unreachable { url: "ws://h".into(), reason: "no".into() };
         let failure = Failure::Recalled(gone());
-        assert!(failure.to_string().contains("ws://h") && failure.to_string().contains("last login"));
+        assert!(
+            failure.to_string().contains("ws://h") && failure.to_string().contains("last login")
+        );
         assert!(failure.hint().is_some_and(|hint| hint.contains("--server")));
         let named = Failure::from(gone());
         assert_eq!((failure.exit(), failure.code()), (named.exit(), named.code()));

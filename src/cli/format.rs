@@ -46,7 +46,9 @@ pub fn event(event: &Event, asks: bool) -> Option<String> {
             format!("no pictures come from '{peer}' at present; sound goes on")
         }
         EventKind::VideoResumed { side: Side::Local } => "pictures are sent again".to_owned(),
-        EventKind::VideoResumed { side: Side::Remote } => format!("pictures from '{peer}' are back"),
+        EventKind::VideoResumed { side: Side::Remote } => {
+            format!("pictures from '{peer}' are back")
+        }
         EventKind::Stats(_) => return None,
         EventKind::Missed { .. } if event.call.is_some() => format!("missed a call from '{peer}'"),
         EventKind::Missed { calls } => missed(calls),

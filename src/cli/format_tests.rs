@@ -31,7 +31,10 @@ fn every_event_but_a_snapshot_has_a_line() {
         (EventKind::Calling, "calling 'bob'"),
         (EventKind::Incoming, "'bob' is calling; type answer or reject"),
         (EventKind::Accepted, "the call with 'bob' is accepted"),
-        (EventKind::Connecting { ice_state: "checking".into() }, "connecting to 'bob': ICE checking"),
+        (
+            EventKind::Connecting { ice_state: "checking".into() },
+            "connecting to 'bob': ICE checking",
+        ),
         (EventKind::Connected { setup_ms: 12 }, "connected to 'bob' in 12 ms"),
         (
             EventKind::FirstVideoFrame { setup_ms: 120, width: 640, height: 360 },

@@ -133,7 +133,8 @@ mod tests {
     #[test]
     fn every_variable_that_a_flag_reads_is_explained() {
         let all = command();
-        let flags = all.get_arguments().chain(all.get_subcommands().flat_map(Command::get_arguments));
+        let flags =
+            all.get_arguments().chain(all.get_subcommands().flat_map(Command::get_arguments));
         for name in flags.filter_map(Arg::get_env).map(|name| name.to_string_lossy()) {
             assert!(ENVIRONMENT.contains(&*name), "{name}");
         }

@@ -91,8 +91,11 @@ fn page(name: Option<&str>) -> anyhow::Result<Option<Vec<u8>>> {
     let examples = command.get_before_long_help().or_else(|| command.get_before_help());
     let examples = examples.map(ToString::to_string).unwrap_or_default();
     // Every option stands in the page of the command that has it.
-    let roff =
-        command.clone().display_name(title).bin_name(shown.clone()).version(env!("CARGO_PKG_VERSION"));
+    let roff = command
+        .clone()
+        .display_name(title)
+        .bin_name(shown.clone())
+        .version(env!("CARGO_PKG_VERSION"));
     let roff = roff.mut_args(with_aliases);
     let man = clap_mangen::Man::new(roff.clone()).section("1").manual("peer");
     let mut page = Vec::new();
@@ -215,8 +218,11 @@ mod tests {
     fn a_synopsis_begins_with_what_must_be_and_shows_values() {
         let text = String::from_utf8(page(Some("call")).unwrap().unwrap()).unwrap();
         let line = text.lines().skip_while(|line| *line != ".SH SYNOPSIS").nth(1).unwrap();
-        assert!(line.starts_with(r"\fBpeer call\fR \fINAME\fR [\fB\-\-video\fR \fISOURCE\fR] "), "{line}");
-        assert!(line.contains(r"[\fB\-\-once\fR] ") && line.contains("...") , "{line}");
+        assert!(
+            line.starts_with(r"\fBpeer call\fR \fINAME\fR [\fB\-\-video\fR \fISOURCE\fR] "),
+            "{line}"
+        );
+        assert!(line.contains(r"[\fB\-\-once\fR] ") && line.contains("..."), "{line}");
         assert!(text.contains(".SH ENVIRONMENT") && text.contains("PEER_TOKEN"), "{text}");
     }
 

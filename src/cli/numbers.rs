@@ -67,7 +67,8 @@ impl Numbers {
             let lost = counts.lost[way][kind].saturating_sub(before.lost[way][kind]);
             let bits = format::bitrate(format::rate(bytes, over));
             // What they say they have lost is part of what we sent.
-            let arrived = if way == 0 { packets } else { packets.saturating_sub(lost.max(0) as u64) };
+            let arrived =
+                if way == 0 { packets } else { packets.saturating_sub(lost.max(0) as u64) };
             (bits, format::loss(arrived, lost))
         });
         self.last = Some((now, counts));
@@ -110,7 +111,11 @@ fn rows(stats: &Stats, measured: impl Fn(usize, usize) -> (String, String)) -> V
         row("Sound bitrate", rate(0, 1), rate(1, 1)),
         row("Picture loss", loss(0, 0), loss(1, 0)),
         row("Sound loss", loss(0, 1), loss(1, 1)),
-        ["Buffer".to_owned(), heard.map_or(UNKNOWN.into(), |audio| wait(audio.jitter_buffer_delay_ms)), String::new()],
+        [
+            "Buffer".to_owned(),
+            heard.map_or(UNKNOWN.into(), |audio| wait(audio.jitter_buffer_delay_ms)),
+            String::new(),
+        ],
         row(
             "Codecs",
             codecs(seen.map(|video| video.codec.as_str()), heard.map(|audio| audio.codec.as_str())),
@@ -133,10 +138,7 @@ fn path(pair: Option<&CandidatePair>) -> [Row; 2] {
         ),
         None => (UNKNOWN.to_owned(), UNKNOWN, String::new()),
     };
-    [
-        ["Round trip".to_owned(), rtt, String::new()],
-        ["Path".to_owned(), way.to_owned(), protocol],
-    ]
+    [["Round trip".to_owned(), rtt, String::new()], ["Path".to_owned(), way.to_owned(), protocol]]
 }
 
 impl Counts {

@@ -64,8 +64,7 @@ pub fn remember(last: &Remembered, output: &Output) {
 }
 
 /// What to say of a server that nobody has named this time.
-pub const RECALLED: &str =
-    "the server is that of your last login; --server names another (ws://localhost:9090: this machine's)";
+pub const RECALLED: &str = "the server is that of your last login; --server names another (ws://localhost:9090: this machine's)";
 
 /// A login that failed; `recalled`: at a server that nobody has named this time.
 #[must_use]

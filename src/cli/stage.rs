@@ -207,9 +207,8 @@ const LARGE_ENOUGH: (u16, u16) = (60, 20);
 /// What is done where nothing was said of where to show pictures, and there is no display; says so.
 fn without_display(draws: bool, output: &Output) -> ViewSpec {
     let grid = tty::size().filter(|_| output.is_live());
-    let large = grid.is_some_and(|grid| {
-        grid.columns >= LARGE_ENOUGH.0 && grid.rows >= LARGE_ENOUGH.1
-    });
+    let large =
+        grid.is_some_and(|grid| grid.columns >= LARGE_ENOUGH.0 && grid.rows >= LARGE_ENOUGH.1);
     if draws && large {
         output.say("no display: pictures are drawn in this terminal; --view none leaves them out");
         return ViewSpec::Terminal(None);

@@ -23,8 +23,13 @@ pub const KEYS: &str =
 const LONGEST_LINE: u64 = 4096;
 
 /// What must be undone.
-static CHANGED: Mutex<Changed> =
-    Mutex::new(Changed { modes: None, shell: None, input: Input::Lines, screen: false, away: false });
+static CHANGED: Mutex<Changed> = Mutex::new(Changed {
+    modes: None,
+    shell: None,
+    input: Input::Lines,
+    screen: false,
+    away: false,
+});
 
 /// The terminal is ours again.
 static BACK: Condvar = Condvar::new();

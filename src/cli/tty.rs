@@ -12,7 +12,8 @@ pub use on_unix::{
 
 #[cfg(not(unix))]
 pub use elsewhere::{
-    Modes, is_ours, leave_input_alone, letters_and_no_echo, lines_and_no_echo, modes, read_until, restore, size,
+    Modes, is_ours, leave_input_alone, letters_and_no_echo, lines_and_no_echo, modes, read_until,
+    restore, size,
 };
 
 #[cfg(unix)]

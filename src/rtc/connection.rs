@@ -33,8 +33,8 @@ use super::events::{ConnectionEvent, Events};
 use super::interceptors::{RtcpCounters, RtcpTap, TapState};
 use super::netem::Wire;
 use super::receiver::RedTypes;
-use super::refusal::{ANSWERING, OPENING, TAKING_ANSWER};
 pub use super::refusal::ConnectionError;
+use super::refusal::{ANSWERING, OPENING, TAKING_ANSWER};
 use super::relay::{Relays, ServerReport};
 use super::runtime::{Attentive, Progress};
 use super::sdp::{
@@ -150,8 +150,7 @@ impl Connection {
             let wire = config.wire.clone();
             builder = builder.with_runtime(Arc::new(Attentive { inner, progress, relays, wire }));
         }
-        let inner =
-            Arc::new(builder.build().await.map_err(ConnectionError::at(OPENING))?);
+        let inner = Arc::new(builder.build().await.map_err(ConnectionError::at(OPENING))?);
         let mut connection = Self {
             inner,
             progress,

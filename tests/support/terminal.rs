@@ -71,7 +71,14 @@ impl Terminal {
                 let _ = changed.send(());
             }
         });
-        Self { keyboard: File::from(pair.master), inner: pair.slave, screen, rang, changes, written }
+        Self {
+            keyboard: File::from(pair.master),
+            inner: pair.slave,
+            screen,
+            rang,
+            changes,
+            written,
+        }
     }
 
     /// Runs a `peer` on it, which owns it: Ctrl-C is a signal, and `/dev/tty` is it.
@@ -89,7 +96,7 @@ impl Terminal {
     /// left, and waits for Enter before it lets the job go on; `bg` first lets it go on behind.
     pub(crate) fn with_job_control(&self, peer: PeerBuilder) -> PeerBuilder {
         let script = r#"set -m; trap : INT; "$@"; code=$?
-            while [ $code -eq 148 ]; do
+            while [ $code -eq 147 ] || [ $code -eq 148 ]; do
                 printf 'stopped\n' >&2; stty -a >&2; printf 'how?\n' >&2; read -r how
                 if [ "$how" = bg ]; then bg >&2; printf 'behind\n' >&2; read -r how; fi
                 fg >/dev/null; code=$?

@@ -94,8 +94,7 @@ impl OpenCamera {
 
     fn open_one(index: u32, name: String, size: Size, fps: f64) -> Result<Self, String> {
         let mut camera = connect(index)?;
-        let format = choose(&offered(&mut camera), size, fps)
-            .ok_or(NO_FORM)?;
+        let format = choose(&offered(&mut camera), size, fps).ok_or(NO_FORM)?;
         let resolution = Resolution::new(format.width, format.height);
         let native = NativeFormat::new(resolution, to_native(format.pixels), format.fps);
         let exactly = RequestedFormat::with_formats(RequestedFormatType::Exact(native), &FORMATS);

@@ -167,7 +167,10 @@ mod tests {
                 let edge = &row(edge)[(8 * scale) as usize..wide];
                 assert!(edge.iter().all(|luma| *luma == 16), "{width}x{height}");
             }
-            assert!((top..top + 7 * scale).all(|y| row(y)[..wide].contains(&235)), "{width}x{height}");
+            assert!(
+                (top..top + 7 * scale).all(|y| row(y)[..wide].contains(&235)),
+                "{width}x{height}"
+            );
             assert!(row(height / 2 - 1)[..wide].iter().all(|luma| *luma > 100), "the bars");
         }
     }
