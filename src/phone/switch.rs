@@ -152,7 +152,7 @@ impl Switch {
         match self.book.call_with(&name).and_then(|id| self.calls.get(&id)) {
             // Calling somebody who is calling us means answering.
             Some(live) if live.rings => return live.call.tell(Told::Input(Input::Answer)),
-            Some(_) => return self.no_call("there is a call with them already"),
+            Some(_) => return self.no_call("you are in a call with them already"),
             None => {}
         }
         match self.book.open(Some(name.clone())) {
