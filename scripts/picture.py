@@ -210,7 +210,10 @@ def watch(terminal, screen, seconds):
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if select.select([terminal], [], [], 0.1)[0]:
-            screen.feed(os.read(terminal, 65536))
+            try:
+                screen.feed(os.read(terminal, 65536))
+            except OSError:
+                return  # Linux's word for the end of a terminal.
 
 
 PAGE = """<!doctype html><meta charset=utf-8><style>

@@ -98,7 +98,8 @@ mod on_unix {
     pub fn read_until(until: Instant, heard: &mut Vec<u8>) -> bool {
         let stdin = std::io::stdin();
         let left = until.saturating_duration_since(clock::now()).as_millis();
-        let limit = PollTimeout::try_from(i32::try_from(left).unwrap_or(0)).unwrap_or_default();
+        let limit = i32::try_from(left).ok().and_then(|left| PollTimeout::try_from(left).ok());
+        let limit = limit.unwrap_or(PollTimeout::ZERO);
         let mut fds = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
         if left == 0 || heard.len() > MOST_HEARD || !poll(&mut fds, limit).is_ok_and(|n| n > 0) {
             return false;
