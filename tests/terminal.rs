@@ -153,7 +153,7 @@ async fn without_a_display_a_large_terminal_takes_its_place_and_a_small_one_says
     let keys = |text: &str| text.replace('\n', "").contains("h or q hang up");
     small.until("the keys", keys).await;
     small.press("d");
-    small.until("numbers", |text| text.contains("Picture bitrate")).await;
+    small.until("numbers", |text| text.contains("Round trip")).await;
     small.press("h");
     alice.gone(PATIENCE).await;
 }

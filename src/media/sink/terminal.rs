@@ -246,7 +246,8 @@ fn fit(
     // In pixels of the terminal.
     let width = (columns * wide).min(rows * high * aspect);
     let height = width / aspect;
-    let letters = |pixels: f64, of: f64, most: f64| (pixels / of).ceil().clamp(1.0, most) as u32;
+    let letters =
+        |pixels: f64, of: f64, most: f64| (pixels / of - 1e-6).ceil().clamp(1.0, most) as u32;
     let covered = (letters(width, wide, columns), letters(height, high, rows));
     let by = match graphics {
         Graphics::TrueColour | Graphics::Colours256 => {
@@ -255,7 +256,9 @@ fn fit(
         Graphics::Sixel => (MOST_SIXELS / (width * height)).sqrt().min(1.0),
         Graphics::Kitty | Graphics::Iterm => (f64::from(picture.width) / width).min(1.0),
     };
-    (Size::even((width * by) as u32, (height * by) as u32), covered)
+    // What is whole but for a rounding error is whole.
+    let whole = |pixels: f64| (pixels + 1e-6) as u32;
+    (Size::even(whole(width * by), whole(height * by)), covered)
 }
 
 #[cfg(test)]
