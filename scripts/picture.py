@@ -142,7 +142,7 @@ class Screen:
                     style = f' style="background:{ground}"' if ground else ""
                     spans.append(f"<i{style}>{html.escape(letter)}</i>")
             lines.append("<div>" + "".join(spans) + "</div>")
-        return "\n".join(lines)
+        return "".join(lines)
 
 
 def driver(port, path, body=None, method=None):
@@ -284,7 +284,7 @@ def main():
         whole = os.path.join(home.name, "whole.png")
         pathlib.Path(whole).write_bytes(base64.b64decode(browser.picture()))
         # Fewer colours: the picture is for a README.
-        crop = f"crop={box[0]}:{box[1]}:0:0,split[a][b];[a]palettegen=256[p];[b][p]paletteuse=dither=bayer"
+        crop = f"crop=min(iw\\,{box[0]}):min(ih\\,{box[1]}):0:0,split[a][b];[a]palettegen=256[p];[b][p]paletteuse=dither=bayer"
         subprocess.run(["ffmpeg", "-v", "error", "-y", "-i", whole, "-vf", crop, str(out)], check=True)
     finally:
         browser.close()
