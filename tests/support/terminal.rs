@@ -113,8 +113,8 @@ impl Terminal {
         self.until("the shell", |text| asked(text) > before).await;
         let text = self.text();
         let modes = text.rsplit("stopped").next().unwrap_or_default();
-        assert!(modes.contains(" icanon") && modes.contains(" echo "), "modes given back\n{text}");
-        assert!(modes.contains(" isig"), "modes given back\n{text}");
+        let given_back = ["isig icanon ", " echo "].iter().all(|mode| modes.contains(mode));
+        assert!(given_back && !modes.contains("-icanon"), "modes given back\n{text}");
         assert!(!self.is_taken(), "the screen is given back\n{text}");
         text
     }
