@@ -147,7 +147,7 @@ async fn it_can_be_read_on_every_screen_in_light_and_dark() {
     let page = Page::open(Browser::start().await, server.page()).await;
     judge(&page, "welcome").await;
     page.ask_for("page").await;
-    page.wait_for_status("Online as page").await;
+    page.wait_for_status("Online as 'page'").await;
     page.call("nobody").await;
     page.wait_for_status("'nobody' is not online").await;
     judge(&page, "home").await;

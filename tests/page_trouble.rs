@@ -78,7 +78,7 @@ async fn on_the_tutorials_server_it_calls_and_is_called_and_kills_nobody() {
     let page = Page::open(Browser::start().await, server.page()).await;
     on_another_server(&page, &url).await;
     page.ask_for("page").await;
-    page.wait_for_status("Online as page").await;
+    page.wait_for_status("Online as 'page'").await;
     page.call("nobody").await;
     page.wait_for_status("Calling 'nobody'").await;
     page.browser.click("#hangup").await;
@@ -111,7 +111,7 @@ async fn a_server_that_is_not_there_is_said() {
     page.wait_for_status("The server does not answer").await;
     on_another_server(&page, server.url()).await;
     page.ask_for("page").await;
-    page.wait_for_status("Online as page").await;
+    page.wait_for_status("Online as 'page'").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,7 +145,7 @@ async fn it_asks_for_a_token_keeps_none_and_fetches_new_ice_servers() {
         "type": "login", "success": true, "iceServers": ice_servers, "iceServersTtl": 2,
     });
     say(&mut socket, &reply).await;
-    page.wait_for_status("Online as page").await;
+    page.wait_for_status("Online as 'page'").await;
 
     // At half of the time it asks again, on the same connection.
     assert_eq!(next_message(&mut socket).await["token"], "correct");

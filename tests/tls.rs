@@ -93,7 +93,7 @@ async fn a_browser_over_https_calls_a_peer_on_another_address() {
 
     browser.fill("#name", "page").await;
     browser.click("#login").await;
-    status(&browser, "Online as page").await;
+    status(&browser, "Online as 'page'").await;
     browser.fill("#callee", "bob").await;
     browser.click("#call").await;
     browser
