@@ -101,6 +101,10 @@ fn read(
             None if go.recv().is_ok() => String::new(),
             None => return,
         };
+        // Started in the background, it must not set a terminal that is the shell's.
+        if !terminal::comes_back() {
+            return;
+        }
         match edit(editor, above, &typed) {
             Ok(line) => {
                 let kept = history.as_ref().map(|path| editor.append_history(path));
