@@ -40,10 +40,10 @@ mod tests {
 
     #[test]
     fn the_librarys_own_words_reach_nobody() {
-        let error = || webrtc::error::Error::Other("ErrFailedToFufillX".to_owned());
+        let error = || webrtc::error::Error::Other("ErrOfTheirs".to_owned());
         for step in [ANSWERING, TAKING_ANSWER, OPENING, "making an offer"] {
             let said = ConnectionError::at(step)(error()).to_string();
-            assert!(said.starts_with(step) && !said.contains("Fufill"), "{said}");
+            assert!(said.starts_with(step) && !said.contains("ErrOfTheirs"), "{said}");
         }
     }
 }
