@@ -166,7 +166,7 @@ async fn another_size_eats_no_words() {
     let _bob = filming_bob(&server, folder.path()).await;
     let mut alice = calling_alice(&server, &terminal).start();
     until(&mut alice, &terminal, "a picture", || terminal.is_taken()).await;
-    alice.await_event("first-audio", PATIENCE).await;
+    until(&mut alice, &terminal, "words", || terminal.text().contains("first picture")).await;
     for columns in [34, 100, 60] {
         terminal.resize(SIZE.0, columns);
         until(&mut alice, &terminal, "a picture of that width", || {
