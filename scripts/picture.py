@@ -218,8 +218,8 @@ def watch(terminal, screen, seconds):
 
 PAGE = """<!doctype html><meta charset=utf-8><style>
 body {{ margin: 0; background: #dfe3ea; font: 15px/1 "DejaVu Sans Mono", monospace; }}
-main {{ display: flex; gap: 24px; padding: 24px; }}
-section {{ border-radius: 12px; overflow: hidden; box-shadow: 0 8px 30px #0005; background: #15171b; }}
+main {{ display: inline-flex; gap: 24px; padding: 24px; }}
+section {{ flex: none; border-radius: 12px; overflow: hidden; box-shadow: 0 8px 30px #0005; background: #15171b; }}
 h1 {{ margin: 0; padding: 10px; font: 600 14px sans-serif; text-align: center; color: #c8ccd4; background: #2a2d34; }}
 pre {{ margin: 0; padding: 8px; color: #e6e6e3; }}
 div {{ height: 17px; white-space: nowrap; }}
@@ -278,7 +278,7 @@ def main():
         page = PAGE.format(terminal=screen.as_html(), browser=shot, height=height)
         pathlib.Path(composed).write_text(page, encoding="utf-8")
         browser.open(f"file://{composed}")
-        browser.size(1560, 720 + 60)
+        browser.size(2200, 900)
         box = browser.run("const m = document.querySelector('main'); return [m.scrollWidth, m.scrollHeight]")
         browser.size(box[0], box[1] + 140)
         whole = os.path.join(home.name, "whole.png")
