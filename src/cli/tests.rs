@@ -80,7 +80,6 @@ fn help_and_version_exit_with_0() {
 fn every_help_has_headings_and_examples_that_parse() {
     for (words, headings) in [
         ("peer -h", ["Commands:", "Output:"].as_slice()),
-        ("peer --help", &["Commands:", "Output:", "Settings:"]),
         ("peer call --help", &["Media:", "Network:", "Call:", "Output:"]),
         ("peer login --help", &["Media:", "Network:", "Call:", "Output:"]),
         ("peer loopback --help", &["Media:", "Call:", "Output:"]),
