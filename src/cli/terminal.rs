@@ -3,6 +3,7 @@
 //! Owns what was changed about it, which is the process's as the terminal is.
 
 use std::io::{BufRead, IsTerminal, Read, Write};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +31,9 @@ static CHANGED: Mutex<Changed> = Mutex::new(Changed {
     screen: false,
     away: false,
 });
+
+/// How often the terminal was lent to others.
+static LENT: AtomicU32 = AtomicU32::new(0);
 
 /// The terminal is ours again.
 static BACK: Condvar = Condvar::new();
@@ -106,6 +110,7 @@ pub fn step_back(output: &Output) {
     if std::mem::replace(&mut changed.away, true) {
         return;
     }
+    LENT.fetch_add(1, Ordering::Relaxed);
     output.step_back();
     if std::mem::take(&mut changed.screen) {
         let _ = std::io::stderr().write_all(GIVE_BACK);
@@ -328,10 +333,16 @@ fn ask(output: &Output) -> Answers {
 pub fn canvas(output: &Output, ability: Ability) -> Terminal {
     let get = |name: &str| std::env::var(name).ok();
     let Ability { graphics, cell } = ability;
+    let seen = AtomicU32::new(LENT.load(Ordering::Relaxed));
     let known = move |grid: Grid| Grid { cell: grid.cell.or(cell), ..grid };
     let (words, output) = (output.clone(), output.clone());
     Terminal {
-        grid: Box::new(move || if is_away() { None } else { tty::size().map(known) }),
+        grid: Box::new(move || {
+            let (away, lent) = (is_away(), LENT.load(Ordering::Relaxed));
+            // Where others had it since, it is not as it was left, even if nobody drew meanwhile.
+            let same = seen.swap(lent, Ordering::Relaxed) == lent;
+            tty::size().map(known).filter(|_| same && !away)
+        }),
         words: Box::new(move || words.recent()),
         write: Box::new(move |bytes| {
             let mut changed = changed();
