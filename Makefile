@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 target := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps demo test lint bench netbench install
+.PHONY: help deps demo test lint bench netbench install uninstall
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -35,8 +35,16 @@ netbench: ## Measure calls over bad networks, Chromium beside them (root; script
 		$(if $(SCENARIOS),--scenarios "$(SCENARIOS)") $(if $(ENDS),--ends "$(ENDS)") \
 		$(if $(RUNS),--runs $(RUNS)) $(if $(ADD),--add) $(if $(DOCUMENT),--document $(DOCUMENT))
 
-install: ## Install the program, manual pages and completions to $(PREFIX)
+install: ## Install the program, manual pages, completions and the service to $(PREFIX)
 	@scripts/deps.sh build
 	cargo build --release --locked --bin peer
 	install -s -D -m 755 $(target)/release/peer $(DESTDIR)$(PREFIX)/bin/peer
 	scripts/install-documents.sh $(target)/release/peer $(DESTDIR)$(PREFIX)/share
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|/usr/local/bin|$(PREFIX)/bin|' dist/peer-serve.service \
+		>$(DESTDIR)$(PREFIX)/lib/systemd/system/peer-serve.service
+
+uninstall: ## Take away what install has put there
+	rm -f $(DESTDIR)$(PREFIX)/bin/peer
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/peer-serve.service
+	scripts/install-documents.sh --remove $(DESTDIR)$(PREFIX)/share

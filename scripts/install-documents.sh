@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what peer says about itself: manual pages, and completions for bash, zsh and fish.
 # usage: scripts/install-documents.sh PEER SHARE      (such as target/release/peer /usr/local/share)
+#        scripts/install-documents.sh --remove SHARE  takes them away again
 set -euo pipefail
 
 peer=$1
@@ -9,6 +10,10 @@ share=$2
 put() {
     local target=$1
     shift
+    if [ "$peer" = --remove ]; then
+        rm -f "$target"
+        return
+    fi
     mkdir -p "$(dirname "$target")"
     "$peer" "$@" >"$target"
     chmod 644 "$target"

@@ -109,13 +109,13 @@ impl Trust {
             // The latter: somebody of the right name, but with another key.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => match self {
                 Self::Only(path) => format!(
-                    "no certificate in {} vouches for its own; name another with --ca FILE, or go \
-                     without a check with --insecure",
+                    "the certificate is not trusted: it is not in {}, nor signed by one that is; \
+                     name another file with --ca FILE, or go without a check with --insecure",
                     path.display()
                 ),
-                _ => "nobody whom this machine trusts vouches for its certificate; name the \
-                      certificate, or its authority's, with --ca FILE, or go without a check with \
-                      --insecure"
+                _ => "the certificate is not trusted: it is self-signed, or of an authority that \
+                      this machine does not know; name it, or its authority's, with --ca FILE, or \
+                      go without a check with --insecure"
                     .to_owned(),
             },
             CertificateError::NotValidForNameContext { expected, presented } => format!(
@@ -145,7 +145,7 @@ fn system() -> Result<Vec<CertificateDer<'static>>, TrustError> {
     }
     let (taken, _) = RootCertStore::empty().add_parsable_certificates(found.certs.iter().cloned());
     if taken == 0 {
-        let reason = "this machine trusts nobody: install the package ca-certificates, or name the \
+        let reason = "this machine knows no authority for certificates: install the package ca-certificates, or name the \
                       server's certificate with --ca FILE";
         return Err(TrustError::Nobody { reason: reason.to_owned() });
     }
@@ -346,7 +346,7 @@ mod tests {
         assert!(shows(&own, "b.example").unwrap_err().contains("is for a.example"));
         assert!(shows(&old, "a.example").unwrap_err().contains("expired"));
         let stranger = self_made("a.example", 2099);
-        assert!(shows(&stranger, "a.example").unwrap_err().contains("nobody whom"));
+        assert!(shows(&stranger, "a.example").unwrap_err().contains("not trusted"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::support::process::Peer;
 use crate::support::server::{Server, THE_END, login, peer};
+use crate::support::terminal::Terminal;
 use crate::support::{PATIENCE, clip, one_at_a_time};
 
 #[tokio::test]
@@ -189,12 +190,31 @@ async fn login_is_remembered_for_call() {
     let _alone = one_at_a_time().await;
     let server = Server::start().await;
     let _bob = login(server.url(), "bob", &["--auto-answer"]).await;
-    let mut alice = login(server.url(), "alice", &[]).await;
-    alice.type_line("quit");
+    // What a robot does is not what its owner wants the next time.
+    let mut robot = login(server.url(), "robot", &[]).await;
+    robot.type_line("quit");
+    robot.gone(PATIENCE).await;
+    assert!(!robot.home().join("state/peer/last.json").exists(), "a login without a terminal");
+    let terminal = Terminal::new(24, 100);
+    let mut alice = terminal.with(peer(server.url(), &["login", "alice"])).start();
+    alice.await_event("logged-in", PATIENCE).await;
+    terminal.until("the prompt", |text| text.contains("no call]")).await;
+    terminal.press("quit\r");
+    alice.gone(PATIENCE).await;
     // Neither --server nor --as: both are known from the login.
     let mut builder = crate::support::process::PeerBuilder::new(["call", "bob", "--json"]);
     builder = builder.args(["--stun", "none", "--duration", "1s"]).in_home(alice.home());
     let mut call = builder.start();
     assert_eq!(call.await_event("logged-in", PATIENCE).await["name"], "alice");
     assert_eq!(call.await_event("ended", THE_END).await["reason"], "duration");
+    assert!(call.said().contains("the server is that of your last login"), "{}", call.said());
+
+    // When it is gone, it is said whose choice it was, and how to go back.
+    server.stop().await;
+    let again = crate::support::process::PeerBuilder::new(["call", "bob", "--video", "test"]);
+    let ended = again.args(["--audio", "tone"]).in_home(alice.home()).run().await;
+    assert_eq!(ended.code, Some(3), "{}", ended.said);
+    for words in ["that is the server of your last login", "--server", "ws://localhost:9090"] {
+        assert!(ended.said.contains(words), "{words}\n{}", ended.said);
+    }
 }

@@ -188,9 +188,33 @@ async fn who_hangs_up_without_a_server_is_still_understood() {
     for side in [&mut alice, &mut bob] {
         side.await_event("first-video-frame", PATIENCE).await;
     }
+    let address = server.address().to_owned();
     server.stop().await;
     alice.await_event("reconnecting", PATIENCE).await;
     alice.type_line("hangup");
     assert_eq!(alice.await_event("ended", PATIENCE).await["reason"], "hangup");
     assert_eq!(bob.await_event("ended", PATIENCE).await["reason"], "remote-hangup");
+
+    // When it is back, nobody is rung by the call that is over.
+    let server = Server::listen(&address).await;
+    for side in [&mut alice, &mut bob] {
+        side.await_event("logged-in", PATIENCE).await;
+    }
+    let words = ["call", "alice", "--as", "carol", "--timeout", "1s"];
+    assert_eq!(peer(server.url(), &words).run().await.code, Some(4));
+    assert_eq!(alice.await_event("incoming", PATIENCE).await["peer"], "carol");
+    assert_eq!(bob.said().matches(r#""event":"incoming""#).count(), 1, "{}", bob.said());
+}
+
+#[tokio::test]
+async fn whose_program_is_closed_has_not_rejected_the_call() {
+    let server = Server::start().await;
+    let mut page = Page::login(server.url(), "carol").await;
+    // A page that goes away says goodbye to the server and to nobody else.
+    let dave = peer(server.url(), &["call", "carol", "--as", "dave"]).start();
+    page.hear("offer").await;
+    page.0.close(None).await.expect("it is closed");
+    let ended = dave.wait(THE_END).await;
+    assert_eq!(ended.code, Some(4), "{}", ended.said);
+    assert!(ended.said.contains("'carol' is gone"), "{}", ended.said);
 }

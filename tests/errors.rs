@@ -27,7 +27,7 @@ fn failed(ended: &Ended, code: i32, words: &[&str]) {
 async fn an_unknown_user() {
     let server = Server::start().await;
     let ended = peer(server.url(), &["call", "nobody", "--as", "alice"]).run().await;
-    failed(&ended, 4, &["nobody is not online"]);
+    failed(&ended, 4, &["'nobody' is not online"]);
     let last = ended.events.last().expect("events");
     assert_eq!((&last["event"], &last["reason"]), (&"ended".into(), &"unknown-user".into()));
     assert_eq!(last["peer"], "nobody");
@@ -69,12 +69,12 @@ async fn a_rejected_call_a_busy_callee_and_one_who_does_not_answer() {
     let calling = peer(server.url(), &["call", "bob", "--as", "alice"]).start();
     bob.await_event("incoming", crate::support::PATIENCE).await;
     let carol = peer(server.url(), &["call", "bob", "--as", "carol"]).run().await;
-    failed(&carol, 4, &["bob is busy"]);
+    failed(&carol, 4, &["'bob' is busy"]);
     bob.type_line("reject");
     let ended = calling.wait(crate::support::PATIENCE).await;
-    failed(&ended, 4, &["bob rejected the call"]);
+    failed(&ended, 4, &["'bob' rejected the call"]);
     let words = ["call", "bob", "--as", "alice", "--timeout", "300ms"];
-    failed(&peer(server.url(), &words).run().await, 4, &["bob did not answer in time"]);
+    failed(&peer(server.url(), &words).run().await, 4, &["'bob' did not answer in time"]);
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn who_is_not_on_the_list_is_rejected() {
     let server = Server::start().await;
     let _bob = login(server.url(), "bob", &["--auto-answer", "--allow", "carol"]).await;
     let ended = peer(server.url(), &["call", "bob", "--as", "alice"]).run().await;
-    failed(&ended, 4, &["bob rejected the call"]);
+    failed(&ended, 4, &["'bob' rejected the call"]);
 }
 
 #[tokio::test]

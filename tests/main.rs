@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout)]
 
 mod abuse;
+mod answers;
 mod browser_calls;
 mod browser_harness;
 mod calls;
@@ -19,6 +20,7 @@ mod examples;
 mod face_to_face;
 mod foreign_server;
 mod help;
+mod job_control;
 mod keys;
 mod loopback;
 mod netlab;

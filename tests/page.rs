@@ -18,25 +18,25 @@ async fn the_page_calls_peer_and_is_called_and_each_hangs_up() {
     assert_eq!(bob.await_event("ended", PATIENCE).await["reason"], "remote-hangup");
 
     bob.type_line("call page");
-    page.wait_for_status("bob is calling").await;
-    let title = "return document.title.includes('bob is calling')";
+    page.wait_for_status("'bob' is calling").await;
+    let title = "return document.title.includes(`'bob' is calling`)";
     page.browser.wait_until("the tab says it, too", title).await;
     page.browser.click("#answer").await;
     page.wait_for_pictures().await;
     bob.await_event("first-video-frame", PATIENCE).await;
     bob.type_line("hangup");
-    page.wait_for_status("bob hung up").await;
+    page.wait_for_status("'bob' hung up").await;
     assert_eq!(bob.await_event("ended", PATIENCE).await["reason"], "hangup");
 
     bob.type_line("call page");
-    page.wait_for_status("bob is calling").await;
+    page.wait_for_status("'bob' is calling").await;
     page.browser.click("#reject").await;
     assert_eq!(bob.await_event("ended", PATIENCE).await["reason"], "rejected");
 
     bob.type_line("call page");
-    page.wait_for_status("bob is calling").await;
+    page.wait_for_status("'bob' is calling").await;
     bob.type_line("hangup");
-    page.wait_for_status("You missed a call from bob").await;
+    page.wait_for_status("You missed a call from 'bob'").await;
 
     let history = page.history().await;
     let starts = ["bobMissed", "bobRejected", "bobCalled you", "bobYou called"];
@@ -92,7 +92,7 @@ async fn two_pages_that_call_each_other_at_once_have_one_call() {
         page.wait_for_pictures().await;
     }
     alice.browser.click("#hangup").await;
-    bob.wait_for_status("alice hung up").await;
+    bob.wait_for_status("'alice' hung up").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -135,7 +135,8 @@ async fn the_page_says_what_went_wrong_and_the_call_outlives_the_server() {
     let mut bob = login(server.url(), "bob", &["--auto-answer"]).await;
     let page = Page::log_in(server.page(), "page").await;
     page.call("nobody").await;
-    page.wait_for_status("nobody is not online").await;
+    page.wait_for_status("'nobody' is not online").await;
+    assert!(page.history().await[0].starts_with("nobodyNot online"), "{:?}", page.history().await);
     page.call("bob").await;
     page.wait_for_pictures().await;
 
@@ -145,17 +146,79 @@ async fn the_page_says_what_went_wrong_and_the_call_outlives_the_server() {
     let server = Server::listen(&address).await;
     bob.await_event("logged-in", PATIENCE).await;
     let back = "const status = document.getElementById('status').textContent;
-                return status === 'In a call with bob'";
+                return status === `In a call with 'bob'`";
     page.browser.wait_until("logged in again, in the call", back).await;
     let before = page.browser.call().await.inbound_video.frames_decoded;
     page.browser
         .wait_for_call("pictures go on", |call| call.inbound_video.frames_decoded > before + 30)
         .await;
     bob.type_line("hangup");
-    page.wait_for_status("bob hung up").await;
+    page.wait_for_status("'bob' hung up").await;
 
     page.browser.click("#logout").await;
     page.ask_for("bob").await;
-    page.wait_for_status("The name bob is taken").await;
+    page.wait_for_status("The name 'bob' is taken").await;
     drop(server);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_hangs_up_while_the_server_is_away_is_heard_and_not_rung() {
+    let _alone = one_at_a_time().await;
+    let server = Server::start().await;
+    let alice = Page::log_in(server.page(), "alice").await;
+    let bob = Page::log_in(server.page(), "bob").await;
+    alice.call("bob").await;
+    bob.wait_for_status("'alice' is calling").await;
+    bob.browser.click("#answer").await;
+    for page in [&alice, &bob] {
+        page.wait_for_pictures().await;
+    }
+    let address = server.address().to_owned();
+    server.stop().await;
+    for page in [&alice, &bob] {
+        page.wait_for_status("The server is away; the call goes on").await;
+    }
+    alice.browser.click("#hangup").await;
+    // No word can come; the connection itself says it.
+    bob.wait_for_view("home").await;
+    let server = Server::listen(&address).await;
+    bob.wait_for_status("'alice' hung up").await;
+    alice.wait_for_status("You hung up").await;
+    // Whoever rings now is somebody else.
+    let words = ["call", "alice", "--as", "carol", "--timeout", "1s"];
+    let carol = crate::support::server::peer(server.url(), &words).run().await;
+    assert_eq!(carol.code, Some(4), "{}", carol.said);
+    let history = alice.history().await;
+    assert!(history.len() == 2 && history[0].starts_with("carolMissed"), "{history:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_camera_and_a_long_name() {
+    let _alone = one_at_a_time().await;
+    let server = Server::start().await;
+    let long = "a-name-that-is-much-longer-than-there-is-room-for";
+    let mut other = login(server.url(), long, &["--auto-answer"]).await;
+    let page = Page::log_in(server.page(), "page").await;
+    page.call(long).await;
+    page.wait_for_pictures().await;
+    page.wait_for_status("In a call with 'a-name-that-is-much-lon…'").await;
+    let press = |key: &str| {
+        format!(
+            "document.activeElement.blur();
+                 dispatchEvent(new KeyboardEvent('keydown', {{ key: '{key}', bubbles: true }}))"
+        )
+    };
+    page.browser.evaluate(&press("v")).await;
+    let off = "return document.getElementById('own-off').checkVisibility()
+                   && document.getElementById('camera').textContent.trim() === 'Camera is off'";
+    page.browser.wait_until("the camera is said to be off", off).await;
+    page.browser.evaluate(&press("d")).await;
+    page.browser.wait_until("numbers", "return document.getElementById('numbers').open").await;
+    page.browser.evaluate(&press("?")).await;
+    page.wait_for_notice("h or q hangs up").await;
+    let warned = "return !dispatchEvent(new Event('beforeunload', { cancelable: true }))";
+    assert_eq!(page.browser.evaluate(warned).await, true, "leaving is asked about");
+    page.browser.evaluate(&press("q")).await;
+    assert_eq!(other.await_event("ended", PATIENCE).await["reason"], "remote-hangup");
+    assert_eq!(page.browser.evaluate(warned).await, false, "and no more");
 }

@@ -74,9 +74,9 @@ async fn everything_works_by_keyboard() {
     page.wait_for_focus("callee").await;
     page.browser.type_text("h").await;
     bob.type_line("call page");
-    page.wait_for_status("bob is calling").await;
+    page.wait_for_status("'bob' is calling").await;
     page.browser.type_text("mv\u{e007}").await;
-    page.wait_for_status("bob is calling").await;
+    page.wait_for_status("'bob' is calling").await;
     let typed = page.browser.evaluate("return document.getElementById('callee').value").await;
     assert_eq!(typed, "hmv");
     page.browser.evaluate("document.activeElement.blur()").await;
@@ -147,12 +147,12 @@ async fn it_can_be_read_on_every_screen_in_light_and_dark() {
     let page = Page::open(Browser::start().await, server.page()).await;
     judge(&page, "welcome").await;
     page.ask_for("page").await;
-    page.wait_for_status("Online as page").await;
+    page.wait_for_status("Online as 'page'").await;
     page.call("nobody").await;
-    page.wait_for_status("nobody is not online").await;
+    page.wait_for_status("'nobody' is not online").await;
     judge(&page, "home").await;
     bob.type_line("call page");
-    page.wait_for_status("bob is calling").await;
+    page.wait_for_status("'bob' is calling").await;
     judge(&page, "ringing").await;
     page.browser.click("#answer").await;
     page.wait_for_pictures().await;

@@ -27,6 +27,8 @@ async fn without_permission_it_asks_whether_to_see_and_hear_only() {
     let page = Page::log_in_with(browser, server.page(), "page").await;
     page.call("bob").await;
     page.wait_for_notice("The browser does not let this page use the camera or microphone").await;
+    page.wait_for_status("Not calling 'bob' yet").await;
+    assert_eq!(page.browser.text("#go-without").await, "Call without camera");
     page.browser.click("#cancel").await;
     page.wait_for_view("home").await;
 
@@ -45,7 +47,7 @@ async fn without_permission_it_asks_whether_to_see_and_hear_only() {
 
     // Asked once, it is known; and who calls in is seen and heard as well.
     bob.type_line("call page");
-    page.wait_for_status("bob is calling").await;
+    page.wait_for_status("'bob' is calling").await;
     page.browser.click("#answer").await;
     page.wait_for_pictures().await;
 }
@@ -61,7 +63,7 @@ async fn without_a_secure_context_it_says_so_and_sees_and_hears() {
     let page = Page::log_in_with(browser, &url, "page").await;
     page.wait_for_notice("This page was not opened securely").await;
     page.call("bob").await;
-    page.wait_for_notice("You can still see and hear bob").await;
+    page.wait_for_notice("You can still see and hear 'bob'").await;
     page.wait_for_focus("go-without").await;
     page.browser.click("#go-without").await;
     page.wait_for_pictures().await;
@@ -76,9 +78,9 @@ async fn on_the_tutorials_server_it_calls_and_is_called_and_kills_nobody() {
     let page = Page::open(Browser::start().await, server.page()).await;
     on_another_server(&page, &url).await;
     page.ask_for("page").await;
-    page.wait_for_status("Online as page").await;
+    page.wait_for_status("Online as 'page'").await;
     page.call("nobody").await;
-    page.wait_for_status("Calling nobody").await;
+    page.wait_for_status("Calling 'nobody'").await;
     page.browser.click("#hangup").await;
     page.wait_for_view("home").await;
 
@@ -89,11 +91,11 @@ async fn on_the_tutorials_server_it_calls_and_is_called_and_kills_nobody() {
         assert_eq!(bob.await_event("ended", PATIENCE).await["reason"], "remote-hangup");
     }
     bob.type_line("call page");
-    page.wait_for_status("bob is calling").await;
+    page.wait_for_status("'bob' is calling").await;
     page.browser.click("#answer").await;
     page.wait_for_pictures().await;
     bob.type_line("hangup");
-    page.wait_for_status("bob hung up").await;
+    page.wait_for_status("'bob' hung up").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,7 +111,7 @@ async fn a_server_that_is_not_there_is_said() {
     page.wait_for_status("The server does not answer").await;
     on_another_server(&page, server.url()).await;
     page.ask_for("page").await;
-    page.wait_for_status("Online as page").await;
+    page.wait_for_status("Online as 'page'").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,7 +127,7 @@ async fn it_asks_for_a_token_keeps_none_and_fetches_new_ice_servers() {
     let (mut socket, asked) = next_login(&listener).await;
     assert_eq!(asked, json!({ "type": "login", "name": "page" }));
     refuse(&mut socket, "token-needed").await;
-    page.wait_for_status("The server asks for the token of page").await;
+    page.wait_for_status("The server asks for the token of 'page'").await;
     page.wait_for_focus("token").await;
 
     page.browser.type_text("guessed\u{e007}").await;
@@ -143,7 +145,7 @@ async fn it_asks_for_a_token_keeps_none_and_fetches_new_ice_servers() {
         "type": "login", "success": true, "iceServers": ice_servers, "iceServersTtl": 2,
     });
     say(&mut socket, &reply).await;
-    page.wait_for_status("Online as page").await;
+    page.wait_for_status("Online as 'page'").await;
 
     // At half of the time it asks again, on the same connection.
     assert_eq!(next_message(&mut socket).await["token"], "correct");
@@ -151,7 +153,7 @@ async fn it_asks_for_a_token_keeps_none_and_fetches_new_ice_servers() {
     page.call("bob").await;
     while next_message(&mut socket).await["type"] != "offer" {}
     say(&mut socket, &json!({ "type": "error", "code": "unknown-user", "name": "bob" })).await;
-    page.wait_for_status("bob is not online").await;
+    page.wait_for_status("'bob' is not online").await;
 
     let kept = "return JSON.stringify([{ ...localStorage }, { ...sessionStorage }])";
     let kept = page.browser.evaluate(kept).await.to_string();

@@ -101,7 +101,7 @@ async fn an_event_leaves_the_line_being_typed_whole() {
     terminal.until("the line", |text| last_line(text) == "> call som").await;
     let mut bob = login(server.url(), "bob", &[]).await;
     bob.type_line("call alice");
-    let ringing = "bob is calling; type answer or reject";
+    let ringing = "'bob' is calling; type answer or reject";
     terminal
         .until("the event over the line, and the status", |text| {
             text.contains(ringing)
@@ -134,7 +134,7 @@ async fn an_event_leaves_the_line_being_typed_whole() {
     terminal.press("hangup\r");
     assert_eq!(bob.await_event("ended", PATIENCE).await["reason"], "remote-hangup");
     alice.await_event("ended", PATIENCE).await;
-    terminal.until("the end", |text| text.contains("you hung up on bob")).await;
+    terminal.until("the end", |text| text.contains("you hung up on 'bob'")).await;
     at_prompt(&terminal).await;
     let text = terminal.text();
     // The status moves on with the line; it leaves nothing behind.

@@ -77,7 +77,7 @@ async fn a_certificate_that_nobody_vouches_for_is_not_taken() {
     let plain = Server::start().await;
     for (turn, ca, wanted) in [
         (relay.turns(), None, "whom this machine trusts"),
-        (relay.turns(), Some(other.certificate()), "vouches"),
+        (relay.turns(), Some(other.certificate()), "not trusted"),
         (by_name, Some(relay.certificate()), "is for 127.0.0.1"),
         (plain.url().replace("ws://", "turns:"), None, "does not speak TLS"),
     ] {

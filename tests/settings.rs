@@ -57,7 +57,9 @@ async fn every_value_is_shown_with_where_it_came_from() {
     assert_eq!(setting(&ended, "server")["variable"], "PEER_SERVER");
     assert_eq!(setting(&ended, "video")["line"], 3);
     assert!(!ended.said.contains("hush"), "{}", ended.said);
+    let ended = PeerBuilder::new(["config"]).in_home(home.path()).run().await;
     assert!(ended.said.contains("file: config.toml, line 3"), "{}", ended.said);
+    assert!(!ended.said.contains("hush"), "{}", ended.said);
 }
 
 #[tokio::test]
@@ -159,10 +161,41 @@ fn completes(folder: &Path, said: &str) {
         .map(|line| format!("{line}\n"))
         .collect();
     let path = folder.join("peer.bash");
-    let ask = "COMP_WORDS=(peer login --no-b); COMP_CWORD=2; _peer peer --no-b login; echo ${COMPREPLY[@]}";
-    std::fs::write(&path, format!("{script}\n{ask}\n")).expect("a file");
-    let bash = std::process::Command::new("bash").arg(&path).output().expect("bash runs");
-    assert_eq!(String::from_utf8_lossy(&bash.stdout).trim(), "--no-bell", "{bash:?}");
+    // Somebody had calls with these; one of them knows what a shell expands.
+    let state = folder.join("peer");
+    std::fs::create_dir_all(&state).expect("a folder");
+    let last = r#"{"server":"ws://h","name":"me","people":["bob","$(touch evil)","berta"]}"#;
+    std::fs::write(state.join("last.json"), last).expect("a file");
+    std::fs::write(folder.join("tape.mp4"), "").expect("a file");
+    let peer = format!("peer() {{ {} \"$@\"; }}", env!("CARGO_BIN_EXE_peer"));
+    for (typed, completed) in [
+        ("login --no-b", "--no-bell"),
+        ("call --content m", "motion"),
+        ("call --ice-policy r", "relay"),
+        ("login --view w", "window"),
+        ("call --video t", "tape.mp4 test"),
+        ("call b", "berta bob"),
+        ("login --allow be", "berta"),
+        ("completions b", "bash"),
+    ] {
+        let words: Vec<&str> = typed.split(' ').collect();
+        let (current, before) =
+            (words[words.len() - 1], words.get(words.len() - 2).unwrap_or(&"peer"));
+        let ask = format!(
+            "COMP_WORDS=(peer {typed}); COMP_CWORD={}; _peer peer {current} {before}; \
+             printf '%s\\n' \"${{COMPREPLY[@]}}\" | sort | tr '\\n' ' '",
+            words.len()
+        );
+        std::fs::write(&path, format!("{script}\n{peer}\n{ask}\n")).expect("a file");
+        let bash = std::process::Command::new("bash")
+            .arg(&path)
+            .current_dir(folder)
+            .env("XDG_STATE_HOME", folder)
+            .output()
+            .expect("bash runs");
+        assert_eq!(String::from_utf8_lossy(&bash.stdout).trim(), completed, "{typed}: {bash:?}");
+    }
+    assert!(!folder.join("evil").exists(), "a name is not a command");
 }
 
 #[tokio::test]
@@ -192,4 +225,60 @@ async fn every_command_has_its_page_installed() {
     ] {
         assert!(share.path().join(path).exists(), "{path}");
     }
+    let removed = std::process::Command::new(script).arg("--remove").arg(share.path()).status();
+    assert!(removed.expect("the script runs").success());
+    let left = files(share.path());
+    assert!(left.is_empty(), "uninstall leaves {left:?}");
+}
+
+/// Every file below a folder.
+fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a readable folder");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn the_service_is_installed_where_systemd_looks_and_taken_away_again() {
+    let make = |target: &str| {
+        let made = std::process::Command::new("make")
+            .args(["-n", target, "DESTDIR=/stage", "PREFIX=/opt/peer"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .expect("make runs");
+        String::from_utf8_lossy(&made.stdout).into_owned()
+    };
+    let unit = "/stage/opt/peer/lib/systemd/system/peer-serve.service";
+    let (put, away) = (make("install"), make("uninstall"));
+    assert!(put.contains(unit) && put.contains("s|/usr/local/bin|/opt/peer/bin|"), "{put}");
+    assert!(away.contains(&format!("rm -f {unit}")), "{away}");
+    assert!(away.contains("rm -f /stage/opt/peer/bin/peer"), "{away}");
+}
+
+#[tokio::test]
+async fn a_robot_keeps_in_its_file_what_it_wants() {
+    let server = Server::start().await;
+    let home = tempfile::tempdir().expect("a home");
+    let flags = ["--auto-answer", "--allow", "bob,carol", "--bind", "127.0.0.1", "--no-auto-gain"];
+    let words = [&["login", "robot", "--save"][..], &flags].concat();
+    let mut robot = peer(server.url(), &words).in_home(home.path()).start();
+    robot.await_event("logged-in", PATIENCE).await;
+    robot.terminate();
+    robot.gone(PATIENCE).await;
+    let text =
+        std::fs::read_to_string(home.path().join("config/peer/config.toml")).expect("a file");
+    for line in ["auto-answer = true", "bind = \"127.0.0.1\"", "no-auto-gain = true"] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    let shown = config(home.path(), &[]).await;
+    assert_eq!(setting(&shown, "allow")["value"], serde_json::json!(["bob", "carol"]));
+    assert_eq!(setting(&shown, "auto-answer")["value"], true);
+    // And it answers, without a word on its command line.
+    let mut robot = PeerBuilder::new(["login", "--json"]).in_home(home.path()).start();
+    robot.await_event("logged-in", PATIENCE).await;
+    let refused = peer(server.url(), &["call", "robot", "--as", "dave"]).run().await;
+    assert_eq!(refused.code, Some(4), "{}", refused.said);
+    let words = ["call", "robot", "--as", "bob", "--duration", "1s", "--bind", "127.0.0.1"];
+    let answered = peer(server.url(), &words).run().await;
+    assert_eq!(answered.code, Some(0), "{}", answered.said);
 }

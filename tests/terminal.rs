@@ -73,7 +73,7 @@ async fn their_picture_words_and_keys() {
     };
     tokio::time::timeout(PATIENCE, given_back).await.expect("the screen is given back");
     let text = terminal.text();
-    assert!(!text.contains('▀') && text.contains("calling bob"), "{text}");
+    assert!(!text.contains('▀') && text.contains("calling 'bob'"), "{text}");
 }
 
 #[tokio::test]
@@ -105,4 +105,79 @@ async fn without_a_terminal_a_call_goes_on_unseen() {
     let ended = peer(server.url(), &words).run().await;
     assert_eq!(ended.code, Some(0), "{}", ended.said);
     assert!(ended.said.contains("nothing is shown"), "{}", ended.said);
+}
+
+#[tokio::test]
+async fn a_terminal_that_says_so_gets_pictures_over_its_whole_width() {
+    let _alone = one_at_a_time().await;
+    for (answer, drawn) in [
+        // Letters of 10 x 20 pixels: 720 x 400 for a picture of 640 x 360 in 80 columns, 20 rows.
+        (&b"\x1b[6;20;10t\x1b[?62;4;22c"[..], &b"\x1bP0;1q\"1;1;710;400"[..]),
+        (b"\x1b_Gi=31;OK\x1b\\\x1b[6;20;10t\x1b[?62;c", b"c=72,r=20,C=1"),
+    ] {
+        let server = Server::start().await;
+        let terminal = Terminal::answering(SIZE.0, SIZE.1, answer);
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let _bob = filming_bob(&server, folder.path()).await;
+        let mut alice = calling_alice(&server, &terminal).start();
+        alice.await_event("first-video-frame", PATIENCE).await;
+        terminal.until_written(drawn).await;
+        terminal.press("h");
+        assert_eq!(alice.await_event("ended", PATIENCE).await["reason"], "hangup");
+    }
+}
+
+#[tokio::test]
+async fn without_a_display_a_large_terminal_takes_its_place_and_a_small_one_says_so() {
+    let _alone = one_at_a_time().await;
+    let server = Server::start().await;
+    let _bob = login(server.url(), "bob", &["--auto-answer"]).await;
+    let words = ["call", "bob", "--as", "alice", "--view", "auto"];
+    let terminal = Terminal::new(SIZE.0, SIZE.1);
+    let mut alice = terminal.with(peer(server.url(), &words)).start();
+    until(&mut alice, &terminal, "a picture", || terminal.text().contains('▀')).await;
+    terminal.press("q");
+    alice.gone(PATIENCE).await;
+
+    let small = Terminal::new(16, 34);
+    let mut alice = small.with(peer(server.url(), &words)).start();
+    alice.await_event("first-video-frame", PATIENCE).await;
+    let said = |text: &str| text.replace('\n', "").contains("no display: no pictures are shown");
+    assert!(said(&small.text()), "{}", small.text());
+    small
+        .until("the status in one line", |text| {
+            text.lines().any(|line| line.starts_with("connected to bob ") && line.ends_with('s'))
+        })
+        .await;
+    small.press("?");
+    let keys = |text: &str| text.replace('\n', "").contains("h or q hang up");
+    small.until("the keys", keys).await;
+    small.press("d");
+    small.until("numbers", |text| text.contains("Round trip")).await;
+    small.press("h");
+    alice.gone(PATIENCE).await;
+}
+
+#[tokio::test]
+async fn another_size_eats_no_words() {
+    let _alone = one_at_a_time().await;
+    let (server, terminal) = (Server::start().await, Terminal::new(SIZE.0, SIZE.1));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let _bob = filming_bob(&server, folder.path()).await;
+    let mut alice = calling_alice(&server, &terminal).start();
+    until(&mut alice, &terminal, "a picture", || terminal.is_taken()).await;
+    until(&mut alice, &terminal, "words", || terminal.text().contains("first picture")).await;
+    for columns in [34, 100, 60] {
+        terminal.resize(SIZE.0, columns);
+        until(&mut alice, &terminal, "a picture of that width", || {
+            let drawn = |line: &str| line.matches('▀').count();
+            let widest = terminal.text().lines().map(drawn).max().unwrap_or(0);
+            widest > usize::from(columns) / 2 && widest <= usize::from(columns)
+        })
+        .await;
+        until(&mut alice, &terminal, "the status", || terminal.text().contains("connected to bob"))
+            .await;
+        let text = terminal.text();
+        assert!(text.contains("first "), "the last words are there still\n{text}");
+    }
 }

@@ -134,6 +134,13 @@ fn the_readme_opens_with_the_two_commands() {
 }
 
 #[test]
+fn the_readme_is_read_in_five_minutes() {
+    let readme = read("README.md");
+    let words = readme.split_whitespace().count();
+    assert!(words < 1_200, "README.md has {words} words; what is looked up stands in docs/");
+}
+
+#[test]
 fn make_targets_in_documents_exist() {
     let makefile = read("Makefile");
     for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"] {
@@ -149,22 +156,27 @@ fn make_targets_in_documents_exist() {
 }
 
 #[test]
-fn the_readme_names_every_event_and_reason() {
-    let readme = read("README.md");
+fn the_documents_name_every_event_and_reason() {
+    let events = read("docs/EVENTS.md");
     for (kind, file) in [("EventKind", "phone/event.rs"), ("EndReason", "call/reason.rs")] {
         let variants = variants(&read(&format!("src/{file}")), kind);
         assert!(variants.len() > 5, "{kind} is not where this test looks for it");
         for name in variants {
-            assert!(readme.contains(&format!("`{name}`")), "README.md: no `{name}` of {kind}");
+            assert!(events.contains(&format!("`{name}`")), "docs/EVENTS.md: no `{name}` of {kind}");
         }
     }
 }
 
 #[test]
 fn links_in_documents_lead_somewhere() {
-    for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/PERFORMANCE.md"] {
-        let text = read(document);
-        let folder = root().join(document).parent().expect("a folder").to_owned();
+    let docs = fs::read_dir(root().join("docs")).expect("a folder of documents");
+    let docs =
+        docs.map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"));
+    let docs = docs.filter(|name| name.ends_with(".md")).map(|name| format!("docs/{name}"));
+    let above = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"].map(str::to_owned);
+    for document in above.into_iter().chain(docs) {
+        let text = read(&document);
+        let folder = root().join(&document).parent().expect("a folder").to_owned();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let path = link.split('#').next().unwrap_or_default();
             let outside = link.starts_with("http");

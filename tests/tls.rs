@@ -62,7 +62,7 @@ fn key_hash(certificate: &str) -> String {
 const HOST: &str = "peer.test";
 
 async fn status(browser: &Browser, words: &str) {
-    let script = format!("return document.body.innerText.includes('{words}')");
+    let script = format!("return document.body.innerText.includes({words:?})");
     browser.wait_until(&format!("the page says '{words}'"), &script).await;
 }
 
@@ -93,7 +93,7 @@ async fn a_browser_over_https_calls_a_peer_on_another_address() {
 
     browser.fill("#name", "page").await;
     browser.click("#login").await;
-    status(&browser, "Online as page").await;
+    status(&browser, "Online as 'page'").await;
     browser.fill("#callee", "bob").await;
     browser.click("#call").await;
     browser
@@ -107,7 +107,7 @@ async fn a_browser_over_https_calls_a_peer_on_another_address() {
     assert!(local.contains("127.0.0.2"), "{stats}");
     sees_more(&mut bob, 10).await;
     bob.type_line("hangup");
-    status(&browser, "bob hung up").await;
+    status(&browser, "'bob' hung up").await;
 }
 
 /// The one line of error of a program that ended so.
@@ -128,11 +128,11 @@ async fn a_stranger_certificate_and_a_wrong_name_are_refused_with_advice() {
     let try_with = async |url: &str, words: &[&str]| peer(url, words).run().await;
     let call = ["call", "nobody", "--as", "alice"];
     let refused = try_with(&url, &call).await;
-    failed(&refused, 3, &[&url, "vouches", "--ca FILE", "--insecure"]);
+    failed(&refused, 3, &[&url, "not trusted", "--ca FILE", "--insecure"]);
     assert_eq!(refused.events.last().expect("an event")["code"], "untrusted");
     let with = |words: &[&'static str]| [&call[..], words].concat();
     let unchecked = try_with(&url, &with(&["--insecure"])).await;
-    failed(&unchecked, 4, &["nobody is not online"]);
+    failed(&unchecked, 4, &["'nobody' is not online"]);
     assert!(unchecked.said.contains("NOT checked"), "{}", unchecked.said);
     failed(&try_with(&url, &with(&["--ca", "missing.pem"])).await, 2, &["missing.pem"]);
 
@@ -212,7 +212,7 @@ async fn a_renewed_certificate_is_taken_over_under_way_and_a_broken_one_is_not()
     let url = server.url().to_owned();
     let call = ["call", "nobody", "--as", "carol", "--ca", &ca(&new)];
     while peer(&url, &call).run().await.code != Some(4) {}
-    failed(&peer(&url, &["login", "carol", "--ca", &ca(&old)]).run().await, 3, &["vouches"]);
+    failed(&peer(&url, &["login", "carol", "--ca", &ca(&old)]).run().await, 3, &["not trusted"]);
     assert!(!bob.said().contains("reconnecting"), "{}", bob.said());
     server.peer.terminate();
     server.peer.gone(PATIENCE).await;

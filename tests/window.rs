@@ -68,6 +68,12 @@ async fn their_picture_ours_and_the_keys() {
     display.press('v');
     until(&mut alice, "ours again", || !is_black(display.colour(OWN))).await;
 
+    let panel = |at| display.colour(at) == (0x10, 0x14, 0x18);
+    display.press('d');
+    until(&mut alice, "numbers on a dark panel", || panel((24, 24))).await;
+    display.press('d');
+    until(&mut alice, "their picture alone", || seen() && !panel((24, 24))).await;
+
     let home = alice.home().to_owned();
     display.press('s');
     until(&mut alice, "a snapshot", || snapshot(&home).is_some()).await;

@@ -22,6 +22,19 @@ export function comesFirst(one, other) {
 /** Whether an offer says that it belongs to a running call. */
 export const isLaterRound = (offer) => /^a=peer-later-round\r?$/m.test(offer?.sdp ?? "");
 
+/** The offer with a mark that it belongs to a running call; browsers pass over it. */
+function markLater({ type, sdp }) {
+  const at = sdp.indexOf("\nm=") + 1;
+  return { type, sdp: at > 0 ? `${sdp.slice(0, at)}a=peer-later-round\r\n${sdp.slice(at)}` : sdp };
+}
+
+/** Whose description it is: the session and the certificate stay the same in all of a connection. */
+export function identity(description) {
+  const origin = /^o=(\S+ \S+)/m.exec(description?.sdp ?? "")?.[1];
+  const certificate = fingerprint(description?.sdp);
+  return certificate ? `${origin} ${certificate}` : null;
+}
+
 const fingerprint = (sdp) => /^a=fingerprint:(.*)$/im.exec(sdp ?? "")?.[1].trim().toLowerCase();
 
 /** A server that hands out what the browser does not understand shall not prevent a call. */
@@ -55,7 +68,7 @@ export class Call {
   /**
    * `tracks` are what we send: `{ audio, video }`, each a track or null. `yields`: whether our offer
    * gives way when two cross in the running call. `on` has: send(message) without a name,
-   * picture(stream), up(), trouble(), failed(wasUp).
+   * picture(stream), up(), trouble(), closed(), failed(wasUp).
    */
   constructor({ iceServers, tracks, yields }, on) {
     this.#on = on;
@@ -96,6 +109,11 @@ export class Call {
   knows(offer) {
     const theirs = fingerprint(this.#connection.remoteDescription?.sdp);
     return !theirs || theirs === fingerprint(offer?.sdp);
+  }
+
+  /** Who the other side is, once both have agreed; null before. */
+  get theirs() {
+    return this.#established ? identity(this.#connection.remoteDescription) : null;
   }
 
   /** Sends this track from now on, or nothing of this kind. */
@@ -156,7 +174,8 @@ export class Call {
       // Where one is under way, the browser asks again after it.
       if (this.#connection.signalingState !== "stable") return;
       await this.#connection.setLocalDescription();
-      this.#on.send({ type: "offer", offer: this.#connection.localDescription });
+      const offer = this.#connection.localDescription;
+      this.#on.send({ type: "offer", offer: this.#established ? markLater(offer) : offer });
       if (this.#established) {
         clearTimeout(this.#unanswered);
         this.#unanswered = setTimeout(() => this.#next(() => this.#rollback()), ANSWERED_WITHIN);
@@ -210,6 +229,7 @@ export class Call {
       clearTimeout(this.#giveUp);
       [this.#restart, this.#giveUp] = [0, 0];
       this.#wasUp = true;
+      this.#listenForTheEnd();
       this.#on.up();
     } else if (state === "failed" && !this.#wasUp) {
       this.#fail();
@@ -220,6 +240,15 @@ export class Call {
       if (this.#offered) this.#restart = setTimeout(() => this.#connection.restartIce(), pause);
       this.#on.trouble();
     }
+  }
+
+  /** They close the connection (DTLS close_notify): that needs no server. */
+  #listenForTheEnd() {
+    const transport = this.#connection.getReceivers().find((one) => one.transport)?.transport;
+    if (!transport) return;
+    transport.onstatechange = () => {
+      if (transport.state === "closed" && !this.#over) this.#on.closed();
+    };
   }
 
   #fail() {

@@ -14,7 +14,7 @@ import { Picture } from "./picture.js";
 import { Ring } from "./ring.js";
 import { showDuration, showHistory, showOwn, showPicture, showState } from "./screen.js";
 import { read } from "./stats.js";
-import { deviceProblem, deviceProblems, withoutDevices } from "./words.js";
+import { deviceProblem, deviceProblems, named, shortName, withoutDevices } from "./words.js";
 
 const OUR_SERVER = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`;
 const TALKING = ["connecting", "connected", "reconnecting"];
@@ -141,9 +141,10 @@ function followLink() {
   find("callee").value = link.call;
   if (phone.server === "online") return find("call").focus();
   toCall = link.call;
-  write("invitation", `Call ${link.call}`);
-  write("explanation", `Say who you are: ${link.call} sees this name.`);
-  write("login", `Call ${link.call}`);
+  const name = shortName(link.call);
+  write("invitation", `Call ${name}`);
+  write("explanation", `Say who you are: ${named(link.call)} sees this name.`);
+  write("login", `Call ${name}`);
   if (find("name").value) find("login").focus();
   return undefined;
 }
@@ -194,7 +195,26 @@ find("copy").onclick = async () => {
   setTimeout(() => write("copy", "Copy"), 2000);
 };
 find("link").onfocus = () => find("link").select();
-addEventListener("pagehide", () => phone.hangUp());
+addEventListener("pagehide", () => phone.leave());
+addEventListener("beforeunload", (event) => {
+  // Who reloads by mistake is asked first.
+  if (TALKING.includes(phone.call?.stage)) event.preventDefault();
+});
+
+const KEYS = "Keys in a call: m mutes, v turns the camera off, d shows numbers, f fills the screen, h or q hangs up.";
+
+/** The same keys as in peer's window and terminal, as far as a page has what they do. */
+const inCall = {
+  m: () => find("mute").click(),
+  v: () => find("camera").click(),
+  h: () => find("hangup").click(),
+  q: () => find("hangup").click(),
+  d: () => {
+    find("numbers").open = !find("numbers").open;
+  },
+  f: () => (document.fullscreenElement ? document.exitFullscreen() : find("stage").requestFullscreen?.()),
+  "?": () => notice.tell(KEYS),
+};
 
 listen((key) => {
   if (phone.call?.stage === "ringing") {
@@ -203,9 +223,9 @@ listen((key) => {
     else return false;
     return true;
   }
-  const button = { m: "mute", v: "camera", h: "hangup" }[key];
-  if (view !== "call" || !button || !find("shortcuts").checked) return false;
-  find(button).click();
+  const act = inCall[key];
+  if (view !== "call" || !act || !find("shortcuts").checked) return false;
+  act();
   return true;
 });
 
@@ -215,7 +235,7 @@ function callEnded(ended) {
     const seconds = connectedAt ? (Date.now() - connectedAt) / 1000 : 0;
     const answered = TALKING.includes(stage);
     if (answered) find("callee").value = "";
-    history.add({ who, incoming, at, seconds, answered, rejected: Boolean(ended.rejected) });
+    history.add({ who, incoming, at, seconds, answered, rejected: Boolean(ended.rejected), outcome: ended.outcome });
     showHistory(history.calls, call);
   }
   if (phone.call) return; // Somebody else called meanwhile, and was told that we are busy.
@@ -263,7 +283,7 @@ function devicesMissing(problems, who) {
 /** Better a call in which we only see and hear than none; but that is for the user to say. */
 function askWhetherToWatch(problems, who) {
   const text = `${deviceProblems(problems)} ${withoutDevices({ audio: true, video: true }, who)}`;
-  return notice.ask(text, phone.call?.incoming ? "Answer without" : "Call without");
+  return notice.ask(text, phone.call?.incoming ? "Answer without camera" : "Call without camera");
 }
 
 if (!isSecureContext) notice.tell(deviceProblem("both", "insecure"));

@@ -1,12 +1,16 @@
 // A login and at most one call: who may ring, what a message means now, how a call ends. Knows no page.
 
-import { Call, comesFirst, isLaterRound } from "./call.js";
+import { Call, comesFirst, identity, isLaterRound } from "./call.js";
 import { Signaling } from "./signaling.js";
 import * as words from "./words.js";
 
 const RINGS_FOR = 60_000;
 const CONNECTS_WITHIN = 20_000;
 const MOST_WAITING = 256;
+/** Calls that are over and remembered, so that a late offer of theirs does not ring. */
+const MOST_OVER = 32;
+/** How long a word of theirs may take when they have closed the connection already. */
+const LAST_WORD = 1000;
 /** Who loses the server and the path so soon one after the other has ended. */
 const GONE = 15_000;
 
@@ -27,6 +31,7 @@ export class Phone {
   /** Whether the server says who sent what and who is not there; the tutorial's does neither. */
   #tells = false;
   #onlyWatches = false;
+  #over = [];
 
   /**
    * `on` has: changed(), said(text, tone), refused(code, text), picture(stream or null),
@@ -77,12 +82,12 @@ export class Phone {
   async callSomebody(name) {
     if (this.call || this.server !== "online" || !name || name === this.me) return;
     const call = this.#begin(name, false, "asking");
-    if (!(await this.#prepare(call))) return this.#end(call, "", "rejected");
+    if (!(await this.#prepare(call))) return this.#end(call, "", "rejected", "plain", "Cancelled");
     // They called, too, while we were asked for devices.
     if (call.waiting.length > 0) return this.#join(call);
     this.#to(call, "calling");
     this.#connect(call).offer();
-    const givesUp = () => this.#end(call, words.noAnswer(name, this.#tells), "timeout");
+    const givesUp = () => this.#end(call, words.noAnswer(name, this.#tells), "timeout", "plain", "No answer");
     call.timer = setTimeout(givesUp, RINGS_FOR);
   }
 
@@ -99,12 +104,18 @@ export class Phone {
   reject() {
     if (this.call?.stage !== "ringing") return;
     this.call.rejected = true;
-    this.#end(this.call, `You rejected the call from ${this.call.who}`, "rejected");
+    this.#end(this.call, `You rejected the call from ${words.named(this.call.who)}`, "rejected");
   }
 
   hangUp(text = "You hung up") {
     if (this.call?.stage === "ringing") this.reject();
-    else if (this.call) this.#end(this.call, text, "hangup");
+    else if (this.call) this.#end(this.call, text, "hangup", "plain", "Cancelled");
+  }
+
+  /** The page goes away. Who calls is told so by the server: nobody has rejected anything. */
+  leave() {
+    if (this.call?.stage !== "ringing") this.hangUp();
+    this.#signaling?.close();
   }
 
   /** Sends another track of this kind, or none, in the running call. */
@@ -138,7 +149,10 @@ export class Phone {
         this.#on.devicesMissing(problems, call.who);
         return true;
       }
+      call.deciding = true;
+      this.#on.changed();
       const choice = await this.#on.nothingToSend(problems, call.who);
+      call.deciding = false;
       if (this.call !== call || choice === "cancel") return false;
       if (choice === "go") {
         this.#onlyWatches = true;
@@ -161,14 +175,19 @@ export class Phone {
       },
       trouble: () => {
         // First the server said that they are gone, and now nothing comes: their program has ended.
-        if (Date.now() - (call.goneAt ?? -Infinity) < GONE) this.#end(call, `${call.who} is gone`, "failed");
+        if (Date.now() - (call.goneAt ?? -Infinity) < GONE) this.#end(call, `${words.named(call.who)} is gone`, "failed");
         else this.#to(call, "reconnecting");
+      },
+      closed: () => {
+        const end = () => this.#end(call, words.theyLeft(call.who, "connected", "hangup"));
+        if (this.server === "online") setTimeout(end, LAST_WORD);
+        else end();
       },
       failed: (wasUp) => {
         // One that lost a glare ends while its successor runs.
         if (call.link !== link) return;
         const text = wasUp ? words.pathLost(call.who) : words.noPath(call.who, this.#iceServers);
-        this.#end(call, text, "failed", "error");
+        this.#end(call, text, "failed", "error", "No connection");
       },
     });
     call.link = link;
@@ -195,7 +214,8 @@ export class Phone {
 
   #connecting(call) {
     clearTimeout(call.timer);
-    const givesUp = () => this.#end(call, words.noPath(call.who, this.#iceServers), "failed", "error");
+    const text = words.noPath(call.who, this.#iceServers);
+    const givesUp = () => this.#end(call, text, "failed", "error", "No connection");
     call.timer = setTimeout(givesUp, CONNECTS_WITHIN);
     this.#to(call, "connecting");
   }
@@ -205,10 +225,13 @@ export class Phone {
   }
 
   /** Ends the call; with a reason, the other side is told, if it is sure to exist. */
-  #end(call, text, leaveReason = null, tone = "plain") {
+  #end(call, text, leaveReason = null, tone = "plain", outcome = undefined) {
     if (this.call !== call) return;
     clearTimeout(call.timer);
     this.call = null;
+    call.outcome = outcome;
+    const theirs = call.link?.theirs;
+    if (theirs) this.#over = [{ theirs, reason: leaveReason ?? "hangup" }, ...this.#over].slice(0, MOST_OVER);
     if (this.server !== "online") this.#signaling?.drop(call.who);
     const sent = call.link || call.incoming || call.waiting.length > 0;
     if (leaveReason && sent && (call.seen || this.#tells)) {
@@ -242,7 +265,7 @@ export class Phone {
       // To a name that nobody can have, nothing is forwarded either.
       const nobody = ["unknown-user", "invalid-message"].includes(message.code);
       const unknown = nobody && call.stage === "calling";
-      if (unknown) this.#end(call, words.notOnline(call.who));
+      if (unknown) this.#end(call, words.notOnline(call.who), null, "plain", "Not online");
       return;
     }
     if (type === "leave") return this.#left(call, message.reason);
@@ -259,9 +282,10 @@ export class Phone {
 
   #offered(message, name) {
     const call = this.call;
-    if (!call && isLaterRound(message.offer)) {
+    const over = this.#over.find(({ theirs }) => theirs === identity(message.offer));
+    if (!call && (over || isLaterRound(message.offer))) {
       // Of a call that is over here; they do not know yet.
-      this.#signaling.send({ type: "leave", name, reason: "failed" });
+      this.#signaling.send({ type: "leave", name, reason: over?.reason ?? "failed" });
       return undefined;
     }
     if (!call) return this.#ring(message, name);
@@ -281,14 +305,14 @@ export class Phone {
       return this.#join(call);
     }
     if (call.link.knows(message.offer)) return call.link.take(message);
-    this.#end(call, `${name} lost the call`);
+    this.#end(call, `${words.named(name)} lost the call`);
     return this.#ring(message, name);
   }
 
   #ring(message, name) {
     const call = this.#begin(name, true, "ringing");
     call.waiting = [message];
-    const missed = `You missed a call from ${name}`;
+    const missed = `You missed a call from ${words.named(name)}`;
     call.timer = setTimeout(() => this.#end(call, missed, "timeout"), RINGS_FOR);
   }
 
@@ -301,6 +325,7 @@ export class Phone {
       if (call.stage === "connected") call.goneAt = Date.now();
       return;
     }
-    this.#end(call, words.theyLeft(call.who, call.stage, reason));
+    const text = words.theyLeft(call.who, call.stage, reason);
+    this.#end(call, text, null, "plain", words.outcomeOf(reason));
   }
 }

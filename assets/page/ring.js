@@ -1,6 +1,8 @@
 // What rings: a tone, the title and icon of the tab, the phone's motor, and a notification where the
 // user has asked for it. Knows no call.
 
+import { named } from "./words.js";
+
 const ICON = "icon.svg";
 const RINGING_ICON = "icon-ringing.svg";
 /** Hertz, start and length in seconds; then how often. Two soft steps up, a pause. */
@@ -27,10 +29,10 @@ export class Ring {
   /** Rings until `stop`. */
   incoming(who) {
     this.stop();
-    this.#show(`${who} is calling`);
+    this.#show(`${named(who)} is calling`);
     navigator.vibrate?.([300, 200, 300]);
     if (this.tone) this.#play(INCOMING);
-    if (this.notify && document.hidden) this.#say(`${who} is calling`);
+    if (this.notify && document.hidden) this.#say(`${named(who)} is calling`);
   }
 
   outgoing() {

@@ -2,7 +2,7 @@
 
 import { find, make, show, symbol, write } from "./dom.js";
 import { timeOf } from "./history.js";
-import { duration } from "./words.js";
+import { duration, named, shortName } from "./words.js";
 
 /** welcome (logged out), home (online), or call. */
 export function viewOf({ call, server }) {
@@ -16,22 +16,24 @@ export function statusOf({ me, server, call }, said) {
     const away = server === "online" ? "" : ". The server is away; the call goes on";
     switch (call.stage) {
       case "asking":
+        // What is wrong stands below, with the question.
+        if (call.deciding) return { text: `Not calling ${named(call.who)} yet`, tone: "plain" };
         return { text: "Asking for camera and microphone", tone: "plain" };
       case "calling":
-        return { text: `Calling ${call.who}`, tone: "plain" };
+        return { text: `Calling ${named(call.who)}`, tone: "plain" };
       case "ringing":
-        return { text: `${call.who} is calling`, tone: "good" };
+        return { text: `${named(call.who)} is calling`, tone: "good" };
       case "connecting":
-        return { text: `Connecting to ${call.who}`, tone: "plain" };
+        return { text: `Connecting to ${named(call.who)}`, tone: "plain" };
       case "reconnecting":
-        return { text: `The connection to ${call.who} is lost; trying again`, tone: "warning" };
+        return { text: `The connection to ${named(call.who)} is lost; trying again`, tone: "warning" };
       default:
-        return { text: `In a call with ${call.who}${away}`, tone: away ? "warning" : "good" };
+        return { text: `In a call with ${named(call.who)}${away}`, tone: away ? "warning" : "good" };
     }
   }
   if (server === "away") return { text: "The server is away; trying again", tone: "warning" };
   if (said.text) return said;
-  if (server === "online") return { text: `Online as ${me}`, tone: "good" };
+  if (server === "online") return { text: `Online as ${named(me)}`, tone: "good" };
   return { text: server === "arriving" ? "Logging in" : "", tone: "plain" };
 }
 
@@ -47,11 +49,11 @@ export function showState(phone, said) {
   const { text, tone } = statusOf(phone, said);
   write("status", text);
   find("status").dataset.tone = tone;
-  write("logout", `Log out ${me}`);
+  write("logout", `Log out ${shortName(me)}`);
   find("login").disabled = server === "arriving";
   find("call").disabled = server !== "online" || Boolean(call);
   find("answer").disabled = Boolean(call?.answering);
-  write("caller", call?.who ?? "Somebody");
+  write("caller", shortName(call?.who ?? "Somebody"));
   for (const id of ["avatar", "ringing-avatar"]) write(id, [...(call?.who ?? "")][0] ?? "");
   show("safety", Boolean(call?.safetyWords));
   write("safety-words", call?.safetyWords ?? "");
@@ -73,7 +75,8 @@ const WAITING_FOR = {
 /** The other side's picture, or in its place who it is. */
 export function showPicture(call, hasPicture) {
   show("nobody", !hasPicture);
-  write("nobody-text", WAITING_FOR[call?.stage] ?? `No picture from ${call?.who ?? "there"}`);
+  const waiting = call?.deciding ? "No camera and no microphone" : WAITING_FOR[call?.stage];
+  write("nobody-text", waiting ?? `No picture from ${call ? named(call.who) : "there"}`);
   find("avatar").classList.toggle("pulse", call?.stage === "calling");
 }
 
@@ -87,7 +90,8 @@ export function showOwn({ stream, tracks, muted, cameraOff }, asked) {
   const hasMic = asked || Boolean(tracks.audio);
   const hasCamera = asked || Boolean(tracks.video) || cameraOff;
   toggle("mute", "mic", muted, hasMic, muted ? "Muted" : "Mute", "No mic");
-  toggle("camera", "camera", cameraOff, hasCamera, "Camera off", "No camera");
+  toggle("camera", "camera", cameraOff, hasCamera, cameraOff ? "Camera is off" : "Camera off", "No camera");
+  show("own-off", cameraOff);
 }
 
 function toggle(id, icon, pressed, there, label, missing) {
@@ -125,7 +129,7 @@ function entry(call, again) {
   return item;
 }
 
-function outcome({ incoming, answered, rejected }) {
+function outcome({ incoming, answered, rejected, outcome: came }) {
   if (incoming) return answered ? "Called you" : rejected ? "Rejected" : "Missed";
-  return answered ? "You called" : "No answer";
+  return answered ? "You called" : (came ?? "No answer");
 }

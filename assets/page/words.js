@@ -7,7 +7,7 @@
 export function loginRefused(code, name, url, detail) {
   switch (code) {
     case "token-needed":
-      return `The server asks for the token of ${name}. Enter it below.`;
+      return `The server asks for the token of ${named(name)}. Enter it below.`;
     case "wrong-token":
       return "That is not the token of this name. Check it, and try again.";
     case "too-many-tries":
@@ -19,7 +19,7 @@ export function loginRefused(code, name, url, detail) {
     case "unreachable":
       return `The server does not answer. Check that it runs${hint(url)}. Then try again.`;
     default:
-      return `The name ${name} is taken. Choose another.`;
+      return `The name ${named(name)} is taken. Choose another.`;
   }
 }
 
@@ -32,41 +32,59 @@ function hint(url) {
   return `${lets}. If it has a certificate of its own, open https://${host}/ once and accept it`;
 }
 
+const MOST_LETTERS = 24;
+
+/** A name as far as it has room. */
+export function shortName(name) {
+  const letters = [...name];
+  return letters.length > MOST_LETTERS ? `${letters.slice(0, MOST_LETTERS - 1).join("")}…` : name;
+}
+
+/** A name in a sentence, where it could be taken for one of its words. */
+export const named = (name) => `'${shortName(name)}'`;
+
+/** What a call that was not answered came to, for the history; by the reason in their `leave`. */
+export function outcomeOf(reason) {
+  const words = { busy: "Busy", timeout: "No answer", gone: "Gone", failed: "No connection", media: "No connection" };
+  return words[reason] ?? "Rejected";
+}
+
 /** Why the other side left, by the reason in its `leave`. */
 export function theyLeft(who, stage, reason) {
   if (stage === "calling") {
-    if (reason === "busy") return `${who} is in another call`;
-    if (reason === "timeout" || reason === "gone") return `${who} did not answer`;
-    if (reason === "media") return `${who} has no camera or sound that works`;
-    if (reason === "failed") return `The connection to ${who} failed`;
-    return `${who} rejected the call`;
+    if (reason === "busy") return `${named(who)} is in another call`;
+    if (reason === "timeout") return `${named(who)} did not answer`;
+    if (reason === "gone") return `${named(who)} is gone`;
+    if (reason === "media") return `${named(who)} has no camera or sound that works`;
+    if (reason === "failed") return `The connection to ${named(who)} failed`;
+    return `${named(who)} rejected the call`;
   }
-  if (stage === "ringing") return `You missed a call from ${who}`;
-  if (reason === "failed") return `The connection to ${who} failed`;
-  if (reason === "media") return `${who} lost the camera or the sound`;
-  return `${who} hung up`;
+  if (stage === "ringing") return `You missed a call from ${named(who)}`;
+  if (reason === "failed") return `The connection to ${named(who)} failed`;
+  if (reason === "media") return `${named(who)} lost the camera or the sound`;
+  return `${named(who)} hung up`;
 }
 
 export function noAnswer(who, isToldOfUnknown) {
   return isToldOfUnknown
-    ? `${who} did not answer`
-    : `No answer from ${who}. This server does not say whether somebody is online`;
+    ? `${named(who)} did not answer`
+    : `No answer from ${named(who)}. This server does not say whether somebody is online`;
 }
 
 export function notOnline(who) {
-  return `${who} is not online`;
+  return `${named(who)} is not online`;
 }
 
 /** ICE never found a path: nearly always a firewall that only a relay gets through. */
 export function noPath(who, iceServers) {
   const relays = iceServers.some(({ urls }) => [urls].flat().some((url) => /^turns?:/.test(url)));
   return relays
-    ? `No way was found to ${who}, not even through the relay. A firewall may block it`
-    : `No way was found to ${who}. A firewall is in between: the server needs a TURN relay`;
+    ? `No way was found to ${named(who)}, not even through the relay. A firewall may block it`
+    : `No way was found to ${named(who)}. A firewall is in between: the server needs a TURN relay`;
 }
 
 export function pathLost(who) {
-  return `The connection to ${who} was lost and did not come back`;
+  return `The connection to ${named(who)} was lost and did not come back`;
 }
 
 const DEVICE = { audio: "microphone", video: "camera" };
@@ -101,9 +119,9 @@ export function deviceProblems({ audio, video }) {
 
 /** What a call without these devices is like. */
 export function withoutDevices({ audio, video }, who) {
-  if (audio && video) return `You can still see and hear ${who}, who will not see or hear you.`;
-  if (video) return `${who} will hear you but not see you.`;
-  return `${who} will see you but not hear you.`;
+  if (audio && video) return `You can still see and hear ${named(who)}, who will not see or hear you.`;
+  if (video) return `${named(who)} will hear you but not see you.`;
+  return `${named(who)} will see you but not hear you.`;
 }
 
 /** 83 is 1:23. */

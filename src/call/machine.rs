@@ -58,6 +58,8 @@ pub struct Machine {
     outage: Option<Outage>,
     /// When they lost the server, as far as it has told.
     gone_at: Option<Instant>,
+    /// They left the server before they had answered.
+    left_unanswered: bool,
     /// When they closed the connection.
     closed_at: Option<Instant>,
     /// Addresses of ours have gone since the first round began.
@@ -114,6 +116,7 @@ impl Machine {
             dtls_up: false,
             outage: None,
             gone_at: None,
+            left_unanswered: false,
             closed_at: None,
             moved: false,
             rounds: 0,
@@ -234,6 +237,12 @@ impl Machine {
         matches!(self.stage, Stage::Connected { .. })
     }
 
+    /// Whether it has ended because they left the server while we were calling.
+    #[must_use]
+    pub fn left_unanswered(&self) -> bool {
+        self.left_unanswered
+    }
+
     /// Whether it is over. Actions may still wait to be polled.
     #[must_use]
     pub fn is_ended(&self) -> bool {
@@ -300,6 +309,8 @@ impl Machine {
 
     /// They are gone, so they are told nothing; or only from the server, and the call goes on.
     fn remote_left(&mut self, now: Instant, reason: Option<LeaveReason>) {
+        let calling = matches!(self.stage, Stage::Calling { .. });
+        self.left_unanswered = calling && reason == Some(LeaveReason::Gone);
         match ending::remote_end(self.reached(), reason, self.trouble(now)) {
             Some(reason) => self.end(reason, None),
             None => self.gone_at = Some(now),

@@ -199,6 +199,10 @@ impl Running {
                 let message = self.media_trouble.take()?;
                 Some(Because { message, advice: None })
             }
+            EndReason::NoAnswer if self.machine.left_unanswered() => Some(Because {
+                message: "their program or page was closed".to_owned(),
+                advice: None,
+            }),
             EndReason::ConnectionFailed if self.connected_at.is_some() => Some(Because {
                 message: "the path was lost and did not come back".to_owned(),
                 advice: Some("look at the networks of both sides, and call again".to_owned()),

@@ -35,6 +35,8 @@ struct Pending {
     status: String,
     /// Somebody types, so the cursor stands in the line.
     editing: bool,
+    /// The terminal is somebody else's.
+    away: bool,
     done: bool,
 }
 
@@ -64,7 +66,7 @@ impl Above {
         let mut pending = self.pending();
         if pending.status != status {
             status.clone_into(&mut pending.status);
-            pending.redraw = true;
+            pending.redraw = !pending.away;
             self.shared.1.notify_all();
         }
     }
@@ -78,6 +80,21 @@ impl Above {
     /// Says whether somebody types.
     pub fn set_editing(&self, editing: bool) {
         self.pending().editing = editing;
+    }
+
+    /// The terminal is somebody else's: nothing is drawn on it. Says whether somebody was typing.
+    pub fn step_back(&self) -> bool {
+        let mut pending = self.pending();
+        (pending.away, pending.redraw) = (true, false);
+        pending.editing
+    }
+
+    /// The terminal is ours again: the line is drawn anew. Says whether somebody is typing.
+    pub fn step_forward(&self) -> bool {
+        let mut pending = self.pending();
+        (pending.away, pending.redraw) = (false, true);
+        self.shared.1.notify_all();
+        pending.editing
     }
 
     /// Hands to the editor what is printed, until the end.

@@ -13,7 +13,7 @@ use super::settings::Settings;
 use super::setup::{self, Identity};
 use super::signals::Interrupts;
 use super::stage::Stage;
-use super::{remembered, token, values};
+use super::{job, remembered, terminal, token, values};
 use crate::phone::command::Command;
 use crate::phone::config::AnswerPolicy;
 use crate::phone::event::{Because, EndReason, EventKind};
@@ -25,6 +25,12 @@ Examples:
   peer call bob
   peer call bob --video clip.mp4 --audio clip.mp4 --record bob.mkv
   peer call bob --as alice --server ws://example.org:9090 --duration 10s --json";
+
+/// What comes after the flags.
+pub const NOTES: &str = "\
+On a terminal: m mute, v video off, r record, d numbers, h or q hang up, ? the keys. Ctrl-Z and fg work
+as everywhere, and a call in the background (bg) goes on.
+PEER_TOKEN has the token of our name, where the server wants one; peer --help has all variables.";
 
 /// Flags of `peer call`.
 #[derive(Debug, Args)]
@@ -55,10 +61,11 @@ pub struct CallCommand {
 /// When the login fails or the call ends otherwise than asked.
 pub async fn run(command: CallCommand, mut stage: Stage, output: &Output) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
+    job::watch(output)?;
     let identity =
         Identity::choose(command.network.server.clone(), command.me.clone(), remembered::os_user)?;
     if command.name == identity.name {
-        let reason = "that is your own name, and nobody can call himself".to_owned();
+        let reason = "that is your own name; you cannot call yourself".to_owned();
         return Err(PhoneError::BadName { name: command.name, reason }.into());
     }
     let mut reporter = Reporter::new(output.clone(), command.stats.open()?, false, false);
@@ -66,14 +73,20 @@ pub async fn run(command: CallCommand, mut stage: Stage, output: &Output) -> Res
     let options =
         command.call.call_options(command.media.rate_options(), AnswerPolicy::Refuse, Vec::new());
     let (media, token) = (&command.media, command.settings.token());
+    let recalled = command.settings.recalls_server();
     let config = setup::phone_config(identity, media, &command.network, options, &stage, token)?;
     let (phone, mut events) = tokio::select! {
-        phone = token::log_in(config, output) => phone?,
+        phone = token::log_in(config, output) => {
+            phone.map_err(|error| setup::failed(error, recalled))?
+        }
         () = interrupts.first() => return Ok(()),
     };
-    let asks = stage.take_keys();
+    if recalled {
+        output.say(setup::RECALLED);
+    }
+    let asks = stage.take_keys(output);
     if asks {
-        output.say("keys: m mute, v video off, r record, q hang up");
+        output.say(terminal::KEYS);
     }
     phone.tell(Command::Call { name: command.name.clone() });
     let mut desk = Desk {

@@ -82,18 +82,17 @@ struct Shown<'a> {
 /// Shows every setting.
 ///
 /// # Errors
-/// None of its own: files that cannot be have been refused before.
+/// When they cannot be written: files that cannot be have been refused before.
 pub fn run(command: &ConfigCommand, output: &Output) -> Result<(), Failure> {
     let settings = &command.settings;
-    output.say(&lines(settings).join("\n"));
-    output.json(&ConfigEvent {
+    let event = ConfigEvent {
         event: "config",
         time: clock::wall(),
         path: settings.path.as_deref(),
         secrets: settings.path.as_deref().map(settings_file::secrets),
         settings: settings.list.iter().map(shown).collect(),
-    });
-    Ok(())
+    };
+    Ok(output.answer(&lines(settings), &event)?)
 }
 
 fn shown(setting: &Setting) -> Shown<'_> {
@@ -129,7 +128,7 @@ fn lines(settings: &Settings) -> Vec<String> {
             (Kind::Secret, false) => "(secret)".to_owned(),
             _ => setting.words.join(","),
         };
-        format!("  {:<14} {value:<30} {}", setting.key.word, origin(&setting.origin))
+        format!("  {:<21} {value:<30} {}", setting.key.word, origin(&setting.origin))
     }));
     lines
 }

@@ -39,13 +39,12 @@ struct DevicesEvent<'a> {
 /// Lists what there is. That there is nothing is no failure.
 ///
 /// # Errors
-/// When the listing cannot be started.
+/// When the listing cannot be started or written.
 pub async fn run(_: DevicesCommand, output: &Output) -> Result<(), Failure> {
     let listed = tokio::task::spawn_blocking(devices::list).await;
     let devices = listed.map_err(|error| Failure::Fault(error.into()))?;
-    output.say(&lines(&devices).join("\n"));
-    output.json(&DevicesEvent { event: "devices", time: clock::wall(), devices: &devices });
-    Ok(())
+    let event = DevicesEvent { event: "devices", time: clock::wall(), devices: &devices };
+    Ok(output.answer(&lines(&devices), &event)?)
 }
 
 fn lines(devices: &Devices) -> Vec<String> {

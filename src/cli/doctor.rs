@@ -50,7 +50,7 @@ struct DiagnosisEvent<'a> {
 /// Tries everything that a call needs.
 ///
 /// # Errors
-/// When a call could not work.
+/// When a call could not work, or that cannot be written.
 pub async fn run(command: DoctorCommand, output: &Output) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
     let server = command.network.server.clone();
@@ -59,13 +59,20 @@ pub async fn run(command: DoctorCommand, output: &Output) -> Result<(), Failure>
         network: command.network.network_options(),
     };
     output.status("trying codecs, devices, server and paths");
-    let diagnosis = tokio::select! {
+    let mut diagnosis = tokio::select! {
         diagnosis = doctor::run(&config) => diagnosis,
         () = interrupts.first() => return Err(Failure::NoReport),
     };
     output.clear_status();
-    output.say(&lines(&diagnosis).join("\n"));
-    output.json(&DiagnosisEvent { event: "diagnosis", time: clock::wall(), diagnosis: &diagnosis });
+    if command.settings.recalls_server() {
+        for check in diagnosis.checks.iter_mut().filter(|check| check.check == "server") {
+            check
+                .found
+                .push_str(" (that is the server of your last login; --server names another)");
+        }
+    }
+    let event = DiagnosisEvent { event: "diagnosis", time: clock::wall(), diagnosis: &diagnosis };
+    output.answer(&lines(&diagnosis), &event)?;
     match diagnosis.verdict {
         Verdict::Pass => Ok(()),
         Verdict::FellShort(lines) => Err(Failure::CannotCall(lines)),

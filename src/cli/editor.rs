@@ -4,7 +4,7 @@
 //! line means is decided in `prompt.rs`; what is printed meanwhile goes through `above.rs`.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc as blocking;
@@ -24,7 +24,7 @@ use super::above::Above;
 use super::output::{Output, fitted, terminal_width};
 use super::people::People;
 use super::stdin::Lines;
-use super::{prompt, terminal};
+use super::{prompt, terminal, tty};
 
 /// Lines of the history that are kept.
 const HISTORY: usize = 500;
@@ -40,8 +40,15 @@ pub fn start(output: &Output, people: People, history: Option<PathBuf>) -> Optio
     let (ready, go) = blocking::sync_channel(1);
     let (tell, started) = blocking::sync_channel(1);
     terminal::keep_modes();
-    let helper = PromptHelper { above: above.clone(), people, last: Cell::new(false) };
+    let helper = PromptHelper {
+        above: above.clone(),
+        people,
+        last: Cell::new(false),
+        fresh: Cell::new(true),
+        typed: RefCell::default(),
+    };
     let thread = std::thread::Builder::new().name("prompt".into()).spawn(move || {
+        tty::leave_input_alone();
         let above = helper.above.clone();
         let printing = (|| {
             let mut editor: Editor<PromptHelper, FileHistory> = Editor::with_config(config())?;
@@ -83,29 +90,44 @@ fn read(
     editor: &mut Editor<PromptHelper, FileHistory>,
     above: &Above,
     history: Option<&Path>,
-    typed: &mpsc::Sender<String>,
+    typed_to: &mpsc::Sender<String>,
     go: &blocking::Receiver<()>,
 ) {
     let mut history = history.and_then(|path| open_history(editor, path));
-    while go.recv().is_ok() {
-        above.set_editing(true);
-        let line = editor.readline(PROMPT);
-        above.set_editing(false);
-        match line {
+    let mut begun = None;
+    loop {
+        let typed = match begun.take() {
+            Some(typed) => typed,
+            None if go.recv().is_ok() => String::new(),
+            None => return,
+        };
+        // Started in the background, it must not set a terminal that is the shell's.
+        if !terminal::comes_back() {
+            return;
+        }
+        match edit(editor, above, &typed) {
             Ok(line) => {
                 let kept = history.as_ref().map(|path| editor.append_history(path));
                 if let Some(Err(error)) = kept {
                     tracing::warn!(%error, "the history is not kept any more");
                     history = None;
                 }
-                if typed.blocking_send(line).is_err() {
+                if typed_to.blocking_send(line).is_err() {
                     return;
                 }
+            }
+            // Ctrl-C takes back what is typed before it ends anything.
+            Err(ReadlineError::Interrupted) if !so_far(editor).is_empty() => {
+                begun = Some(String::new());
             }
             Err(ReadlineError::Interrupted) => {
                 // Ctrl-C is a signal here as everywhere; the terminal is as it was, so the next one
                 // is one by itself. Nothing more is read, and nobody waits for it.
                 let _ = kill_process(getpid(), Signal::INT);
+            }
+            // In the background nothing can be read.
+            Err(error) if is_lent(&error) && terminal::comes_back() => {
+                begun = Some(so_far(editor));
             }
             Err(error) => {
                 if !matches!(error, ReadlineError::Eof) {
@@ -115,6 +137,38 @@ fn read(
             }
         }
     }
+}
+
+/// Lets a person edit a line that has begun so.
+fn edit(
+    editor: &mut Editor<PromptHelper, FileHistory>,
+    above: &Above,
+    begun: &str,
+) -> rustyline::Result<String> {
+    if let Some(helper) = editor.helper() {
+        helper.fresh.set(true);
+        helper.typed.borrow_mut().clear();
+    }
+    above.set_editing(true);
+    let line = editor.readline_with_initial(PROMPT, (begun, ""));
+    above.set_editing(false);
+    terminal::edits(None);
+    line
+}
+
+/// What stood in the line when its editing ended.
+fn so_far(editor: &Editor<PromptHelper, FileHistory>) -> String {
+    editor.helper().map(|helper| helper.typed.borrow().clone()).unwrap_or_default()
+}
+
+/// Whether the terminal was somebody else's (EIO; POSIX, "Terminal Access Control").
+fn is_lent(error: &ReadlineError) -> bool {
+    let number = match error {
+        ReadlineError::Io(error) => error.raw_os_error(),
+        ReadlineError::Errno(error) => Some(*error as i32),
+        _ => None,
+    };
+    number == Some(rustix::io::Errno::IO.raw_os_error())
 }
 
 /// Makes the file if need be, readable by this user only, and reads it.
@@ -142,6 +196,10 @@ struct PromptHelper {
     people: People,
     /// The line is being left: it is drawn once more, without the status.
     last: Cell<bool>,
+    /// The library has just set the terminal, and Ctrl-Z is none of its business.
+    fresh: Cell<bool>,
+    /// The line so far.
+    typed: RefCell<String>,
 }
 
 impl Helper for PromptHelper {}
@@ -165,11 +223,19 @@ impl Completer for PromptHelper {
 
 impl Highlighter for PromptHelper {
     fn highlight_prompt<'b, 's: 'b, 'p: 'b>(&'s self, text: &'p str, ours: bool) -> Cow<'b, str> {
+        if self.fresh.replace(false) {
+            terminal::edits(tty::stop_key_only());
+        }
         match (ours, self.last.get()) {
             (false, _) => Cow::Borrowed(text),
             (true, true) => Cow::Borrowed(text.trim_start_matches('\n')),
             (true, false) => Cow::Owned(fitted(&self.above.status(), terminal_width()) + text),
         }
+    }
+
+    fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
+        line.clone_into(&mut self.typed.borrow_mut());
+        Cow::Borrowed(line)
     }
 
     fn highlight_char(&self, _: &str, _: usize, kind: CmdKind) -> bool {

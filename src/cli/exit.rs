@@ -43,11 +43,14 @@ pub enum Failure {
     /// The phone could not start.
     #[error(transparent)]
     Phone(#[from] PhoneError),
+    /// The same, where nobody has named the server this time.
+    #[error("{0} (that is the server of your last login)")]
+    Recalled(PhoneError),
     /// The loopback call could not be made.
     #[error(transparent)]
     Loopback(#[from] LoopbackError),
     /// The call ended otherwise than asked.
-    #[error("{}{}", call_sentence(*.reason, .name), why(.because.as_ref()))]
+    #[error("{}", call_end(*.reason, .name, .because.as_ref()))]
     Call {
         /// Why.
         reason: EndReason,
@@ -117,7 +120,7 @@ impl Failure {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Phone(error) => phone_exit(error),
+            Self::Phone(error) | Self::Recalled(error) => phone_exit(error),
             Self::Loopback(error) => loopback_exit(error),
             Self::Call { reason, .. } => reason_exit(*reason),
             Self::StatsFile { .. } => Exit::Media,
@@ -139,11 +142,9 @@ impl Failure {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Phone(PhoneError::NameTaken { .. }) => "name-taken",
-            Self::Phone(PhoneError::Untrusted { .. }) => "untrusted",
-            Self::Phone(PhoneError::TokenNeeded { .. }) => "token-needed",
-            Self::Phone(PhoneError::WrongToken { .. }) => "wrong-token",
-            Self::Phone(PhoneError::TooManyTries { .. }) => "too-many-tries",
+            Self::Phone(error) | Self::Recalled(error) if phone_code(error).is_some() => {
+                phone_code(error).unwrap_or_default()
+            }
             Self::FellShort(_) => "fell-short",
             Self::CannotCall(_) => "cannot-call",
             Self::NoReport => "interrupted",
@@ -167,16 +168,30 @@ impl Failure {
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         match self {
+            Self::Recalled(
+                PhoneError::Unreachable { .. }
+                | PhoneError::Unsuitable { .. }
+                | PhoneError::Untrusted { .. },
+            ) => Some(
+                "name another with --server; ws://localhost:9090 is that of this machine, which \
+                 'peer serve' starts",
+            ),
             Self::Phone(PhoneError::Unreachable { .. }) => {
                 Some("start one with 'peer serve', or name another with --server")
             }
-            Self::Phone(PhoneError::NameTaken { .. }) => {
+            Self::Phone(PhoneError::Unsuitable { .. }) => {
+                Some("check the address; --server names another")
+            }
+            Self::Phone(PhoneError::NameTaken { .. })
+            | Self::Recalled(PhoneError::NameTaken { .. }) => {
                 Some("log in under another name; with 'peer call' that is --as NAME")
             }
-            Self::Phone(PhoneError::TokenNeeded { .. }) => {
+            Self::Phone(PhoneError::TokenNeeded { .. })
+            | Self::Recalled(PhoneError::TokenNeeded { .. }) => {
                 Some("put it into the environment variable PEER_TOKEN, or start on a terminal")
             }
-            Self::Phone(PhoneError::WrongToken { .. }) => {
+            Self::Phone(PhoneError::WrongToken { .. })
+            | Self::Recalled(PhoneError::WrongToken { .. }) => {
                 Some("who runs the server gives tokens out; PEER_TOKEN may hold an old one")
             }
             Self::Listen { .. } => Some("choose another address with --listen, or port 0 for any"),
@@ -188,7 +203,7 @@ impl Failure {
             }
             Self::NoName => Some("say it: peer login NAME, or peer call SOMEBODY --as NAME"),
             Self::Call { reason: EndReason::UnknownUser, .. } => {
-                Some("the name must be logged in at the same server")
+                Some("names are found only on the server where both are logged in")
             }
             Self::Call { reason: EndReason::KeyChanged, .. } => Some(
                 "ask them on another way which key is theirs (peer keys shows it there); if it is the \
@@ -200,12 +215,25 @@ impl Failure {
     }
 }
 
+/// Where a program should know more than the exit code says.
+fn phone_code(error: &PhoneError) -> Option<&'static str> {
+    match error {
+        PhoneError::NameTaken { .. } => Some("name-taken"),
+        PhoneError::Untrusted { .. } => Some("untrusted"),
+        PhoneError::TokenNeeded { .. } => Some("token-needed"),
+        PhoneError::WrongToken { .. } => Some("wrong-token"),
+        PhoneError::TooManyTries { .. } => Some("too-many-tries"),
+        _ => None,
+    }
+}
+
 fn phone_exit(error: &PhoneError) -> Exit {
     match error {
         PhoneError::BadServer { .. } | PhoneError::BadName { .. } | PhoneError::BadCa { .. } => {
             Exit::Usage
         }
         PhoneError::Unreachable { .. }
+        | PhoneError::Unsuitable { .. }
         | PhoneError::Untrusted { .. }
         | PhoneError::NameTaken { .. }
         | PhoneError::TokenNeeded { .. }
@@ -250,23 +278,32 @@ pub fn reason_exit(reason: EndReason) -> Exit {
 #[must_use]
 pub fn call_sentence(reason: EndReason, name: &str) -> String {
     match reason {
-        EndReason::Hangup => format!("you hung up on {name}"),
-        EndReason::RemoteHangup => format!("{name} hung up"),
-        EndReason::Rejected => format!("{name} rejected the call"),
-        EndReason::Busy => format!("{name} is busy"),
-        EndReason::UnknownUser => format!("{name} is not online"),
-        EndReason::NoAnswer => format!("{name} did not answer in time"),
-        EndReason::ConnectionFailed => format!("the connection with {name} failed"),
-        EndReason::KeyChanged => format!("the call with {name} was ended, for its key has changed"),
-        EndReason::Duration => format!("the call with {name} has lasted its time"),
-        EndReason::MediaEnded => format!("the call with {name} has ended with its file"),
-        EndReason::MediaFailed => format!("the call with {name} lost its sound or picture"),
-        EndReason::Interrupted => format!("the call with {name} was interrupted"),
+        EndReason::Hangup => format!("you hung up on '{name}'"),
+        EndReason::RemoteHangup => format!("'{name}' hung up"),
+        EndReason::Rejected => format!("'{name}' rejected the call"),
+        EndReason::Busy => format!("'{name}' is busy"),
+        EndReason::UnknownUser => format!("'{name}' is not online"),
+        EndReason::NoAnswer => format!("'{name}' did not answer in time"),
+        EndReason::ConnectionFailed => format!("the connection with '{name}' failed"),
+        EndReason::KeyChanged => {
+            format!("the call with '{name}' was ended, for its key has changed")
+        }
+        EndReason::Duration => format!("the call with '{name}' has ended: time limit reached"),
+        EndReason::MediaEnded => format!("the call with '{name}' has ended with its file"),
+        EndReason::MediaFailed => format!("the call with '{name}' lost its sound or picture"),
+        EndReason::Interrupted => format!("the call with '{name}' was interrupted"),
     }
 }
 
-fn why(because: Option<&Because>) -> String {
-    because.map_or_else(String::new, |because| format!(": {}", because.message))
+/// The same, and why, as far as that is known.
+#[must_use]
+pub fn call_end(reason: EndReason, name: &str, because: Option<&Because>) -> String {
+    match (reason, because) {
+        // Nobody waited in vain: something happened to them.
+        (EndReason::NoAnswer, Some(because)) => format!("'{name}' is gone: {}", because.message),
+        (_, Some(because)) => format!("{}: {}", call_sentence(reason, name), because.message),
+        (_, None) => call_sentence(reason, name),
+    }
 }
 
 #[cfg(test)]
@@ -315,6 +352,20 @@ mod tests {
             assert_eq!((failure.exit(), failure.code()), (exit, code));
             assert!(failure.hint().is_some());
         }
+    }
+
+    #[test]
+    fn a_server_that_nobody_named_is_called_what_it_is() {
+        let gone = || PhoneError::Unreachable { url: "ws://h".into(), reason: "no".into() };
+        let failure = Failure::Recalled(gone());
+        assert!(
+            failure.to_string().contains("ws://h") && failure.to_string().contains("last login")
+        );
+        assert!(failure.hint().is_some_and(|hint| hint.contains("--server")));
+        let named = Failure::from(gone());
+        assert_eq!((failure.exit(), failure.code()), (named.exit(), named.code()));
+        let taken = Failure::Recalled(PhoneError::NameTaken { name: "alice".into() });
+        assert_eq!(taken.code(), "name-taken");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::exit::call_sentence;
+use super::exit::call_end;
 use crate::phone::event::{
     Because, EndReason, Event, EventKind, MissedCall, SetupMs, Side, Summary,
 };
@@ -25,58 +25,57 @@ pub fn meter(level: f64) -> String {
 pub fn event(event: &Event, asks: bool) -> Option<String> {
     let peer = event.peer.as_deref().unwrap_or("the other side");
     Some(match &event.kind {
-        EventKind::LoggedIn { name, server, .. } => format!("logged in at {server} as {name}"),
-        EventKind::Calling => format!("calling {peer}"),
-        EventKind::Incoming if asks => format!("{peer} is calling; type answer or reject"),
-        EventKind::Incoming => format!("{peer} is calling"),
-        EventKind::Accepted => format!("the call with {peer} is accepted"),
-        EventKind::Connecting { ice_state } => format!("connecting to {peer}: ICE {ice_state}"),
+        EventKind::LoggedIn { name, server, .. } => format!("logged in at {server} as '{name}'"),
+        EventKind::Calling => format!("calling '{peer}'"),
+        EventKind::Incoming if asks => format!("'{peer}' is calling; type answer or reject"),
+        EventKind::Incoming => format!("'{peer}' is calling"),
+        EventKind::Accepted => format!("the call with '{peer}' is accepted"),
+        EventKind::Connecting { ice_state } => format!("connecting to '{peer}': ICE {ice_state}"),
         EventKind::Connected { setup_ms, safety_words: None } => {
-            format!("connected to {peer} in {setup_ms} ms")
+            format!("connected to '{peer}' in {setup_ms} ms")
         }
         EventKind::Connected { setup_ms, safety_words: Some(words) } => {
-            format!("connected to {peer} in {setup_ms} ms; safety words: {words}")
+            format!("connected to '{peer}' in {setup_ms} ms; safety words: {words}")
         }
         EventKind::SafetyWords { safety_words } => format!("safety words: {safety_words}"),
         EventKind::KeyChanged { message, .. } => {
             format!("peer: warning: this may not be '{peer}': {message}")
         }
         EventKind::FirstVideoFrame { setup_ms, width, height } => {
-            format!("first picture from {peer} after {setup_ms} ms, {width}x{height}")
+            format!("first picture from '{peer}' after {setup_ms} ms, {width}x{height}")
         }
         EventKind::FirstAudio { setup_ms } => {
-            format!("first sound from {peer} after {setup_ms} ms")
+            format!("first sound from '{peer}' after {setup_ms} ms")
         }
-        EventKind::RecordingStarted { path } => format!("recording {peer} to {path}"),
+        EventKind::RecordingStarted { path } => format!("recording '{peer}' to {path}"),
         EventKind::RecordingStopped { path, empty: false } => format!("recorded {path}"),
         EventKind::RecordingStopped { path, .. } => format!("nothing came to record to {path}"),
         EventKind::VideoPaused { side: Side::Local } => {
             "the network is too slow for pictures; sound goes on".to_owned()
         }
         EventKind::VideoPaused { side: Side::Remote } => {
-            format!("no pictures come from {peer} at present; sound goes on")
+            format!("no pictures come from '{peer}' at present; sound goes on")
         }
         EventKind::VideoResumed { side: Side::Local } => "pictures are sent again".to_owned(),
-        EventKind::VideoResumed { side: Side::Remote } => format!("pictures from {peer} are back"),
+        EventKind::VideoResumed { side: Side::Remote } => {
+            format!("pictures from '{peer}' are back")
+        }
         EventKind::Stats(_) => return None,
-        EventKind::Missed { .. } if event.call.is_some() => format!("missed a call from {peer}"),
+        EventKind::Missed { .. } if event.call.is_some() => format!("missed a call from '{peer}'"),
         EventKind::Missed { calls } => missed(calls),
         EventKind::Reconnecting { retry_ms } => {
             let wait = seconds(Duration::from_millis(*retry_ms));
             format!("the server is gone; trying again in {wait}")
         }
         EventKind::Ended { reason, because, .. } => {
-            let mut sentence = call_sentence(*reason, peer);
+            let mut sentence = call_end(*reason, peer, because.as_ref());
             if *reason == EndReason::KeyChanged && asks {
                 sentence
                     .push_str("\nhint: ask them on another way; trust goes on with what was shown");
             }
             match because {
-                Some(Because { message, advice: Some(advice) }) => {
-                    format!("{sentence}: {message}\nhint: {advice}")
-                }
-                Some(Because { message, advice: None }) => format!("{sentence}: {message}"),
-                None => sentence,
+                Some(Because { advice: Some(advice), .. }) => format!("{sentence}\nhint: {advice}"),
+                _ => sentence,
             }
         }
         EventKind::Error { message, .. } => message.clone(),

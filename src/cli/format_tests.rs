@@ -26,31 +26,34 @@ fn every_event_but_a_snapshot_has_a_line() {
     for (kind, says) in [
         (
             EventKind::LoggedIn { name: "a".into(), server: "ws://h".into(), tokens: false },
-            "logged in at ws://h as a",
+            "logged in at ws://h as 'a'",
         ),
-        (EventKind::Calling, "calling bob"),
-        (EventKind::Incoming, "bob is calling; type answer or reject"),
-        (EventKind::Accepted, "the call with bob is accepted"),
-        (EventKind::Connecting { ice_state: "checking".into() }, "connecting to bob: ICE checking"),
-        (EventKind::Connected { setup_ms: 12, safety_words: None }, "connected to bob in 12 ms"),
+        (EventKind::Calling, "calling 'bob'"),
+        (EventKind::Incoming, "'bob' is calling; type answer or reject"),
+        (EventKind::Accepted, "the call with 'bob' is accepted"),
+        (
+            EventKind::Connecting { ice_state: "checking".into() },
+            "connecting to 'bob': ICE checking",
+        ),
+        (EventKind::Connected { setup_ms: 12, safety_words: None }, "connected to 'bob' in 12 ms"),
         (
             EventKind::KeyChanged { known: None, shown: None, message: "so".into() },
             "peer: warning: this may not be 'bob': so",
         ),
         (
             EventKind::FirstVideoFrame { setup_ms: 120, width: 640, height: 360 },
-            "first picture from bob after 120 ms, 640x360",
+            "first picture from 'bob' after 120 ms, 640x360",
         ),
-        (EventKind::FirstAudio { setup_ms: 90 }, "first sound from bob after 90 ms"),
+        (EventKind::FirstAudio { setup_ms: 90 }, "first sound from 'bob' after 90 ms"),
         (EventKind::Reconnecting { retry_ms: 2000 }, "the server is gone; trying again in 2.0 s"),
-        (ended, "bob hung up"),
+        (ended, "'bob' hung up"),
         (EventKind::Error { code: "x".into(), message: "no".into() }, "no"),
     ] {
         assert_eq!(line(kind).as_deref(), Some(says));
     }
     assert_eq!(line(EventKind::Stats(Box::default())), None);
     let unasked = event(&at_zero(EventKind::Incoming), false);
-    assert_eq!(unasked.as_deref(), Some("bob is calling"));
+    assert_eq!(unasked.as_deref(), Some("'bob' is calling"));
 }
 
 #[test]

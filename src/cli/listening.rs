@@ -68,11 +68,11 @@ impl Listening {
         }
     }
 
-    /// What one must know of a certificate that nobody vouches for.
+    /// What one must know of a certificate that is not signed by an authority.
     fn own(&self, certificate: &std::path::Path) -> String {
         let fingerprint = self.fingerprint.as_deref().unwrap_or_default();
         format!(
-            "browsers warn, for nobody vouches for this certificate; it is the right one if they \
+            "browsers warn that they do not trust this certificate; it is the right one if they \
              show\n  SHA-256 {fingerprint}\nother machines with peer: --ca FILE, with a copy of {}",
             certificate.display()
         )

@@ -17,7 +17,7 @@ use super::setup::{self, Identity};
 use super::signals::Interrupts;
 use super::stage::Stage;
 use super::stdin::Lines;
-use super::{anybody, editor, error_event, stdin, token, values};
+use super::{anybody, editor, error_event, job, stdin, token, values};
 use crate::media::sink::ViewSpec;
 use crate::phone::command::Command;
 use crate::phone::config::AnswerPolicy;
@@ -38,7 +38,9 @@ At the prompt, or line by line from a script:
   call NAME, answer, reject, trust, hangup, mute, unmute, video, novideo, record, norecord, status,
   missed, help, quit
 On a terminal Tab completes commands and names, and the arrow keys and Ctrl-R find earlier lines.
-The end of a script's input does not end the login; quit, Ctrl-C and SIGTERM do.";
+Ctrl-C clears the line, and ends the login when there is none; Ctrl-Z and fg work as everywhere.
+The end of a script's input does not end the login; quit, Ctrl-C and SIGTERM do.
+PEER_TOKEN has the token of the name, where the server wants one; peer --help has all variables.";
 
 /// Flags of `peer login`.
 #[derive(Debug, Args)]
@@ -73,6 +75,7 @@ pub struct LoginCommand {
 /// When the login fails, or the phone stops by itself.
 pub async fn run(command: LoginCommand, stage: Stage, output: &Output) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
+    job::watch(output)?;
     let input = stdin::kind();
     let (server, name) = (command.network.server.clone(), command.me.clone());
     let identity = Identity::choose(server, name, || None)?;
@@ -89,17 +92,25 @@ pub async fn run(command: LoginCommand, stage: Stage, output: &Output) -> Result
         reporter.ring_bell();
     }
     let (media, token) = (&command.media, command.settings.token());
+    let recalled = command.settings.recalls_server();
     let config = setup::phone_config(identity, media, &command.network, options, &stage, token)?;
     let (phone, events) = tokio::select! {
-        phone = token::log_in(config, output) => phone?,
+        phone = token::log_in(config, output) => {
+            phone.map_err(|error| setup::failed(error, recalled))?
+        }
         () = interrupts.first() => return Ok(()),
     };
-    setup::remember(&last, output);
+    if recalled {
+        output.say(setup::RECALLED);
+    }
+    // What a robot does is not what its owner wants the next time.
+    let last = prompted.then_some(last);
+    last.iter().for_each(|last| setup::remember(last, output));
     if command.save {
         output.say(&command.settings.save()?);
     }
     if policy == AnswerPolicy::Refuse {
-        output.say("nobody can be asked here: calls are refused; --auto-answer answers them");
+        output.say("there is nobody here to ask, so calls are refused; --auto-answer answers them");
     }
     let lines = match input {
         stdin::Kind::Nobody => None,
@@ -139,7 +150,8 @@ struct Desk {
     reporter: Reporter,
     stage: Stage,
     people: People,
-    last: Remembered,
+    /// What later commands find; nothing of a login without a terminal.
+    last: Option<Remembered>,
     prompted: bool,
     /// We said `Quit`: that the events end is as asked.
     leaving: bool,
@@ -243,8 +255,10 @@ impl Desk {
     /// Whom a call is with is completed, now and in later logins.
     fn meet(&mut self, event: &Event) {
         if self.people.meet(event) {
-            self.last.people = self.people.names();
-            setup::remember(&self.last, &self.output);
+            if let Some(last) = &mut self.last {
+                last.people = self.people.names();
+                setup::remember(last, &self.output);
+            }
         }
     }
 }

@@ -105,8 +105,8 @@ pub async fn run(command: LoopbackCommand, output: &Output) -> Result<(), Failur
     };
     output.clear_status();
     let report = report?;
-    output.say(&report_table::lines(&report).join("\n"));
-    output.json(&ReportEvent { event: "report", time: crate::clock::wall(), report: &report });
+    let event = ReportEvent { event: "report", time: crate::clock::wall(), report: &report };
+    output.answer(&report_table::lines(&report), &event)?;
     match report.verdict {
         Verdict::Pass => Ok(()),
         Verdict::FellShort(lines) => Err(Failure::FellShort(lines)),

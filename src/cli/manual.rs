@@ -1,11 +1,12 @@
 //! `peer completions` and `peer man`: what a shell completes and what `man peer` shows, made from
 //! the definition of the command line itself.
 
-use clap::{Arg, Args, ValueEnum};
+use clap::{Arg, ArgAction, Args, Command, ValueEnum};
 use clap_complete::Shell;
 
 use super::exit::Failure;
 use super::output::Output;
+use super::{completing, help, setup};
 
 /// Examples of `peer completions --help`.
 pub const COMPLETIONS_EXAMPLES: &str = "\
@@ -35,8 +36,11 @@ enum Completing {
 #[derive(Debug, Args)]
 pub struct CompletionsCommand {
     /// For which shell
-    #[arg(value_name = "SHELL")]
-    shell: Completing,
+    #[arg(value_name = "SHELL", required_unless_present = "names")]
+    shell: Option<Completing>,
+    /// Write the names of people you had calls with, a line each: the completions ask for them
+    #[arg(long, conflicts_with = "shell")]
+    names: bool,
 }
 
 /// Flags of `peer man`.
@@ -53,14 +57,13 @@ pub struct ManCommand {
 /// When it cannot be written.
 pub fn completions(command: &CompletionsCommand, output: &Output) -> Result<(), Failure> {
     let shell = match command.shell {
-        Completing::Bash => Shell::Bash,
-        Completing::Zsh => Shell::Zsh,
-        Completing::Fish => Shell::Fish,
-        Completing::PowerShell => Shell::PowerShell,
+        None => return Ok(output.document(completing::names(setup::recall(output)).as_bytes())?),
+        Some(Completing::Bash) => Shell::Bash,
+        Some(Completing::Zsh) => Shell::Zsh,
+        Some(Completing::Fish) => Shell::Fish,
+        Some(Completing::PowerShell) => Shell::PowerShell,
     };
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut super::command(), "peer", &mut script);
-    Ok(output.document(&script)?)
+    Ok(output.document(completing::script(shell).as_bytes())?)
 }
 
 /// Writes the page to stdout, as roff.
@@ -85,27 +88,62 @@ fn page(name: Option<&str>) -> anyhow::Result<Option<Vec<u8>>> {
     };
     let Some(command) = command else { return Ok(None) };
     let shown = if name.is_none() { "peer".to_owned() } else { title.replacen('-', " ", 1) };
-    let examples = command.get_before_help().map(ToString::to_string).unwrap_or_default();
+    let examples = command.get_before_long_help().or_else(|| command.get_before_help());
+    let examples = examples.map(ToString::to_string).unwrap_or_default();
     // Every option stands in the page of the command that has it.
-    let roff =
-        command.clone().display_name(title).bin_name(shown).version(env!("CARGO_PKG_VERSION"));
+    let roff = command
+        .clone()
+        .display_name(title)
+        .bin_name(shown.clone())
+        .version(env!("CARGO_PKG_VERSION"));
     let roff = roff.mut_args(with_aliases);
     let man = clap_mangen::Man::new(roff.clone()).section("1").manual("peer");
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
-    man.render_synopsis_section(&mut page)?;
+    synopsis(&mut page, command, &shown);
     verbatim(&mut page, "EXAMPLES", &examples);
     man.render_options_section(&mut page)?;
     if roff.has_subcommands() {
         man.render_subcommands_section(&mut page)?;
     }
-    verbatim(
-        &mut page,
-        "NOTES",
-        &command.get_after_help().map(ToString::to_string).unwrap_or_default(),
-    );
+    let notes = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+    verbatim(&mut page, "NOTES", notes.split("\n\nEnvironment:").next().unwrap_or_default());
+    let environment = help::ENVIRONMENT.strip_prefix("Environment:\n").unwrap_or_default();
+    verbatim(&mut page, "ENVIRONMENT", environment);
     Ok(Some(page))
+}
+
+/// What is typed, in the order in which it is: what must be, then flags with their values.
+fn synopsis(page: &mut Vec<u8>, command: &Command, shown: &str) {
+    let escaped = |text: &str| text.replace('-', "\\-");
+    let mut words = vec![format!("\\fB{}\\fR", escaped(shown))];
+    for arg in command.get_positionals() {
+        let name = format!("\\fI{}\\fR", escaped(&value_name(arg)));
+        words.push(if arg.is_required_set() { name } else { format!("[{name}]") });
+    }
+    if command.has_subcommands() {
+        words.push("\\fICOMMAND\\fR".to_owned());
+    }
+    let seen = |arg: &&Arg| !arg.is_hide_set() && !arg.is_positional();
+    for arg in command.get_arguments().filter(seen) {
+        let Some(long) = arg.get_long() else { continue };
+        let mut flag = format!("\\fB\\-\\-{}\\fR", escaped(long));
+        if let Some(short) = arg.get_short() {
+            flag = format!("\\fB\\-{short}\\fR|{flag}");
+        }
+        if arg.get_action().takes_values() {
+            flag.push_str(&format!(" \\fI{}\\fR", escaped(&value_name(arg))));
+        }
+        let again = matches!(arg.get_action(), ArgAction::Append | ArgAction::Count);
+        words.push(format!("[{flag}]{}", if again { "..." } else { "" }));
+    }
+    page.extend_from_slice(format!(".SH SYNOPSIS\n{}\n", words.join(" ")).as_bytes());
+}
+
+fn value_name(arg: &Arg) -> String {
+    let names = arg.get_value_names().unwrap_or_default();
+    names.first().map_or_else(|| arg.get_id().to_string(), ToString::to_string)
 }
 
 /// Says in the help of a flag how else it can be written, which `clap_mangen` leaves out.
@@ -115,8 +153,9 @@ fn with_aliases(arg: Arg) -> Arg {
         return arg;
     }
     let also = aliases.iter().map(|alias| format!("--{alias}")).collect::<Vec<_>>().join(", ");
-    let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-    arg.help(format!("{help} (also {also})"))
+    let help = arg.get_long_help().or_else(|| arg.get_help());
+    let help = format!("{} (also {also})", help.map(ToString::to_string).unwrap_or_default());
+    arg.help(help.clone()).long_help(help)
 }
 
 /// A section of lines that stay as they are.
@@ -137,8 +176,6 @@ fn verbatim(page: &mut Vec<u8>, heading: &str, text: &str) {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
-    use clap::Command;
-
     use super::*;
 
     /// The flags of a command that people see, without their dashes.
@@ -178,12 +215,22 @@ mod tests {
     }
 
     #[test]
+    fn a_synopsis_begins_with_what_must_be_and_shows_values() {
+        let text = String::from_utf8(page(Some("call")).unwrap().unwrap()).unwrap();
+        let line = text.lines().skip_while(|line| *line != ".SH SYNOPSIS").nth(1).unwrap();
+        assert!(
+            line.starts_with(r"\fBpeer call\fR \fINAME\fR [\fB\-\-video\fR \fISOURCE\fR] "),
+            "{line}"
+        );
+        assert!(line.contains(r"[\fB\-\-once\fR] ") && line.contains("..."), "{line}");
+        assert!(text.contains(".SH ENVIRONMENT") && text.contains("PEER_TOKEN"), "{text}");
+    }
+
+    #[test]
     fn every_flag_is_completed_in_every_shell() {
         let all = built();
         for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::PowerShell] {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut crate::cli::command(), "peer", &mut script);
-            let script = String::from_utf8(script).unwrap();
+            let script = completing::script(shell);
             for name in names(&all) {
                 assert!(script.contains(&name), "{shell}: {name}");
                 for flag in flags(all.find_subcommand(&name).unwrap()) {

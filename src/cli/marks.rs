@@ -56,6 +56,7 @@ impl Marks {
             WindowKey::Video => Command::Video(self.dark),
             WindowKey::Record => Command::Record(self.recording.is_none()),
             WindowKey::Trust => Command::Trust,
+            WindowKey::Numbers | WindowKey::Keys => Command::Status,
             WindowKey::HangUp => Command::Hangup,
         }
     }

@@ -11,12 +11,15 @@ pub mod bad_network_args;
 pub mod bar;
 pub mod call;
 pub mod call_args;
+pub mod completing;
 pub mod config;
 pub mod devices;
 pub mod doctor;
 pub mod editor;
 pub mod exit;
 pub mod format;
+pub mod help;
+pub mod job;
 pub mod keys;
 pub mod listening;
 pub mod logging;
@@ -26,6 +29,7 @@ pub mod manual;
 pub mod marks;
 pub mod media_args;
 pub mod network_args;
+pub mod numbers;
 pub mod open_files;
 pub mod output;
 pub mod output_args;
@@ -79,7 +83,7 @@ Examples:
   peer doctor                   could a call work here?";
 
 const NOTES: &str = "\
-peer COMMAND --help has the flags of each command, with examples.
+peer COMMAND -h has the flags of each command, peer COMMAND --help all of them, with examples.
 Exit codes: 0 as asked, 1 a check or a fault, 2 usage, 3 server, 4 nobody there, 5 media, 6 connection";
 
 /// Examples come first: they say most in the fewest lines.
@@ -91,7 +95,7 @@ const HELP: &str = "\
 
 /// Call a browser or another peer: H.264 and Opus over WebRTC
 #[derive(Debug, Parser)]
-#[command(name = "peer", version, before_help = EXAMPLES, after_help = NOTES, max_term_width = 100,
+#[command(name = "peer", version, before_help = EXAMPLES, after_long_help = NOTES, max_term_width = 100,
           help_template = HELP)]
 pub struct Cli {
     #[command(subcommand)]
@@ -113,36 +117,36 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Subject {
     /// Run the signaling server, with a page for browsers on the same port
-    #[command(before_help = serve::EXAMPLES, help_template = HELP)]
+    #[command(before_long_help = serve::EXAMPLES, help_template = HELP)]
     Serve(serve::ServeCommand),
     /// Log in, stay online, call and be called
-    #[command(before_help = login::EXAMPLES, after_help = login::NOTES, help_template = HELP,
+    #[command(before_long_help = login::EXAMPLES, after_long_help = login::NOTES, help_template = HELP,
               args_override_self = true)]
     Login(Box<login::LoginCommand>),
     /// Call somebody
-    #[command(before_help = call::EXAMPLES, help_template = HELP, args_override_self = true)]
+    #[command(before_long_help = call::EXAMPLES, after_long_help = call::NOTES, help_template = HELP, args_override_self = true)]
     Call(Box<call::CallCommand>),
     /// Call itself in one process, and measure how good it was
-    #[command(before_help = loopback::EXAMPLES, after_help = loopback::NOTES, help_template = HELP)]
+    #[command(before_long_help = loopback::EXAMPLES, after_long_help = loopback::NOTES, help_template = HELP)]
     Loopback(Box<loopback::LoopbackCommand>),
     /// List cameras, screens, microphones and speakers, with the words that ask for them
-    #[command(before_help = devices::EXAMPLES, after_help = devices::NOTES, help_template = HELP)]
+    #[command(before_long_help = devices::EXAMPLES, after_long_help = devices::NOTES, help_template = HELP)]
     Devices(devices::DevicesCommand),
     /// Find out whether a call could work: codecs, devices, server, STUN, TURN
-    #[command(before_help = doctor::EXAMPLES, after_help = doctor::NOTES, help_template = HELP)]
+    #[command(before_long_help = doctor::EXAMPLES, after_long_help = doctor::NOTES, help_template = HELP)]
     Doctor(doctor::DoctorCommand),
     /// Show every setting, its value, and where that came from
-    #[command(before_help = config::EXAMPLES, after_help = config::NOTES, help_template = HELP,
+    #[command(before_long_help = config::EXAMPLES, after_long_help = config::NOTES, help_template = HELP,
               args_override_self = true)]
     Config(Box<config::ConfigCommand>),
     /// Show whose keys are remembered, and your own; forget one
-    #[command(before_help = keys::EXAMPLES, after_help = keys::NOTES, help_template = HELP)]
+    #[command(before_long_help = keys::EXAMPLES, after_long_help = keys::NOTES, help_template = HELP)]
     Keys(keys::KeysCommand),
     /// Write what a shell needs to complete commands and flags
-    #[command(before_help = manual::COMPLETIONS_EXAMPLES, help_template = HELP)]
+    #[command(before_long_help = manual::COMPLETIONS_EXAMPLES, help_template = HELP)]
     Completions(manual::CompletionsCommand),
     /// Write the manual page, as roff
-    #[command(before_help = manual::MAN_EXAMPLES, help_template = HELP)]
+    #[command(before_long_help = manual::MAN_EXAMPLES, help_template = HELP)]
     Man(manual::ManCommand),
 }
 
@@ -162,7 +166,8 @@ impl Subject {
 /// The definition of the command line.
 #[must_use]
 pub fn command() -> clap::Command {
-    config::with_flags(Cli::command())
+    help::in_two_lengths(config::with_flags(Cli::command()))
+        .after_long_help(format!("{NOTES}\n\n{}", help::ENVIRONMENT))
 }
 
 /// Parses the command line; says what is wrong with it, and ends, if something is.
@@ -217,7 +222,9 @@ fn try_run(command: Subject, output: &Output) -> Result<(), Failure> {
         _ => ViewSpec::None,
     };
     let _borrowed = terminal::Borrowed;
-    let (stage, window, missing) = Stage::set(view, output);
+    // At the prompt of a login pictures would take the place of the line that somebody types.
+    let draws = matches!(command, Subject::Call(_));
+    let (stage, window, missing) = Stage::set(view, draws, output);
     if let Some(error) = missing {
         output.warn(&format!("{error}; nothing is shown"));
     }

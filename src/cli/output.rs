@@ -1,8 +1,9 @@
-//! The only printer: prose to stderr, JSON events to stdout.
+//! The only printer: prose to stderr, answers and JSON events to stdout.
 //!
 //! Owns both streams, the status line and the prompt, and lets nothing tear
 //! them. It is told what to print and knows no events.
 
+use std::collections::VecDeque;
 use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -32,6 +33,10 @@ struct Screen {
     bottom: Bottom,
     /// Somebody edits a line, and whatever is printed goes above it.
     above: Option<Above>,
+    /// The terminal is somebody else's: only whole lines go there.
+    away: bool,
+    /// The last lines that were printed.
+    recent: VecDeque<String>,
 }
 
 /// What stands in the line where the cursor is.
@@ -47,6 +52,13 @@ const CLEAR_LINE: &str = "\r\x1b[K";
 
 /// What waits for a command.
 const PROMPT: &str = "> ";
+
+/// Bracketed paste, which a line editor switches on (xterm).
+const PASTE_ON: &str = "\x1b[?2004h";
+const PASTE_OFF: &str = "\x1b[?2004l";
+
+/// Lines that are remembered.
+const RECENT: usize = 4;
 
 impl Output {
     /// The printer of this process.
@@ -66,7 +78,14 @@ impl Output {
         stderr: Box<dyn Write + Send>,
         stdout: Box<dyn Write + Send>,
     ) -> Self {
-        let screen = Screen { stderr, stdout: Some(stdout), bottom: Bottom::Nothing, above: None };
+        let screen = Screen {
+            stderr,
+            stdout: Some(stdout),
+            bottom: Bottom::Nothing,
+            above: None,
+            away: false,
+            recent: VecDeque::new(),
+        };
         Self { screen: Arc::new(Mutex::new(screen)), volume, json, live, mixed: false }
     }
 
@@ -114,11 +133,47 @@ impl Output {
         screen.stderr.write_all(bytes).and_then(|()| screen.stderr.flush()).is_ok()
     }
 
+    /// The last lines that were printed, the latest last.
+    #[must_use]
+    pub fn recent(&self) -> Vec<String> {
+        self.screen().recent.iter().cloned().collect()
+    }
+
+    /// The terminal is somebody else's from now on: whole lines may go there, and nothing that is
+    /// written over.
+    pub fn step_back(&self) {
+        let mut screen = self.screen();
+        screen.away = true;
+        if screen.above.as_ref().is_some_and(Above::step_back) {
+            return screen.write(&format!("{PASTE_OFF}\n"));
+        }
+        match screen.bottom {
+            Bottom::Status(_) => screen.set_bottom(Bottom::Nothing),
+            Bottom::Prompt => screen.write("\n"),
+            Bottom::Nothing => {}
+        }
+    }
+
+    /// The terminal is ours again: what stood in the last line is drawn anew.
+    pub fn step_forward(&self) {
+        let mut screen = self.screen();
+        screen.away = false;
+        if screen.above.as_ref().is_some_and(Above::step_forward) {
+            return screen.write(&format!("{PASTE_ON}\n"));
+        }
+        let mut bottom = String::new();
+        screen.bottom.draw(&mut bottom);
+        screen.write(&bottom);
+    }
+
     /// Overwrites the status line. Only for a live terminal; the caller says it otherwise.
     pub fn status(&self, line: &str) {
         if self.volume > Volume::Quiet && self.live {
             let line = fitted(&printable(line), terminal_width());
-            self.screen().set_bottom(Bottom::Status(line));
+            let mut screen = self.screen();
+            if !screen.away {
+                screen.set_bottom(Bottom::Status(line));
+            }
         }
     }
 
@@ -231,6 +286,12 @@ impl Screen {
     /// Prints above whatever stands in the last line. A stderr that nobody reads is no reason to fail.
     fn lines(&mut self, text: &str) {
         let lines: String = text.lines().flat_map(|line| [printable(line), "\n".into()]).collect();
+        self.recent.extend(lines.lines().map(str::to_owned));
+        let older = self.recent.len().saturating_sub(RECENT);
+        self.recent.drain(..older);
+        if self.away {
+            return self.write(&lines);
+        }
         if let Some(above) = &self.above {
             return above.print(lines);
         }
@@ -259,10 +320,10 @@ impl Screen {
 
     /// `mixed`: the line goes where the prompt is, and must not tear it.
     fn json(&mut self, line: Vec<u8>, mixed: bool) {
-        if mixed && self.above.is_some() {
+        if mixed && self.above.is_some() && !self.away {
             return self.lines(&String::from_utf8_lossy(&line));
         }
-        let over = mixed && self.bottom != Bottom::Nothing;
+        let over = mixed && !self.away && self.bottom != Bottom::Nothing;
         if over {
             self.write(CLEAR_LINE);
         }
@@ -294,9 +355,22 @@ fn printable(line: &str) -> String {
     line.chars().map(|c| if unprintable(c) { '\u{fffd}' } else { c }).collect()
 }
 
-/// As much of a line as fits into so many columns, with one to spare.
+/// As much of a line as fits into so many columns, with one to spare; where two blanks divide it, it
+/// is cut there.
 #[must_use]
 pub fn fitted(line: &str, columns: usize) -> String {
+    let whole = cut(line, columns);
+    if whole.len() == line.len() {
+        return whole;
+    }
+    let parts = line.match_indices("  ").map(|(at, _)| at);
+    match parts.take_while(|at| *at <= whole.len()).last() {
+        Some(at) if at > 0 => line[..at].to_owned(),
+        _ => whole,
+    }
+}
+
+fn cut(line: &str, columns: usize) -> String {
     let mut left = columns.saturating_sub(1);
     let fits = |c: &char| match left.checked_sub(c.width().unwrap_or(0)) {
         Some(rest) => {

@@ -62,6 +62,15 @@ pub const KEYS: &[Key] = &[
     key("ice-policy", Kind::Text),
     key("ca", Kind::Text),
     key("insecure", Kind::Switch),
+    key("bind", Kind::Text),
+    key("auto-answer", Kind::Switch),
+    key("allow", Kind::List),
+    key("timeout", Kind::Text),
+    key("once", Kind::Switch),
+    key("no-echo-cancellation", Kind::Switch),
+    key("no-noise-suppression", Kind::Switch),
+    key("no-auto-gain", Kind::Switch),
+    key("no-high-pass", Kind::Switch),
     key("no-bell", Kind::Switch),
     key("token", Kind::Secret),
 ];
@@ -120,6 +129,13 @@ impl Settings {
     pub fn token(&self) -> Option<Secret> {
         let setting = self.list.iter().find(|setting| setting.key.word == TOKEN)?;
         setting.words.first().map(Secret::new)
+    }
+
+    /// Whether the server comes from the last login, and nobody has named it since.
+    #[must_use]
+    pub fn recalls_server(&self) -> bool {
+        let is_server = |setting: &&Setting| setting.key.word == "server";
+        self.list.iter().find(is_server).is_some_and(|one| one.origin == Origin::LastLogin)
     }
 
     /// Writes what the command line said into the user's files; says what and where.

@@ -65,6 +65,15 @@ pub fn remember(last: &Remembered, output: &Output) {
     }
 }
 
+/// What to say of a server that nobody has named this time.
+pub const RECALLED: &str = "the server is that of your last login; --server names another (ws://localhost:9090: this machine's)";
+
+/// A login that failed; `recalled`: at a server that nobody has named this time.
+#[must_use]
+pub fn failed(error: PhoneError, recalled: bool) -> Failure {
+    if recalled { Failure::Recalled(error) } else { Failure::Phone(error) }
+}
+
 /// Everything that the phone needs to know. Whether a recording can be written is found out here,
 /// before anybody is called; the first call writes to the file as named, later ones beside it.
 ///

@@ -6,22 +6,24 @@ use tokio::sync::mpsc;
 
 use super::format;
 use super::marks::Marks;
+use super::numbers::Numbers;
 use super::output::Output;
 use super::status::{Cadence, Status};
-use super::terminal;
+use super::{terminal, tty};
 use crate::media::device::DeviceError;
-use crate::media::sink::terminal::{Graphics, TerminalView};
+use crate::media::sink::terminal::TerminalView;
 use crate::media::sink::window::{WindowHandle, WindowKey, WindowLoop, Words, connect};
 use crate::media::sink::{Sinks, ViewSpec};
 use crate::phone::command::Command;
-use crate::phone::event::{Event, EventKind, SafetyWords};
+use crate::phone::event::{Event, EventKind};
 
 /// Where calls are shown; nowhere, without a window or a terminal.
 pub struct Stage {
     window: Option<(WindowHandle, mpsc::Receiver<WindowKey>)>,
-    terminal: Option<(Output, Option<Graphics>)>,
-    /// Single keys typed at a terminal.
-    typed: Option<mpsc::Receiver<WindowKey>>,
+    terminal: Option<(Output, terminal::Ability)>,
+    /// Single keys typed at a terminal, and where it says what they ask for.
+    typed: Option<(mpsc::Receiver<WindowKey>, Output)>,
+    numbers: Numbers,
     status: Status,
     words: Words,
     /// To compare with the other side.
@@ -39,6 +41,7 @@ impl Stage {
             window: None,
             terminal: None,
             typed: None,
+            numbers: Numbers::default(),
             status: Status::new(Cadence::Live),
             words: Words::default(),
             safety: None,
@@ -48,24 +51,29 @@ impl Stage {
     }
 
     /// A window, and the loop that must run on the main thread while it is used; `None` where there
-    /// is to be none. What kept it from being there is told along with a stage that has none.
+    /// is to be none. What kept it from being there is told along with a stage that has none. `draws`:
+    /// where there is no display, the terminal takes its place, if it is large enough.
     #[must_use]
-    pub fn set(view: ViewSpec, output: &Output) -> (Self, Option<WindowLoop>, Option<DeviceError>) {
+    pub fn set(
+        view: ViewSpec,
+        draws: bool,
+        output: &Output,
+    ) -> (Self, Option<WindowLoop>, Option<DeviceError>) {
+        let view = match view {
+            ViewSpec::Auto if !has_display() => without_display(draws, output),
+            view => view,
+        };
         if let ViewSpec::Terminal(graphics) = view {
             let missing = (!output.is_live()).then(|| DeviceError {
                 device: "terminal".to_owned(),
                 reason: "stderr is none that can be drawn on".to_owned(),
                 hint: "use --view window or --view none".to_owned(),
             });
-            let terminal = missing.is_none().then(|| (output.clone(), graphics));
+            let draw = || (output.clone(), terminal::ability(graphics, output));
+            let terminal = missing.is_none().then(draw);
             return (Self { terminal, ..Self::none() }, None, missing);
         }
-        let has_display = || {
-            ["WAYLAND_DISPLAY", "DISPLAY"]
-                .iter()
-                .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
-        };
-        if !(view == ViewSpec::Window || view == ViewSpec::Auto && has_display()) {
+        if view == ViewSpec::None {
             return (Self::none(), None, None);
         }
         match connect() {
@@ -77,8 +85,8 @@ impl Stage {
     }
 
     /// Takes single keys from the terminal, where somebody types them; says whether it does.
-    pub fn take_keys(&mut self) -> bool {
-        self.typed = terminal::keys();
+    pub fn take_keys(&mut self, output: &Output) -> bool {
+        self.typed = terminal::keys().map(|keys| (keys, output.clone()));
         self.typed.is_some()
     }
 
@@ -88,8 +96,8 @@ impl Stage {
         let window = self.window.as_ref().map(|(handle, _)| handle.clone());
         let terminal = self.terminal.clone();
         move |sinks| {
-            if let Some((output, graphics)) = &terminal {
-                match TerminalView::new(terminal::canvas(output, *graphics)) {
+            if let Some((output, ability)) = &terminal {
+                match TerminalView::new(terminal::canvas(output, *ability)) {
                     Ok(view) => sinks.video = Some(Box::new(view)),
                     Err(error) => tracing::error!(%error, "the terminal is not drawn on"),
                 }
@@ -109,6 +117,7 @@ impl Stage {
     /// Follows what happens: opens with a call, closes with it, says how it goes.
     pub fn follow(&mut self, event: &Event) {
         self.marks.handle(event);
+        self.numbers.handle(event);
         let Some((window, _)) = &self.window else { return };
         let line = self.status.handle(event);
         match &event.kind {
@@ -118,17 +127,17 @@ impl Stage {
                 window.show();
             }
             EventKind::Connected { safety_words, .. } => {
-                self.safety = safety_words.as_ref().map(safety_line);
+                self.safety = safety_words.as_ref().map(ToString::to_string);
                 self.words.line = format!("connected to {}", peer(event));
             }
             EventKind::SafetyWords { safety_words } => {
-                self.safety = Some(safety_line(safety_words));
+                self.safety = Some(safety_words.to_string());
             }
-            EventKind::Stats(stats) => {
-                let numbers = serde_json::to_string_pretty(stats).unwrap_or_default();
-                let empty = |line: &str| line.trim().trim_matches(['{', '}', ',']).is_empty();
-                let numbers = numbers.lines().filter(|line| !empty(line)).map(str::to_owned);
-                self.words.debug = self.safety.iter().cloned().chain(numbers).collect();
+            EventKind::Stats(_) => {
+                let safety = self.safety.clone();
+                let safety = safety.map(|words| ["safety words".to_owned(), words, String::new()]);
+                let numbers = self.numbers.rows().iter().cloned();
+                self.words.numbers = safety.into_iter().chain(numbers).collect();
                 self.words.line = line.unwrap_or_else(|| self.words.line.clone());
             }
             EventKind::RecordingStarted { path } => {
@@ -155,14 +164,31 @@ impl Stage {
 
     /// What the next key asks for; never, where there are no keys.
     pub async fn next_command(&mut self) -> Command {
-        let window = self.window.as_mut().map(|(_, keys)| keys);
-        let key = tokio::select! {
-            key = next(window) => key,
-            key = next(self.typed.as_mut()) => key,
-        };
-        let command = self.marks.other(key);
-        self.told(&command);
-        command
+        loop {
+            let window = self.window.as_mut().map(|(_, keys)| keys);
+            let typed = self.typed.as_mut().map(|(keys, _)| keys);
+            let key = tokio::select! {
+                key = next(window) => key,
+                key = next(typed) => key,
+            };
+            match (key, &self.typed) {
+                (WindowKey::Keys, Some((_, output))) => output.say(terminal::KEYS),
+                (WindowKey::Numbers, Some((_, output))) => self.say_numbers(output),
+                (WindowKey::Keys | WindowKey::Numbers, None) => {}
+                _ => {
+                    let command = self.marks.other(key);
+                    self.told(&command);
+                    return command;
+                }
+            }
+        }
+    }
+
+    fn say_numbers(&self, output: &Output) {
+        match self.numbers.lines() {
+            lines if lines.is_empty() => output.say("no numbers yet"),
+            lines => output.say(&lines.join("\n")),
+        }
     }
 
     /// The phone is told this, by a key or otherwise.
@@ -180,6 +206,27 @@ impl Stage {
     }
 }
 
+fn has_display() -> bool {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    ["WAYLAND_DISPLAY", "DISPLAY"].into_iter().any(is_set)
+}
+
+/// Columns and rows in which a picture can be made out.
+const LARGE_ENOUGH: (u16, u16) = (60, 20);
+
+/// What is done where nothing was said of where to show pictures, and there is no display; says so.
+fn without_display(draws: bool, output: &Output) -> ViewSpec {
+    let grid = tty::size().filter(|_| output.is_live());
+    let large =
+        grid.is_some_and(|grid| grid.columns >= LARGE_ENOUGH.0 && grid.rows >= LARGE_ENOUGH.1);
+    if draws && large {
+        output.say("no display: pictures are drawn in this terminal; --view none leaves them out");
+        return ViewSpec::Terminal(None);
+    }
+    output.say("no display: no pictures are shown; --view terminal draws them in a terminal");
+    ViewSpec::None
+}
+
 async fn next(keys: Option<&mut mpsc::Receiver<WindowKey>>) -> WindowKey {
     match keys {
         Some(keys) => match keys.recv().await {
@@ -188,10 +235,6 @@ async fn next(keys: Option<&mut mpsc::Receiver<WindowKey>>) -> WindowKey {
         },
         None => std::future::pending().await,
     }
-}
-
-fn safety_line(words: &SafetyWords) -> String {
-    format!("safety words: {words}")
 }
 
 fn peer(event: &Event) -> &str {

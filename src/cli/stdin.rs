@@ -7,6 +7,8 @@ use std::sync::mpsc::SyncSender;
 
 use tokio::sync::mpsc;
 
+use super::{terminal, tty};
+
 /// What stands behind standard input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -88,10 +90,17 @@ impl Lines {
 pub fn lines() -> Lines {
     let (to, lines) = mpsc::channel(16);
     let reader = std::thread::Builder::new().name("stdin".into()).spawn(move || {
+        tty::leave_input_alone();
         let mut stdin = std::io::stdin().lock();
-        while let Ok(Some(line)) = next_line(&mut stdin) {
-            if to.blocking_send(line).is_err() {
-                return;
+        loop {
+            match next_line(&mut stdin) {
+                Ok(Some(line)) => {
+                    if to.blocking_send(line).is_err() {
+                        return;
+                    }
+                }
+                Err(_) if stdin.is_terminal() && terminal::comes_back() => {}
+                Ok(None) | Err(_) => return,
             }
         }
     });

@@ -2,28 +2,68 @@
 //!
 //! Owns what was changed about it, which is the process's as the terminal is.
 
-use std::io::{BufRead, Read, Write};
-use std::sync::{Mutex, PoisonError};
+use std::io::{BufRead, IsTerminal, Read, Write};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::output::Output;
 use super::tty;
-use crate::media::sink::terminal::{GIVE_BACK, Graphics, Terminal};
+use crate::clock;
+use crate::media::sink::terminal::answers::{Answers, QUESTIONS};
+use crate::media::sink::terminal::{GIVE_BACK, Graphics, Grid, Terminal};
 use crate::media::sink::window::WindowKey;
+
+/// What the keys are.
+pub const KEYS: &str =
+    "keys: m mute, v video off, r record, d numbers, h or q hang up, ? these keys";
 
 /// More than any token needs.
 const LONGEST_LINE: u64 = 4096;
 
 /// What must be undone.
-static CHANGED: Mutex<Changed> = Mutex::new(Changed { modes: None, screen: false });
+static CHANGED: Mutex<Changed> = Mutex::new(Changed {
+    modes: None,
+    shell: None,
+    input: Input::Lines,
+    screen: false,
+    away: false,
+});
+
+/// How often the terminal was lent to others.
+static LENT: AtomicU32 = AtomicU32::new(0);
+
+/// The terminal is ours again.
+static BACK: Condvar = Condvar::new();
 
 struct Changed {
-    /// As they were before keys came one by one.
+    /// As they were before we changed them.
     modes: Option<tty::Modes>,
+    /// As others have set them while the terminal is theirs.
+    shell: Option<tty::Modes>,
+    input: Input,
     /// Pictures were drawn.
     screen: bool,
+    /// The terminal is somebody else's: we are stopped, or in the background.
+    away: bool,
+}
+
+/// How we read the terminal.
+enum Input {
+    /// As it was.
+    Lines,
+    /// Key by key.
+    Keys,
+    /// A line that is not shown.
+    Hidden,
+    /// With an editor, which has set it so.
+    Editor(tty::Modes),
+}
+
+fn changed() -> MutexGuard<'static, Changed> {
+    CHANGED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Gives the terminal back when it goes, on whatever way out.
@@ -36,9 +76,13 @@ impl Drop for Borrowed {
     }
 }
 
-/// Undoes what was changed.
+/// Undoes what was changed. What is somebody else's stays as it is.
 pub fn give_back() {
-    let mut changed = CHANGED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut changed = changed();
+    if changed.away {
+        return;
+    }
+    changed.input = Input::Lines;
     if let Some(modes) = changed.modes.take() {
         tty::restore(&modes);
     }
@@ -60,24 +104,103 @@ pub fn give_back_at_once() {
     }
 }
 
-/// Remembers how the terminal is, for whoever is about to change it.
+/// Lends the terminal to others, as it was before, until [`step_forward`].
+pub fn step_back(output: &Output) {
+    let mut changed = changed();
+    if std::mem::replace(&mut changed.away, true) {
+        return;
+    }
+    LENT.fetch_add(1, Ordering::Relaxed);
+    output.step_back();
+    if std::mem::take(&mut changed.screen) {
+        let _ = std::io::stderr().write_all(GIVE_BACK);
+    }
+    if let Some(modes) = &changed.modes {
+        tty::restore(modes);
+    }
+}
+
+/// Takes the terminal up again, as we had it; harmless when we have it.
+pub fn step_forward(output: &Output) {
+    let mut changed = changed();
+    let set = match &changed.input {
+        Input::Lines => None,
+        Input::Keys => tty::letters_and_no_echo(),
+        Input::Hidden => tty::lines_and_no_echo(),
+        Input::Editor(modes) => {
+            tty::restore(modes);
+            None
+        }
+    };
+    // Where nobody has set them since, they are ours already.
+    changed.modes = changed.modes.take().or(set);
+    if std::mem::take(&mut changed.away) {
+        changed.shell = None;
+        output.step_forward();
+        BACK.notify_all();
+    }
+}
+
+/// Whether the terminal is somebody else's.
+#[must_use]
+pub fn is_away() -> bool {
+    changed().away
+}
+
+/// Takes down how others have set the terminal that is theirs.
+pub fn note_shell() {
+    let modes = tty::modes();
+    changed().shell = modes;
+}
+
+/// Sets it again as others had it, after a library has set it as it was before.
+fn leave_to_shell() {
+    let changed = changed();
+    if let (true, Some(modes)) = (changed.away, &changed.shell) {
+        tty::restore(modes);
+    }
+}
+
+/// Whether there is a terminal to read on, after a read has failed: waits until it is ours.
+pub fn comes_back() -> bool {
+    leave_to_shell();
+    let waited = BACK.wait_while(changed(), |changed| changed.away);
+    drop(waited);
+    // One that is gone has no modes either.
+    tty::modes().is_some()
+}
+
+/// Remembers how the terminal is, for an editor that is about to change it.
 pub fn keep_modes() {
     if let Some(modes) = tty::modes() {
-        CHANGED.lock().unwrap_or_else(PoisonError::into_inner).modes = Some(modes);
+        changed().modes = Some(modes);
     }
+}
+
+/// An editor has set the terminal so; `None`: as it was before.
+pub fn edits(modes: Option<tty::Modes>) {
+    changed().input = modes.map_or(Input::Lines, Input::Editor);
 }
 
 /// Keys that steer a call, one by one, without Enter; `None` where nobody types them. Ctrl-C stays
 /// what it is.
 #[must_use]
 pub fn keys() -> Option<mpsc::Receiver<WindowKey>> {
-    let modes = tty::letters_and_no_echo()?;
-    CHANGED.lock().unwrap_or_else(PoisonError::into_inner).modes = Some(modes);
+    {
+        let mut changed = changed();
+        if !changed.away {
+            changed.modes = Some(tty::letters_and_no_echo()?);
+        } else if !std::io::stdin().is_terminal() {
+            return None;
+        }
+        changed.input = Input::Keys;
+    }
     let (to, keys) = mpsc::channel(16);
     // A read cannot be cancelled: the thread ends with the process.
     let reader = std::thread::Builder::new().name("keys".into()).spawn(move || {
+        tty::leave_input_alone();
         let mut typed = Typed::default();
-        for byte in std::io::stdin().lock().bytes().map_while(Result::ok) {
+        while let Some(byte) = next_byte(&mut std::io::stdin().lock()) {
             if let Some(key) = typed.take(byte).and_then(meaning)
                 && to.blocking_send(key).is_err()
             {
@@ -86,6 +209,19 @@ pub fn keys() -> Option<mpsc::Receiver<WindowKey>> {
         }
     });
     reader.is_ok().then_some(keys)
+}
+
+fn next_byte(from: &mut impl Read) -> Option<u8> {
+    let mut byte = [0];
+    loop {
+        match from.read(&mut byte) {
+            Ok(0) => return None,
+            Ok(_) => return Some(byte[0]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) if comes_back() => {}
+            Err(_) => return None,
+        }
+    }
 }
 
 /// Tells letters from what other keys send: F2 is the three bytes `ESC O Q`, and hangs nothing up.
@@ -125,14 +261,22 @@ impl Typed {
 /// Asks for a line that is not shown while it is typed; `None` where there is no terminal, or no line.
 pub async fn hidden_line(question: &str, output: &Output) -> Option<String> {
     let modes = tty::lines_and_no_echo()?;
-    CHANGED.lock().unwrap_or_else(PoisonError::into_inner).modes = Some(modes);
+    {
+        let mut changed = changed();
+        (changed.modes, changed.input) = (Some(modes), Input::Hidden);
+    }
     // Not before: who types fast would see it.
     output.raw(question.as_bytes());
     let (to, line) = oneshot::channel();
     // A read cannot be cancelled: the thread ends with the line, or with the process.
     let reader = std::thread::Builder::new().name("hidden-line".into()).spawn(move || {
+        tty::leave_input_alone();
         let mut line = String::new();
-        let read = std::io::stdin().lock().take(LONGEST_LINE).read_line(&mut line);
+        let mut read = std::io::stdin().lock().take(LONGEST_LINE).read_line(&mut line);
+        while read.is_err() && comes_back() {
+            line.clear();
+            read = std::io::stdin().lock().take(LONGEST_LINE).read_line(&mut line);
+        }
         // Nobody waits for it any more after Ctrl-C.
         let _ = to.send(read.ok().filter(|read| *read > 0).map(|_| line));
     });
@@ -147,23 +291,70 @@ fn meaning(byte: u8) -> Option<WindowKey> {
         b'v' => Some(WindowKey::Video),
         b'r' => Some(WindowKey::Record),
         b't' => Some(WindowKey::Trust),
-        b'q' => Some(WindowKey::HangUp),
+        b'd' => Some(WindowKey::Numbers),
+        b'?' => Some(WindowKey::Keys),
+        b'h' | b'q' => Some(WindowKey::HangUp),
         _ => None,
     }
 }
 
+/// How long the terminal has to say what it can draw; through a slow ssh it takes a while.
+const ANSWERS_WITHIN: Duration = Duration::from_millis(500);
+
+/// How pictures are drawn on a terminal.
+#[derive(Debug, Clone, Copy)]
+pub struct Ability {
+    graphics: Graphics,
+    cell: Option<(u16, u16)>,
+}
+
+/// Finds out what the terminal can draw: as somebody has said, else as it answers, else as its
+/// environment tells. Before anybody else reads it.
+#[must_use]
+pub fn ability(said: Option<Graphics>, output: &Output) -> Ability {
+    let answers = ask(output);
+    let graphics =
+        said.unwrap_or_else(|| Graphics::best(answers, |name: &str| std::env::var(name).ok()));
+    Ability { graphics, cell: answers.cell }
+}
+
+fn ask(output: &Output) -> Answers {
+    let Some(before) = tty::letters_and_no_echo() else { return Answers::default() };
+    let mut heard = Vec::new();
+    let until = clock::now() + ANSWERS_WITHIN;
+    if output.raw(QUESTIONS) {
+        while !Answers::read(&heard).complete && tty::read_until(until, &mut heard) {}
+    }
+    tty::restore(&before);
+    Answers::read(&heard)
+}
+
 /// A place for pictures on the terminal behind `output`.
 #[must_use]
-pub fn canvas(output: &Output, graphics: Option<Graphics>) -> Terminal {
+pub fn canvas(output: &Output, ability: Ability) -> Terminal {
     let get = |name: &str| std::env::var(name).ok();
-    let output = output.clone();
+    let Ability { graphics, cell } = ability;
+    let seen = AtomicU32::new(LENT.load(Ordering::Relaxed));
+    let known = move |grid: Grid| Grid { cell: grid.cell.or(cell), ..grid };
+    let (words, output) = (output.clone(), output.clone());
     Terminal {
-        grid: Box::new(tty::size),
+        grid: Box::new(move || {
+            let (away, lent) = (is_away(), LENT.load(Ordering::Relaxed));
+            // Where others had it since, it is not as it was left, even if nobody drew meanwhile.
+            let same = seen.swap(lent, Ordering::Relaxed) == lent;
+            tty::size().map(known).filter(|_| same && !away)
+        }),
+        words: Box::new(move || words.recent()),
         write: Box::new(move |bytes| {
-            CHANGED.lock().unwrap_or_else(PoisonError::into_inner).screen = bytes != GIVE_BACK;
+            let mut changed = changed();
+            if changed.away {
+                return true;
+            }
+            changed.screen = bytes != GIVE_BACK;
+            drop(changed);
             output.raw(bytes)
         }),
-        graphics: graphics.unwrap_or_else(|| Graphics::detect(get)),
+        graphics,
         far: get("SSH_CONNECTION").is_some_and(|from| !from.is_empty()),
     }
 }

@@ -85,17 +85,17 @@ fn help_and_version_exit_with_0() {
 #[test]
 fn every_help_has_headings_and_examples_that_parse() {
     for (words, headings) in [
-        ("peer -h", ["Commands:", "Output:", "Settings:"].as_slice()),
-        ("peer call -h", &["Media:", "Network:", "Call:", "Output:"]),
-        ("peer login -h", &["Media:", "Network:", "Call:", "Output:"]),
-        ("peer loopback -h", &["Media:", "Call:", "Output:"]),
-        ("peer serve -h", &["Output:"]),
-        ("peer devices -h", &["Output:"]),
-        ("peer keys -h", &["Output:"]),
-        ("peer doctor -h", &["Network:", "Output:"]),
-        ("peer config -h", &["Media:", "Network:", "Output:"]),
-        ("peer completions -h", &["Output:"]),
-        ("peer man -h", &["Output:"]),
+        ("peer -h", ["Commands:", "Output:"].as_slice()),
+        ("peer call --help", &["Media:", "Network:", "Call:", "Output:"]),
+        ("peer login --help", &["Media:", "Network:", "Call:", "Output:"]),
+        ("peer loopback --help", &["Media:", "Call:", "Output:"]),
+        ("peer serve --help", &["Output:"]),
+        ("peer devices --help", &["Output:"]),
+        ("peer keys --help", &["Output:"]),
+        ("peer doctor --help", &["Network:", "Output:"]),
+        ("peer config --help", &["Media:", "Network:", "Output:"]),
+        ("peer completions --help", &["Output:"]),
+        ("peer man --help", &["Output:"]),
     ] {
         let help = parse(words).unwrap_err().to_string();
         let first = help.find("Examples:").unwrap();

@@ -43,7 +43,10 @@ fn advice(error: &ConnectError) -> &'static str {
              the server's authority"
         }
         ConnectError::BadCa { .. } => "name a PEM file with --ca that you may read",
-        _ => "start one with 'peer serve', or name another with --server",
+        ConnectError::Unreachable { .. } => {
+            "start one with 'peer serve', or name another with --server"
+        }
+        _ => "check the address; --server names another",
     }
 }
 

@@ -58,6 +58,14 @@ pub enum PhoneError {
         /// From the network.
         reason: String,
     },
+    /// Something is there, and it does not let us log in.
+    #[error("cannot log in at {url}: {reason}")]
+    Unsuitable {
+        /// Its URL.
+        url: String,
+        /// What it is, or says.
+        reason: String,
+    },
     /// The server may be another than the one that was asked for.
     #[error("cannot log in at {url}: {reason}")]
     Untrusted {
@@ -185,12 +193,13 @@ impl From<ConnectError> for PhoneError {
             ConnectError::TokenNeeded { name } => Self::TokenNeeded { name },
             ConnectError::WrongToken { name } => Self::WrongToken { name },
             ConnectError::TooManyTries { url } => Self::TooManyTries { url },
-            ConnectError::Unreachable { url, reason } | ConnectError::Refused { url, reason } => {
-                Self::Unreachable { url, reason }
+            ConnectError::Unreachable { url, reason } => Self::Unreachable { url, reason },
+            ConnectError::Refused { url, reason } | ConnectError::Unsuitable { url, reason } => {
+                Self::Unsuitable { url, reason }
             }
             ConnectError::Timeout { url, after } => {
-                let reason = format!("no answer within {} s", after.as_secs());
-                Self::Unreachable { url, reason }
+                let reason = format!("it did not answer the login within {} s", after.as_secs());
+                Self::Unsuitable { url, reason }
             }
         }
     }

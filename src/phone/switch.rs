@@ -164,13 +164,13 @@ impl Switch {
             return self.emit(None, EventKind::Error { code: "bad-name".to_owned(), message });
         }
         if name == self.config.name {
-            let message = "that is your own name; nobody can call himself".to_owned();
+            let message = "that is your own name; you cannot call yourself".to_owned();
             return self.emit(None, EventKind::Error { code: "bad-name".to_owned(), message });
         }
         match self.book.call_with(&name).and_then(|id| self.calls.get(&id)) {
             // Calling somebody who is calling us means answering.
             Some(live) if live.rings => return live.call.tell(Told::Input(Input::Answer)),
-            Some(_) => return self.no_call("there is a call with them already"),
+            Some(_) => return self.no_call("you are in a call with them already"),
             None => {}
         }
         match self.book.open(Some(name.clone())) {

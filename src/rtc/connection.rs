@@ -33,6 +33,8 @@ use super::events::{ConnectionEvent, Events};
 use super::interceptors::{RtcpCounters, RtcpTap, TapState};
 use super::netem::Wire;
 use super::receiver::RedTypes;
+pub use super::refusal::ConnectionError;
+use super::refusal::{ANSWERING, OPENING, TAKING_ANSWER};
 use super::relay::{Relays, ServerReport};
 use super::runtime::{Attentive, Progress};
 use super::sdp::{
@@ -67,22 +69,6 @@ pub struct ConnectionConfig {
     pub runtime: Option<Arc<dyn Runtime>>,
     /// A bad network that all we send goes over; `None`: the one that there is.
     pub wire: Option<Arc<Wire>>,
-}
-
-/// Why the connection could not do what it was told.
-#[derive(Debug, thiserror::Error)]
-#[error("{step}: {reason}")]
-pub struct ConnectionError {
-    /// What was being done.
-    pub step: &'static str,
-    /// What the library said; never contains packets or passwords.
-    pub reason: String,
-}
-
-impl ConnectionError {
-    fn at(step: &'static str) -> impl Fn(webrtc::error::Error) -> Self {
-        move |error| Self { step, reason: error.to_string() }
-    }
 }
 
 /// How often sender reports go out: the other side cannot put picture and sound together before the
@@ -164,8 +150,7 @@ impl Connection {
             let wire = config.wire.clone();
             builder = builder.with_runtime(Arc::new(Attentive { inner, progress, relays, wire }));
         }
-        let inner =
-            Arc::new(builder.build().await.map_err(ConnectionError::at("opening media sockets"))?);
+        let inner = Arc::new(builder.build().await.map_err(ConnectionError::at(OPENING))?);
         let mut connection = Self {
             inner,
             progress,
@@ -255,7 +240,7 @@ impl Connection {
     /// # Errors
     /// When the offer cannot be parsed or has nothing that we can do.
     pub async fn answer(&self, offer: &str) -> Result<String, ConnectionError> {
-        let failed = ConnectionError::at("answering their offer");
+        let failed = ConnectionError::at(ANSWERING);
         let known = self.inner.current_remote_description().await;
         if known.is_some_and(|known| ice_ufrag(&known.sdp) != ice_ufrag(offer)) {
             self.check_sockets()?;
@@ -336,7 +321,7 @@ impl Connection {
     /// # Errors
     /// When the answer cannot be parsed or does not fit the offer.
     pub async fn take_answer(&self, answer: &str) -> Result<(), ConnectionError> {
-        let failed = ConnectionError::at("taking their answer");
+        let failed = ConnectionError::at(TAKING_ANSWER);
         self.note_red(answer);
         let known = self.bounded(&without_strange_red(answer));
         let description = RTCSessionDescription::answer(known).map_err(&failed)?;

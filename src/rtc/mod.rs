@@ -22,6 +22,7 @@ pub mod probe;
 pub mod receiver;
 mod records;
 pub mod red;
+mod refusal;
 pub mod relay;
 mod runtime;
 mod sdp;

@@ -106,6 +106,14 @@ pub enum ConnectError {
         /// From the network.
         reason: String,
     },
+    /// Something answers there that is no signaling server, or speaks otherwise.
+    #[error("{url} is not a server that can be used: {reason}")]
+    Unsuitable {
+        /// The server's URL.
+        url: String,
+        /// What it does, and what to write instead.
+        reason: String,
+    },
     /// It may be another server than the one that was asked for.
     #[error("{url} is not to be trusted: {reason}")]
     Untrusted {

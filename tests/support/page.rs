@@ -19,7 +19,7 @@ impl Page {
     pub(crate) async fn log_in_with(browser: Browser, url: &str, name: &str) -> Self {
         let page = Self::open(browser, url).await;
         page.ask_for(name).await;
-        page.wait_for_status(&format!("Online as {name}")).await;
+        page.wait_for_status(&format!("Online as '{name}'")).await;
         page
     }
 
@@ -38,7 +38,7 @@ impl Page {
     /// Waits until the status has these words.
     pub(crate) async fn wait_for_status(&self, words: &str) {
         let script =
-            format!("return document.getElementById('status').textContent.includes('{words}')");
+            format!("return document.getElementById('status').textContent.includes({words:?})");
         self.browser.wait_until(&format!("status '{words}'"), &script).await;
     }
 
@@ -46,7 +46,7 @@ impl Page {
     pub(crate) async fn wait_for_notice(&self, words: &str) {
         let script = format!(
             "const notice = document.getElementById('notice');
-             return notice.checkVisibility() && notice.textContent.includes('{words}')"
+             return notice.checkVisibility() && notice.textContent.includes({words:?})"
         );
         self.browser.wait_until(&format!("notice '{words}'"), &script).await;
     }

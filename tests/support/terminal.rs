@@ -21,7 +21,12 @@ pub(crate) struct Terminal {
     rang: Arc<AtomicUsize>,
     /// Changes with what stands on it.
     changes: watch::Receiver<()>,
+    /// The last that was written, as it came.
+    written: Arc<Mutex<Vec<u8>>>,
 }
+
+/// So much of what is written is kept.
+const KEPT: usize = 1 << 20;
 
 /// Counts the bell, which leaves nothing on a screen.
 struct Ears(Arc<AtomicUsize>);
@@ -35,6 +40,11 @@ impl vt100::Callbacks for Ears {
 impl Terminal {
     /// One of so many letters.
     pub(crate) fn new(rows: u16, columns: u16) -> Self {
+        Self::answering(rows, columns, b"")
+    }
+
+    /// One that answers so when it is asked what it is (DA1).
+    pub(crate) fn answering(rows: u16, columns: u16, answer: &'static [u8]) -> Self {
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let pair = openpty(&size, None).expect("a pseudo-terminal");
         let mut output = File::from(pair.master.try_clone().expect("a descriptor"));
@@ -43,15 +53,32 @@ impl Terminal {
         let screen = Arc::new(Mutex::new(parser));
         let shown = Arc::clone(&screen);
         let (changed, changes) = watch::channel(());
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let (kept, mut answers) = (Arc::clone(&written), output.try_clone().expect("a descriptor"));
         std::thread::spawn(move || {
             let mut bytes = [0; 4096];
             // Linux ends it with an error when nobody holds the other side any more.
             while let Ok(length @ 1..) = output.read(&mut bytes) {
                 shown.lock().expect("no reader panics").process(&bytes[..length]);
+                let mut kept = kept.lock().expect("no reader panics");
+                kept.extend_from_slice(&bytes[..length]);
+                if !answer.is_empty() && bytes[..length].ends_with(b"\x1b[c") {
+                    answers.write_all(answer).expect("the terminal takes answers");
+                }
+                let older = kept.len().saturating_sub(KEPT);
+                kept.drain(..older);
+                drop(kept);
                 let _ = changed.send(());
             }
         });
-        Self { keyboard: File::from(pair.master), inner: pair.slave, screen, rang, changes }
+        Self {
+            keyboard: File::from(pair.master),
+            inner: pair.slave,
+            screen,
+            rang,
+            changes,
+            written,
+        }
     }
 
     /// Runs a `peer` on it, which owns it: Ctrl-C is a signal, and `/dev/tty` is it.
@@ -63,6 +90,41 @@ impl Terminal {
     pub(crate) fn with_shell(&self, peer: PeerBuilder) -> PeerBuilder {
         let script = r#"trap : INT; "$@"; echo "exit code $?" >&2; stty -a >&2; cat"#;
         self.through(&["setsid", "--ctty", "sh", "-c", script, "sh"], peer)
+    }
+
+    /// Runs a `peer` on it as a shell with job control does: says `stopped` and how the terminal was
+    /// left, and waits for Enter before it lets the job go on; `bg` first lets it go on behind.
+    pub(crate) fn with_job_control(&self, peer: PeerBuilder) -> PeerBuilder {
+        let script = r#"set -m; trap : INT; "$@"; code=$?
+            while [ $code -eq 147 ] || [ $code -eq 148 ]; do
+                printf 'stopped\n' >&2; stty -a >&2; printf 'how?\n' >&2; read -r how
+                if [ "$how" = bg ]; then bg >&2; printf 'behind\n' >&2; read -r how; fi
+                fg >/dev/null; code=$?
+            done
+            echo "exit code $code" >&2; stty -a >&2; cat"#;
+        self.through(&["setsid", "--ctty", "bash", "-c", script, "bash"], peer)
+    }
+
+    /// Ctrl-Z, until the shell has the terminal back as it was; what it says then.
+    pub(crate) async fn stop_job(&self) -> String {
+        let asked = |text: &str| text.matches("how?").count();
+        let before = asked(&self.text());
+        self.press("\x1a");
+        self.until("the shell", |text| asked(text) > before).await;
+        let text = self.text();
+        let modes = text.rsplit("stopped").next().unwrap_or_default();
+        let given_back = ["isig icanon ", " echo "].iter().all(|mode| modes.contains(mode));
+        assert!(given_back && !modes.contains("-icanon"), "modes given back\n{text}");
+        assert!(!self.is_taken(), "the screen is given back\n{text}");
+        text
+    }
+
+    /// Makes it another size, and tells whoever runs on it.
+    pub(crate) fn resize(&self, rows: u16, columns: u16) {
+        self.screen.lock().expect("no reader panics").screen_mut().set_size(rows, columns);
+        let size =
+            rustix::termios::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        rustix::termios::tcsetwinsize(&self.keyboard, size).expect("another size");
     }
 
     /// Runs a `peer` on it whose events go there too.
@@ -92,6 +154,24 @@ impl Terminal {
             }
             _ => None,
         }
+    }
+
+    /// Waits until these bytes were written.
+    pub(crate) async fn until_written(&self, wanted: &[u8]) {
+        let mut changes = self.changes.clone();
+        let seen = async {
+            loop {
+                let written = self.written.lock().expect("no reader panics").clone();
+                if written.windows(wanted.len()).any(|part| part == wanted) {
+                    return true;
+                }
+                if changes.changed().await.is_err() {
+                    return false;
+                }
+            }
+        };
+        let seen = tokio::time::timeout(PATIENCE, seen).await;
+        assert_eq!(seen, Ok(true), "not written: {wanted:?}\n{}", self.text());
     }
 
     /// What stands on it, line by line.

@@ -4,6 +4,7 @@
 //! last lines stay with whoever writes words. How pictures become bytes is
 //! `terminal/`.
 
+pub mod answers;
 mod blocks;
 mod inline;
 mod protocol;
@@ -46,8 +47,10 @@ pub type Write = dyn Fn(&[u8]) -> bool + Send;
 
 /// How the terminal is drawn on.
 pub struct Terminal {
-    /// How large it is now; `None` when it is gone.
+    /// How large it is now; `None` while it is somebody else's, or gone.
     pub grid: Box<dyn Fn() -> Option<Grid> + Send>,
+    /// The last lines of words, the latest last: they are written again where the screen was cleared.
+    pub words: Box<dyn Fn() -> Vec<String> + Send>,
     /// Writes to it and returns when it has taken all; false when it takes nothing any more. What the
     /// cursor stands on is restored by these bytes themselves.
     pub write: Box<Write>,
@@ -145,7 +148,11 @@ impl Drawing {
 
     /// False when the terminal takes nothing any more.
     fn draw(&mut self, frame: &VideoFrame) -> bool {
-        let Some(grid) = (self.terminal.grid)() else { return true };
+        let Some(grid) = (self.terminal.grid)() else {
+            // Whoever has it leaves nothing of ours on it.
+            self.grid = None;
+            return true;
+        };
         let rows = grid.rows.saturating_sub(WORDS);
         if grid.columns < 8 || rows < 4 {
             return true;
@@ -157,14 +164,14 @@ impl Drawing {
         // Words that are written meanwhile find the cursor where it was (DECSC, DECRC).
         self.bytes.extend(b"\x1b7");
         let graphics = self.terminal.graphics;
-        let size = fit(frame.size(), (grid.columns, rows), graphics, grid.cell);
+        let (size, letters) = fit(frame.size(), (grid.columns, rows), graphics, grid.cell);
         self.scale(frame, size);
         self.make_room(size, rows);
         let (width, height) = (size.width as usize, size.height as usize);
         let rgb = &self.rgb[..width * height * 3];
         match graphics {
-            Graphics::Kitty => inline::kitty(rgb, size, cells(size, grid.cell), &mut self.bytes),
-            Graphics::Iterm => inline::iterm(rgb, size, cells(size, grid.cell), &mut self.bytes),
+            Graphics::Kitty => inline::kitty(rgb, size, letters, &mut self.bytes),
+            Graphics::Iterm => inline::iterm(rgb, size, letters, &mut self.bytes),
             Graphics::Sixel => sixel::draw(rgb, size, &mut self.bytes),
             Graphics::TrueColour => self.blocks.draw(rgb, size, true, &mut self.bytes),
             Graphics::Colours256 => self.blocks.draw(rgb, size, false, &mut self.bytes),
@@ -181,6 +188,11 @@ impl Drawing {
         let (first, last) = (grid.rows - WORDS + 1, grid.rows);
         let set = format!("\x1b[2J\x1b[{first};{last}r\x1b[{last};1H");
         self.bytes.extend(set.as_bytes());
+        let words = (self.terminal.words)();
+        for line in words.iter().skip(words.len().saturating_sub(usize::from(WORDS) - 1)) {
+            self.bytes.extend(line.as_bytes());
+            self.bytes.extend(b"\r\n");
+        }
         self.blocks.forget();
         self.grid = Some(grid);
         self.size = None;
@@ -215,31 +227,38 @@ fn rest(began_at: Instant, now: Instant, pause: Duration) -> Instant {
 /// Where the terminal does not say how large its letters are.
 const USUAL_CELL: (u16, u16) = (8, 16);
 
-/// Pixels that are drawn: the picture's aspect in the room of so many letters; a block of colour is
-/// half a letter, and what is sent as pixels is never larger than the picture.
-fn fit(picture: Size, room: (u16, u16), graphics: Graphics, cell: Option<(u16, u16)>) -> Size {
+/// The most pixels of a sixel picture: they are made larger here, and each costs.
+const MOST_SIXELS: f64 = 1_000_000.0;
+
+/// Pixels that are drawn, and the letters that they cover: the picture's aspect, as large as the room of
+/// so many letters lets it be. A block of colour is half a letter; what the terminal itself makes larger
+/// is sent no larger than the picture is.
+fn fit(
+    picture: Size,
+    room: (u16, u16),
+    graphics: Graphics,
+    cell: Option<(u16, u16)>,
+) -> (Size, (u32, u32)) {
     let (columns, rows) = (f64::from(room.0), f64::from(room.1));
     let cell = cell.unwrap_or(USUAL_CELL);
-    let (wide, high) = (f64::from(cell.0), f64::from(cell.1));
+    let (wide, high) = (f64::from(cell.0.max(1)), f64::from(cell.1.max(1)));
     let aspect = f64::from(picture.width) / f64::from(picture.height);
     // In pixels of the terminal.
     let width = (columns * wide).min(rows * high * aspect);
     let height = width / aspect;
-    let (width, height) = match graphics {
-        Graphics::TrueColour | Graphics::Colours256 => (width / wide, height / high * 2.0),
-        _ => {
-            let by = (f64::from(picture.width) / width).min(1.0);
-            (width * by, height * by)
+    let letters =
+        |pixels: f64, of: f64, most: f64| (pixels / of - 1e-6).ceil().clamp(1.0, most) as u32;
+    let covered = (letters(width, wide, columns), letters(height, high, rows));
+    let by = match graphics {
+        Graphics::TrueColour | Graphics::Colours256 => {
+            return (Size::even((width / wide) as u32, (height / high * 2.0) as u32), covered);
         }
+        Graphics::Sixel => (MOST_SIXELS / (width * height)).sqrt().min(1.0),
+        Graphics::Kitty | Graphics::Iterm => (f64::from(picture.width) / width).min(1.0),
     };
-    Size::even(width as u32, height as u32)
-}
-
-/// How many letters a picture of pixels covers, never less than one.
-fn cells(size: Size, cell: Option<(u16, u16)>) -> (u32, u32) {
-    let cell = cell.unwrap_or(USUAL_CELL);
-    let across = size.width.div_ceil(u32::from(cell.0.max(1)));
-    (across.max(1), size.height.div_ceil(u32::from(cell.1.max(1))).max(1))
+    // What is whole but for a rounding error is whole.
+    let whole = |pixels: f64| (pixels + 1e-6) as u32;
+    (Size::even(whole(width * by), whole(height * by)), covered)
 }
 
 #[cfg(test)]
@@ -249,14 +268,18 @@ mod tests {
     #[test]
     fn pictures_keep_their_aspect_and_leave_room_for_words() {
         let picture = Size { width: 640, height: 360 };
-        let blocks = |columns, rows| fit(picture, (columns, rows), Graphics::TrueColour, None);
+        let blocks = |columns, rows| fit(picture, (columns, rows), Graphics::TrueColour, None).0;
         assert_eq!(blocks(80, 20), Size { width: 70, height: 40 });
         assert_eq!(blocks(60, 40), Size { width: 60, height: 32 });
-        let pixels = fit(picture, (200, 60), Graphics::Kitty, Some((10, 20)));
-        assert_eq!(pixels, picture, "never larger than the picture");
-        let pixels = fit(picture, (40, 60), Graphics::Sixel, Some((10, 20)));
-        assert_eq!(pixels, Size { width: 400, height: 224 });
-        assert_eq!(cells(pixels, Some((10, 20))), (40, 12));
+        let (pixels, letters) = fit(picture, (200, 60), Graphics::Kitty, Some((10, 20)));
+        assert_eq!(pixels, picture, "never sent larger than the picture");
+        assert_eq!(letters, (200, 57), "and shown over the whole width");
+        let (pixels, letters) = fit(picture, (40, 60), Graphics::Sixel, Some((10, 20)));
+        assert_eq!((pixels, letters), (Size { width: 400, height: 224 }, (40, 12)));
+        let (pixels, _) = fit(picture, (120, 60), Graphics::Sixel, Some((10, 20)));
+        assert_eq!(pixels, Size { width: 1200, height: 674 }, "sixels are made larger here");
+        let (pixels, _) = fit(picture, (400, 200), Graphics::Sixel, Some((10, 20)));
+        assert!(pixels.luma_len() <= 1_000_000, "{pixels:?}");
     }
 
     #[test]

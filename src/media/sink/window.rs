@@ -6,6 +6,7 @@
 mod canvas;
 mod events;
 mod layout;
+mod panel;
 mod snapshot;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,15 +32,34 @@ pub enum WindowKey {
     Record,
     /// `t`, typed at a terminal: go on with whom a warning about a key was about.
     Trust,
-    /// `q`, or the window was closed: hang up.
+    /// `d`: how the call goes, in numbers. The window shows them itself.
+    Numbers,
+    /// `?`: what the keys are. The window shows them itself.
+    Keys,
+    /// `h` or `q`, or the window was closed: hang up.
     HangUp,
 }
+
+/// The keys and what they do, the same in window, terminal and page as far as each has it.
+pub const KEYS: [(&str, &str); 8] = [
+    ("m", "mute, or send sound again"),
+    ("v", "video off, or on again"),
+    ("r", "record what they send, or stop"),
+    ("f", "full screen; Escape leaves it"),
+    ("s", "save their picture as PNG"),
+    ("d", "numbers"),
+    ("h, q", "hang up"),
+    ("?", "these keys"),
+];
+
+/// A row of a table: what it is about, what is received, what is sent.
+pub type Row = [String; 3];
 
 /// Theirs stands still when none came for so long.
 const STILL: Duration = Duration::from_millis(200);
 
 /// Keys that wait to be acted on.
-const KEYS: usize = 16;
+const WAITING: usize = 16;
 
 /// What a window says under the pictures.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,7 +71,7 @@ pub struct Words {
     /// A red dot says that the other side is recorded.
     pub recording: bool,
     /// Numbers that `d` shows and hides.
-    pub debug: Vec<String>,
+    pub numbers: Vec<Row>,
 }
 
 /// The hand of everybody else on the window. Clones are the same; when the last is gone it closes.
@@ -100,7 +120,7 @@ pub fn connect() -> Result<(WindowLoop, WindowHandle, mpsc::Receiver<WindowKey>)
         hint: "use --view terminal or --view none".to_owned(),
     })?;
     let shown = Arc::new(Mutex::new(Shown::default()));
-    let (to, keys) = mpsc::channel(KEYS);
+    let (to, keys) = mpsc::channel(WAITING);
     let proxy = Mutex::new(events.create_proxy());
     let handle = WindowHandle(Arc::new(Handle { shown: Arc::clone(&shown), proxy }));
     Ok((WindowLoop { events, app: App::new(shown, to) }, handle, keys))

@@ -2,6 +2,7 @@
 //!
 //! Owns the URL and what can go wrong on the way. It says nothing on the socket.
 
+use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -111,13 +112,25 @@ impl Dialer {
             Err(Error::Http(answer)) => {
                 Err(ConnectError::Refused { url: self.url.clone(), reason: refusal(&answer) })
             }
-            Err(error) => Err(self.unreachable(&error)),
+            Err(error) => Err(self.no_handshake(&error)),
         }
+    }
+
+    /// Something took the connection and does not speak as a signaling server does.
+    fn no_handshake(&self, error: &Error) -> ConnectError {
+        tracing::info!(%error, "the server does not take a WebSocket");
+        let what = "it does not answer as a signaling server";
+        let reason = match self.url.strip_prefix("ws://") {
+            Some(rest) => format!("{what}; if it runs with TLS, write wss://{rest}"),
+            None => what.to_owned(),
+        };
+        ConnectError::Unsuitable { url: self.url.clone(), reason }
     }
 
     async fn connect(&self) -> Result<(Stream, Option<IpAddr>), ConnectError> {
         let address = (self.host.as_str(), self.port);
-        let stream = TcpStream::connect(address).await.map_err(|error| self.unreachable(&error))?;
+        let connected = TcpStream::connect(address).await;
+        let stream = connected.map_err(|error| self.unreachable(&in_words(&error, &self.host)))?;
         // Signaling is small messages that should not wait for each other: no Nagle.
         let _ = stream.set_nodelay(true);
         give_up_early(&stream);
@@ -135,7 +148,12 @@ impl Dialer {
             Ok(stream) => Ok((Box::new(stream), local)),
             Err(error) => Err(match error.get_ref().and_then(|inner| inner.downcast_ref()) {
                 Some(fault) => self.trust.explain(&self.url, fault),
-                None => self.unreachable(&format!("no TLS with it: {error}")),
+                None => {
+                    tracing::info!(%error, "TLS with the server failed");
+                    let reason = "it ends the connection where TLS should begin; without TLS it is \
+                                  ws:// instead of wss://";
+                    ConnectError::Unsuitable { url: self.url.clone(), reason: reason.to_owned() }
+                }
             }),
         }
     }
@@ -143,6 +161,29 @@ impl Dialer {
     pub(super) fn unreachable(&self, error: &impl ToString) -> ConnectError {
         ConnectError::Unreachable { url: self.url.clone(), reason: error.to_string() }
     }
+}
+
+/// What the operating system says of a connection that it could not make.
+fn in_words(error: &io::Error, host: &str) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "nobody listens there (connection refused)".to_owned(),
+        io::ErrorKind::TimedOut => "no answer from there (connection timed out)".to_owned(),
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
+            "this machine has no way there (network unreachable)".to_owned()
+        }
+        // The resolver's errors have no number, and no kind of their own.
+        _ if error.raw_os_error().is_none() => {
+            tracing::info!(%error, "the name of the server is not found");
+            format!("no host of the name '{host}' is found")
+        }
+        _ => plain(error),
+    }
+}
+
+/// Without the number that the standard library puts behind it.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 /// Whether another attempt may fare better.

@@ -29,12 +29,15 @@ impl Trust {
             Error::InvalidCertificate(fault) => untrusted(url, self.fault(fault)),
             Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
                 let reason = "it does not speak TLS; use ws:// instead of wss://".to_owned();
-                ConnectError::Unreachable { url: url.to_owned(), reason }
+                ConnectError::Unsuitable { url: url.to_owned(), reason }
             }
-            error => ConnectError::Unreachable {
-                url: url.to_owned(),
-                reason: format!("no TLS with it: {error}"),
-            },
+            error => {
+                tracing::info!(%error, "TLS with the server failed");
+                ConnectError::Unsuitable {
+                    url: url.to_owned(),
+                    reason: "no TLS connection with it can be had".to_owned(),
+                }
+            }
         }
     }
 }

@@ -95,7 +95,7 @@ impl fmt::Display for LoginRefusal {
             Self::TokenNeeded => f.write_str("names have tokens on this server; log in with yours"),
             Self::TooManyTries => f.write_str("too many tries; wait a minute"),
             Self::BadName => {
-                write!(f, "nobody can have this name; choose one of 1 to {MAX_NAME} characters")
+                write!(f, "this cannot be a name; choose one of 1 to {MAX_NAME} characters")
             }
         }
     }

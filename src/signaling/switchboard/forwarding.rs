@@ -110,7 +110,7 @@ impl Switchboard {
 
     fn unknown_user(&mut self, to: ConnectionId, name: &str) {
         self.counts.refuse(Refused::UnknownUser);
-        let message = format!("there is nobody to call under the name {name}");
+        let message = format!("'{name}' is not online");
         self.error_about(to, "unknown-user", name, message);
     }
 

@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use super::answers::Answers;
+
 /// How pictures are drawn, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Graphics {
@@ -18,7 +20,17 @@ pub enum Graphics {
 }
 
 impl Graphics {
-    /// The best that the terminal has; `get` reads an environment variable. Of these, ssh hands on
+    /// The best that the terminal has, by what it has answered and by its environment.
+    #[must_use]
+    pub fn best(answers: Answers, get: impl Fn(&str) -> Option<String>) -> Self {
+        match Self::detect(get) {
+            _ if answers.kitty => Self::Kitty,
+            Self::TrueColour | Self::Colours256 if answers.sixel => Self::Sixel,
+            known => known,
+        }
+    }
+
+    /// The best that the terminal has, by its environment alone; `get` reads an environment variable. Of these, ssh hands on
     /// only `TERM`, and `LC_` names where it is told to.
     #[must_use]
     pub fn detect(get: impl Fn(&str) -> Option<String>) -> Self {
@@ -80,6 +92,18 @@ mod tests {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| (*value).to_owned())
         })
+    }
+
+    #[test]
+    fn what_a_terminal_answers_counts_for_more() {
+        let best = |answers| Graphics::best(answers, |_| None);
+        assert_eq!(best(Answers::default()), Graphics::Colours256);
+        assert_eq!(best(Answers { sixel: true, ..Answers::default() }), Graphics::Sixel);
+        let both = Answers { sixel: true, kitty: true, ..Answers::default() };
+        assert_eq!(best(both), Graphics::Kitty);
+        let iterm = |name: &str| (name == "LC_TERMINAL").then(|| "iTerm2".to_owned());
+        let sixel = Answers { sixel: true, ..Answers::default() };
+        assert_eq!(Graphics::best(sixel, iterm), Graphics::Iterm);
     }
 
     #[test]

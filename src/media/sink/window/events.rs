@@ -18,7 +18,7 @@ use winit::window::{Fullscreen, Window, WindowId};
 
 use super::canvas::{LINE, Painter, dot, fill, outline, write};
 use super::layout::{Area, place};
-use super::{Shown, WindowKey, Words, lock, snapshot};
+use super::{KEYS, Row, Shown, WindowKey, Words, lock, panel, snapshot};
 use crate::clock;
 use crate::media::frame::VideoFrame;
 
@@ -28,13 +28,28 @@ pub(super) struct App {
     keys: mpsc::Sender<WindowKey>,
     open: Option<Open>,
     painters: (Painter, Painter),
-    debug: bool,
+    panel: Panel,
     /// The window has grown for a large picture; from then on its size is the person's.
     grown: bool,
     /// What the last snapshot came to, and until when that is of interest.
     note: Option<(String, Instant)>,
     /// The title that the window has.
     title: String,
+}
+
+/// What stands over the pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Panel {
+    None,
+    Numbers,
+    Keys,
+}
+
+impl Panel {
+    /// The same key takes it away again.
+    fn toggle(&mut self, other: Self) {
+        *self = if *self == other { Self::None } else { other };
+    }
 }
 
 /// How long a snapshot's words stand in the place of those of the call.
@@ -55,7 +70,8 @@ impl App {
     pub(super) fn new(shown: Arc<Mutex<Shown>>, keys: mpsc::Sender<WindowKey>) -> Self {
         let painters = (Painter::default(), Painter::default());
         let title = String::new();
-        Self { shown, keys, open: None, painters, debug: false, grown: false, note: None, title }
+        let panel = Panel::None;
+        Self { shown, keys, open: None, painters, panel, grown: false, note: None, title }
     }
 
     /// Opens, closes or redraws, as it should be now.
@@ -133,7 +149,7 @@ impl App {
                 remote: remote.as_deref(),
                 own: own.as_ref().map(|(frame, mirrored)| (&**frame, *mirrored)),
                 words: &words,
-                debug: self.debug,
+                panel: self.panel,
                 note: self.note.as_ref().map(|(note, _)| note.as_str()),
             };
             painting.paint(&mut self.painters, canvas);
@@ -150,8 +166,9 @@ impl App {
             Key::Character("m" | "M") => self.tell(WindowKey::Mute),
             Key::Character("v" | "V") => self.tell(WindowKey::Video),
             Key::Character("r" | "R") => self.tell(WindowKey::Record),
-            Key::Character("q" | "Q") => self.tell(WindowKey::HangUp),
-            Key::Character("d" | "D") => self.debug = !self.debug,
+            Key::Character("h" | "H" | "q" | "Q") => self.tell(WindowKey::HangUp),
+            Key::Character("d" | "D") => self.panel.toggle(Panel::Numbers),
+            Key::Character("?") => self.panel.toggle(Panel::Keys),
             Key::Character("s" | "S") => self.snapshot(),
             Key::Character("f" | "F") => self.full_screen(None),
             Key::Named(NamedKey::Escape) => self.full_screen(Some(false)),
@@ -237,7 +254,7 @@ struct Painting<'a> {
     /// And whether it is shown as in a mirror.
     own: Option<(&'a VideoFrame, bool)>,
     words: &'a Words,
-    debug: bool,
+    panel: Panel,
     note: Option<&'a str>,
 }
 
@@ -273,13 +290,14 @@ impl Painting<'_> {
         }
         fill(layout.bar, BAR, (pixels, stride));
         write(self.note.unwrap_or(&self.words.line), layout.bar, (pixels, stride));
-        if self.debug {
-            for (at, line) in self.words.debug.iter().enumerate() {
-                let area = Area { left: 0, top: at * LINE, width: size.0, height: LINE };
-                if area.top + area.height < layout.bar.top {
-                    write(line, area, (pixels, stride));
-                }
+        let rows: Vec<Row> = match self.panel {
+            Panel::None => Vec::new(),
+            Panel::Numbers => self.words.numbers.clone(),
+            Panel::Keys => {
+                KEYS.iter().map(|(key, does)| [(*key).into(), (*does).into(), "".into()]).collect()
             }
-        }
+        };
+        let room = Area { height: layout.bar.top, ..whole };
+        panel::draw(&rows, room, (pixels, stride));
     }
 }

@@ -94,13 +94,12 @@ impl OpenCamera {
 
     fn open_one(index: u32, name: String, size: Size, fps: f64) -> Result<Self, String> {
         let mut camera = connect(index)?;
-        let format = choose(&offered(&mut camera), size, fps)
-            .ok_or("it offers no pictures in a form that we know")?;
+        let format = choose(&offered(&mut camera), size, fps).ok_or(NO_FORM)?;
         let resolution = Resolution::new(format.width, format.height);
         let native = NativeFormat::new(resolution, to_native(format.pixels), format.fps);
         let exactly = RequestedFormat::with_formats(RequestedFormatType::Exact(native), &FORMATS);
-        camera.set_camera_requset(exactly).map_err(|error| error.to_string())?;
-        camera.open_stream().map_err(|error| error.to_string())?;
+        camera.set_camera_requset(exactly).map_err(|error| in_words(&error))?;
+        camera.open_stream().map_err(|error| in_words(&error))?;
         Ok(Self { camera, name, format })
     }
 
@@ -108,7 +107,7 @@ impl OpenCamera {
     ///
     /// The driver says when its first byte came; where it does not, it came now.
     pub(super) fn next(&mut self) -> Result<(nokhwa::Buffer, Duration), String> {
-        let buffer = self.camera.frame().map_err(|error| error.to_string())?;
+        let buffer = self.camera.frame().map_err(|error| in_words(&error))?;
         let now = clock::wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let age = buffer.capture_timestamp().map_or(Duration::ZERO, |at| now.saturating_sub(at));
         // A clock that was set meanwhile would make pictures of another day.
@@ -121,7 +120,25 @@ const FORMATS: [FrameFormat; 4] =
 
 fn connect(index: u32) -> Result<Camera, String> {
     let any = RequestedFormat::with_formats(RequestedFormatType::None, &FORMATS);
-    Camera::new(CameraIndex::Index(index), any).map_err(|error| error.to_string())
+    Camera::new(CameraIndex::Index(index), any).map_err(|error| in_words(&error))
+}
+
+const NO_FORM: &str = "it offers no pictures in a form that we know";
+
+/// The library's words are for those who work on it. Where the operating system gave a number, that
+/// says all; an error without one is about formats or about the driver.
+fn in_words(error: &nokhwa::NokhwaError) -> String {
+    let text = error.to_string();
+    if text.contains("os error") {
+        return text;
+    }
+    tracing::info!(reason = text, "the camera's driver");
+    match error {
+        nokhwa::NokhwaError::GetPropertyError { .. }
+        | nokhwa::NokhwaError::SetPropertyError { .. }
+        | nokhwa::NokhwaError::OpenDeviceError(..) => NO_FORM.to_owned(),
+        _ => "its driver does not do what it should".to_owned(),
+    }
 }
 
 fn offered(camera: &mut Camera) -> Vec<CameraFormat> {

@@ -111,7 +111,7 @@ async fn session(tell: &Reply<Granted>) -> Result<(), String> {
     };
     let (portal, session) = in_time(ANSWER, "it does not answer", begun).await?;
     let started = async { portal.start(&session, None, Default::default()).await?.response() };
-    let streams = in_time(CHOICE, "nobody chose a screen", started).await?;
+    let streams = in_time(CHOICE, "no screen was chosen", started).await?;
     let stream = streams.streams().first().ok_or("no screen was chosen")?;
     let (connections, asked) = mpsc::channel(1);
     let (node, size) = (stream.pipe_wire_node_id(), stream.size());

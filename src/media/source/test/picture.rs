@@ -56,12 +56,17 @@ impl TestPicture {
         frame.i420_mut().copy_from_slice(&self.background);
         let luma = frame.planes_mut().0;
         wandering_square(luma, (width, height), self.number);
-        let scale = (width / 160).max(1);
+        let scale = (width / 160).min(height / 60).max(1);
         let (clock, number) = (wall_clock(), format!("#{}", self.number));
-        let top = height / 2;
-        digits::draw(luma, width, (8 * scale, top), scale, &clock);
+        // Clear of the bars, each on a ground of its own: white on white tells no time.
+        let top = height / 2 + 4 * scale;
         let below = top + 2 * digits::extent(&clock, scale).1;
-        digits::draw(luma, width, (8 * scale, below), scale, &number);
+        for (top, text) in [(top, &clock), (below, &number)] {
+            let (wide, high) = digits::extent(text, scale);
+            let (left, edge) = (8 * scale, 2 * scale);
+            dark(luma, width, (left - edge, top - edge), (wide + edge, high + 2 * edge));
+            digits::draw(luma, width, (left, top), scale, text);
+        }
         frame
     }
 }
@@ -102,6 +107,16 @@ fn background(size: Size) -> Vec<u8> {
     data
 }
 
+/// Darkens a part of the picture; what does not fit stays out.
+fn dark(luma: &mut [u8], width: usize, (left, top): (usize, usize), (wide, high): (usize, usize)) {
+    for row in luma.chunks_exact_mut(width).skip(top).take(high) {
+        let right = (left + wide).min(row.len());
+        if let Some(pixels) = row.get_mut(left..right) {
+            pixels.fill(16);
+        }
+    }
+}
+
 fn wandering_square(luma: &mut [u8], (width, height): (usize, usize), number: u64) {
     let side = (height / 6).max(2);
     let bounce = |room: usize, speed: u64| {
@@ -135,6 +150,29 @@ mod tests {
         assert_ne!(one.y(), two.y());
         assert!(two.captured_at() - one.captured_at() >= Duration::from_millis(20));
         assert_eq!(one.size(), source.format().size);
+    }
+
+    #[test]
+    fn the_clock_stands_whole_clear_of_the_bars() {
+        for (width, height) in [(320, 180), (640, 360), (1280, 720), (160, 120)] {
+            let size = Size { width, height };
+            let source = TestPicture::new(size, 1.0);
+            let frame = source.draw(clock::now());
+            let row = |y: u32| &frame.y()[(y * width) as usize..((y + 1) * width) as usize];
+            let scale = (width / 160).min(height / 60).max(1);
+            let top = height / 2 + 4 * scale;
+            let wide = (8 * scale + 12 * 6 * scale) as usize;
+            // A dark edge all around, and white in between.
+            for edge in [top - 1, top - 2 * scale, top + 7 * scale] {
+                let edge = &row(edge)[(8 * scale) as usize..wide];
+                assert!(edge.iter().all(|luma| *luma == 16), "{width}x{height}");
+            }
+            assert!(
+                (top..top + 7 * scale).all(|y| row(y)[..wide].contains(&235)),
+                "{width}x{height}"
+            );
+            assert!(row(height / 2 - 1)[..wide].iter().all(|luma| *luma > 100), "the bars");
+        }
     }
 
     #[test]
