@@ -19,6 +19,7 @@ mod examples;
 mod face_to_face;
 mod foreign_server;
 mod help;
+mod hostile_calls;
 mod loopback;
 mod netlab;
 mod page;

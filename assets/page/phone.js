@@ -163,9 +163,10 @@ export class Phone {
         if (Date.now() - (call.goneAt ?? -Infinity) < GONE) this.#end(call, `${call.who} is gone`, "failed");
         else this.#to(call, "reconnecting");
       },
-      failed: (wasUp) => {
+      failed: (wasUp, isImpostor) => {
         // One that lost a glare ends while its successor runs.
         if (call.link !== link) return;
+        if (isImpostor) return this.#end(call, words.impostor(call.who), "impostor", "error");
         const text = wasUp ? words.pathLost(call.who) : words.noPath(call.who, this.#iceServers);
         this.#end(call, text, "failed", "error");
       },

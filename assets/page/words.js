@@ -32,6 +32,11 @@ function hint(url) {
   return `${lets}. If it has a certificate of its own, open https://${host}/ once and accept it`;
 }
 
+/** One side has seen another certificate than the one that it was told of. */
+export function impostor(who) {
+  return `The other side is not who the server says it is: somebody may stand between you and ${who}`;
+}
+
 /** Why the other side left, by the reason in its `leave`. */
 export function theyLeft(who, stage, reason) {
   if (stage === "calling") {
@@ -39,10 +44,12 @@ export function theyLeft(who, stage, reason) {
     if (reason === "timeout" || reason === "gone") return `${who} did not answer`;
     if (reason === "media") return `${who} has no camera or sound that works`;
     if (reason === "failed") return `The connection to ${who} failed`;
+    if (reason === "impostor") return impostor(who);
     return `${who} rejected the call`;
   }
   if (stage === "ringing") return `You missed a call from ${who}`;
   if (reason === "failed") return `The connection to ${who} failed`;
+  if (reason === "impostor") return impostor(who);
   if (reason === "media") return `${who} lost the camera or the sound`;
   return `${who} hung up`;
 }

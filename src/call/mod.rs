@@ -192,10 +192,14 @@ impl Running {
                 let message = self.media_trouble.take()?;
                 Some(Because { message, advice: None })
             }
-            EndReason::ConnectionFailed if self.connected_at.is_some() => Some(Because {
-                message: "the path was lost and did not come back".to_owned(),
-                advice: Some("look at the networks of both sides, and call again".to_owned()),
-            }),
+            EndReason::ConnectionFailed
+                if self.connected_at.is_some() && !self.tried.is_impostor() =>
+            {
+                Some(Because {
+                    message: "the path was lost and did not come back".to_owned(),
+                    advice: Some("look at the networks of both sides, and call again".to_owned()),
+                })
+            }
             EndReason::ConnectionFailed => Some(self.tried.because()),
             _ => None,
         }

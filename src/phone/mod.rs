@@ -5,6 +5,7 @@
 
 pub mod addresses;
 pub mod book;
+mod callers;
 pub mod command;
 pub mod config;
 pub mod event;

@@ -4,6 +4,7 @@
 //! library needs. It knows nothing of names, servers or people.
 
 mod candidates;
+mod checks;
 pub mod codecs;
 pub mod congestion;
 pub mod connection;
@@ -11,8 +12,10 @@ pub mod counts;
 pub mod depacketizer;
 pub mod doors;
 pub mod events;
+mod fingerprints;
 mod gate;
 mod handshake;
+pub mod inbound;
 mod interceptors;
 pub mod jitter_buffer;
 pub mod netem;
@@ -27,3 +30,4 @@ mod sdp;
 pub mod sender;
 mod settings;
 pub mod stats;
+mod vouch;
