@@ -16,7 +16,7 @@ const MEDIA: [&str; 4] = ["--bind", "127.0.0.1", "--size", "320x180"];
 
 /// An offer that can be answered, of somebody who is nowhere; each `number` is another connection.
 fn offer(to: &str, number: u32, candidates: &str) -> String {
-    let fingerprint = vec!["AB"; 32].join(":");
+    let fingerprint = vec![format!("{number:02X}"); 32].join(":");
     let section = format!(
         "c=IN IP4 0.0.0.0\r\na=rtcp-mux\r\na=ice-ufrag:pest{number}\r\n\
          a=ice-pwd:0123456789012345678901234\r\na=setup:actpass\r\n\
