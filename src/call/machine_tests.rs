@@ -713,3 +713,16 @@ proptest! {
         prop_assert!(matches!(all[all.len() - 1], Action::Report(Progress::Ended(_))));
     }
 }
+
+#[test]
+fn an_impostor_is_told_so_and_so_are_we() {
+    let mut bob = Script::bob_rings();
+    bob.tell(Input::Answer);
+    bob.tell(Input::AnswerCreated { id: 1, sdp: sdp("B1") });
+    let actions = bob.tell(Input::Impostor);
+    let left = left(ALICE, LeaveReason::Impostor, EndReason::ConnectionFailed);
+    assert_eq!(actions[actions.len() - 3..], left);
+    let mut bob = Script::bob_connected();
+    let actions = bob.tell(leave_from(Some(LeaveReason::Impostor)));
+    assert_eq!(actions.last(), Some(&report(Progress::Ended(EndReason::ConnectionFailed))));
+}

@@ -218,6 +218,17 @@ fn picture_and_sound_of_one_file_begin_again_together() {
 }
 
 #[test]
+fn a_file_that_leads_in_circles_ends() {
+    let found = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/files/circle");
+    let Ok(circle) = std::fs::read(found) else { return };
+    let dir = TempDir::new().unwrap();
+    let path = file(&dir, "circle.mkv", &circle);
+    let video = FileVideoSource::open(&path, &options(&path, true), Timeline::default());
+    assert!(matches!(video, Err(SourceError::Corrupt { .. } | SourceError::Unreadable { .. })));
+    assert!(period(&path).is_err());
+}
+
+#[test]
 fn pictures_that_are_too_large_are_not_read() {
     let dir = TempDir::new().unwrap();
     let units = h264(2);
