@@ -12,7 +12,7 @@ use super::sdp::split_sections;
 /// Those of one section that are looked at.
 const MOST: usize = 32;
 
-/// The hashes that are known, the best last, by their names (RFC 8122 section 5, without case).
+/// The hashes that are known, by their names (RFC 8122 section 5, without case).
 const HASHES: [(&str, &Algorithm); 3] =
     [("sha-256", &digest::SHA256), ("sha-384", &digest::SHA384), ("sha-512", &digest::SHA512)];
 
@@ -33,7 +33,7 @@ pub(super) enum Unfit {
     Unknown,
 }
 
-/// What a certificate may have as its hash, by one section: any of these, all of the same hash.
+/// What a certificate may have as its hash, by one section: any of these, all of the same kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Any {
     /// Its place in `HASHES`.
@@ -41,7 +41,8 @@ struct Any {
     values: Vec<Vec<u8>>,
 }
 
-/// What each section says. One transport carries them all, so that its certificate has to suit all.
+/// What each section says. One transport carries them all, and each certificate has its fingerprint of
+/// every kind that is named, so that it has to suit all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fingerprints(Vec<Any>);
 
@@ -58,9 +59,10 @@ impl Fingerprints {
             if used.is_empty() {
                 continue;
             }
-            let any = best(used).ok_or(Unfit::Unknown)?;
-            if !found.contains(&any) {
-                found.push(any);
+            for any in of_each_hash(used).ok_or(Unfit::Unknown)? {
+                if !found.contains(&any) {
+                    found.push(any);
+                }
             }
         }
         if found.is_empty() { Err(Unfit::Missing) } else { Ok(Self(found)) }
@@ -96,19 +98,27 @@ fn written(part: &str) -> Vec<(&str, &str)> {
     lines.map(|line| line.trim().split_once(' ').unwrap_or((line, ""))).take(MOST).collect()
 }
 
-/// Those of the best hash that is known. Whoever names a better one is not believed a worse.
-fn best(written: &[(&str, &str)]) -> Option<Any> {
+/// Those of each hash that is known; `None` where none is, or nothing whole stands beside its name.
+fn of_each_hash(written: &[(&str, &str)]) -> Option<Vec<Any>> {
     let known = written.iter().filter_map(|(name, value)| {
         let hash = HASHES.iter().position(|(known, _)| known.eq_ignore_ascii_case(name))?;
         Some((hash, *value))
     });
     let known: Vec<_> = known.collect();
-    let hash = known.iter().map(|(hash, _)| *hash).max()?;
-    let length = HASHES.get(hash)?.1.output_len();
-    let of_it = known.iter().filter(|(other, _)| *other == hash);
-    let values = of_it.filter_map(|(_, value)| bytes(value)).filter(|bytes| bytes.len() == length);
-    let values: Vec<_> = values.collect();
-    (!values.is_empty()).then_some(Any { hash, values })
+    let mut found = Vec::new();
+    for (hash, (_, algorithm)) in HASHES.iter().enumerate() {
+        let of_it = known.iter().filter(|(other, _)| *other == hash);
+        let named = of_it.clone().next().is_some();
+        let values = of_it.filter_map(|(_, value)| bytes(value));
+        let values: Vec<_> = values.filter(|bytes| bytes.len() == algorithm.output_len()).collect();
+        if named && values.is_empty() {
+            return None;
+        }
+        if named {
+            found.push(Any { hash, values });
+        }
+    }
+    (!found.is_empty()).then_some(found)
 }
 
 /// Pairs of hexadecimal digits with colons between them.
@@ -165,7 +175,7 @@ mod tests {
             sdp(&wrong, &[&right]),
             sdp("", &[&right, ""]),
             sdp("", &[&line(2, CERTIFICATE)]),
-            sdp("", &[&format!("{wrong}{}", line(1, CERTIFICATE))]),
+            sdp("", &[&format!("{right}{}", line(1, CERTIFICATE))]),
             sdp("", &[&right]) + "m=video 0 X 0\r\n" + &*wrong,
         ] {
             assert!(fits(&good), "{good}");
@@ -175,6 +185,7 @@ mod tests {
             sdp(&right, &[&wrong]),
             sdp("", &[&right, &wrong]),
             sdp("", &[&format!("{right}{}", line(2, b"another"))]),
+            sdp("", &[&format!("{wrong}{}", line(2, CERTIFICATE))]),
             sdp("", &[&right]) + "m=video 0 X 0\r\na=bundle-only\r\n" + &*wrong,
         ] {
             assert!(!fits(&bad), "{bad}");
@@ -193,6 +204,7 @@ mod tests {
             "a=fingerprint:sha-256 \r\n".to_owned(),
             "a=fingerprint:sha-256\r\n".to_owned(),
             right.replace("sha-256", "sha-512"),
+            format!("a=fingerprint:sha-256 AB\r\n{}", line(2, CERTIFICATE)),
             format!("{name} {}\r\n", &value[..50]),
             format!("{name} +1:{}\r\n", &value[3..]),
         ] {
