@@ -51,9 +51,10 @@ advisories() {
     fi
 }
 
-# cargo-deny takes a database only out of a git repository.
+# cargo-deny takes a database only out of a git repository, and only by a URL with a host; git is told
+# what that stands for.
 advisories_of() {
-    local from work
+    local from work url=https://database.invalid/advisories
     from=$(realpath "$1")
     if [[ ! -d $from/crates ]]; then
         echo "lint: $from is no RustSec database: it has no folder 'crates'"
@@ -64,9 +65,10 @@ advisories_of() {
     git -C "$work" init -q -b main
     git -C "$work" add -A
     git -C "$work" -c user.name=lint -c user.email=lint@localhost commit -qm database
-    sed "/^\[advisories\]/a db-path = \"$work/db\"\ndb-urls = [\"file://$work\"]" \
+    sed "/^\[advisories\]/a db-path = \"$work/db\"\ndb-urls = [\"$url\"]\ngit-fetch-with-cli = true" \
         deny.toml >"$work/deny.toml"
-    "$tools/bin/cargo-deny" check --config "$work/deny.toml" advisories
+    GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0="url.file://$work.insteadOf" GIT_CONFIG_VALUE_0=$url \
+        "$tools/bin/cargo-deny" --config "$work/deny.toml" check advisories
     rm -rf "$work"
 }
 
