@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 target := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps demo test lint bench netbench install uninstall
+.PHONY: help deps demo test lint fuzz bench netbench install uninstall
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -23,6 +23,10 @@ test: deps ## Run all tests, headless Chromium included
 lint: ## Run every check that is not a test
 	@scripts/deps.sh lint
 	scripts/lint.sh
+
+fuzz: ## Feed wild bytes to every parser (SECONDS=60 each, TARGETS="names media")
+	@scripts/deps.sh build
+	scripts/fuzz.sh $(or $(SECONDS),60) $(TARGETS)
 
 bench: ## Measure the codecs and the pipeline
 	@scripts/deps.sh build

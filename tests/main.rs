@@ -20,6 +20,7 @@ mod examples;
 mod face_to_face;
 mod foreign_server;
 mod help;
+mod hostile_calls;
 mod job_control;
 mod keys;
 mod loopback;

@@ -68,7 +68,7 @@ export class Call {
   /**
    * `tracks` are what we send: `{ audio, video }`, each a track or null. `yields`: whether our offer
    * gives way when two cross in the running call. `on` has: send(message) without a name,
-   * picture(stream), up(), trouble(), closed(), failed(wasUp).
+   * picture(stream), up(), trouble(), closed(), failed(wasUp, isImpostor).
    */
   constructor({ iceServers, tracks, yields }, on) {
     this.#on = on;
@@ -252,7 +252,11 @@ export class Call {
   }
 
   #fail() {
-    if (!this.#over) this.#on.failed(this.#wasUp);
+    if (this.#over) return;
+    // There is a path, and the certificate on it is not the one that was described.
+    const ends = this.#connection.getTransceivers().map((one) => one.receiver.transport);
+    const refused = ends.some((end) => end?.state === "failed" && ["connected", "completed"].includes(end.iceTransport.state));
+    this.#on.failed(this.#wasUp, refused && !this.#wasUp);
   }
 
   /** One after the other: descriptions and candidates must not overtake each other. */

@@ -183,9 +183,10 @@ export class Phone {
         if (this.server === "online") setTimeout(end, LAST_WORD);
         else end();
       },
-      failed: (wasUp) => {
+      failed: (wasUp, isImpostor) => {
         // One that lost a glare ends while its successor runs.
         if (call.link !== link) return;
+        if (isImpostor) return this.#end(call, words.impostor(call.who), "impostor", "error");
         const text = wasUp ? words.pathLost(call.who) : words.noPath(call.who, this.#iceServers);
         this.#end(call, text, "failed", "error", "No connection");
       },

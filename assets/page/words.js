@@ -45,8 +45,13 @@ export const named = (name) => `'${shortName(name)}'`;
 
 /** What a call that was not answered came to, for the history; by the reason in their `leave`. */
 export function outcomeOf(reason) {
-  const words = { busy: "Busy", timeout: "No answer", gone: "Gone", failed: "No connection", media: "No connection" };
+  const words = { busy: "Busy", timeout: "No answer", gone: "Gone", failed: "No connection", media: "No connection", impostor: "Not who they are said to be" };
   return words[reason] ?? "Rejected";
+}
+
+/** One side has seen another certificate than the one that it was told of. */
+export function impostor(who) {
+  return `The other side is not who the server says it is: somebody may stand between you and ${named(who)}`;
 }
 
 /** Why the other side left, by the reason in its `leave`. */
@@ -57,10 +62,12 @@ export function theyLeft(who, stage, reason) {
     if (reason === "gone") return `${named(who)} is gone`;
     if (reason === "media") return `${named(who)} has no camera or sound that works`;
     if (reason === "failed") return `The connection to ${named(who)} failed`;
+    if (reason === "impostor") return impostor(who);
     return `${named(who)} rejected the call`;
   }
   if (stage === "ringing") return `You missed a call from ${named(who)}`;
   if (reason === "failed") return `The connection to ${named(who)} failed`;
+  if (reason === "impostor") return impostor(who);
   if (reason === "media") return `${named(who)} lost the camera or the sound`;
   return `${named(who)} hung up`;
 }

@@ -26,7 +26,8 @@ fuzz_target!(|datagrams: Vec<Datagram>| {
     let stranger = SocketAddr::from(([192, 0, 2, 2], 5_000));
     for Datagram { stranger: is_stranger, relayed, secured, ours, bytes } in &datagrams {
         if *ours {
-            doors.on_sent(now, known, bytes);
+            doors.may_leave(now, (known, None), known, (bytes, *relayed));
+            doors.on_sent(now, known, bytes, *relayed);
             continue;
         }
         let from = if *is_stranger { stranger } else { known };

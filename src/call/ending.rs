@@ -44,7 +44,7 @@ pub(super) fn remote_end(
     let lost = trouble.is_some_and(|trouble| trouble >= LONG_TROUBLE);
     Some(match (reached, reason) {
         (Reached::Connected, Some(LeaveReason::Gone)) => return None,
-        (_, Some(LeaveReason::Failed)) => EndReason::ConnectionFailed,
+        (_, Some(LeaveReason::Failed | LeaveReason::Impostor)) => EndReason::ConnectionFailed,
         (Reached::Calling, Some(LeaveReason::Busy)) => EndReason::Busy,
         (Reached::Calling | Reached::Ringing, Some(LeaveReason::Timeout)) => EndReason::NoAnswer,
         (Reached::Calling, Some(LeaveReason::Gone)) => EndReason::NoAnswer,

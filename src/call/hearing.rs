@@ -5,10 +5,11 @@
 
 use super::media_event::MediaEvent;
 use super::step::Input;
+use super::tried::Seen;
 use super::{Running, Said, Told};
 use crate::rtc::codecs::MediaKind;
 use crate::rtc::events::ConnectionEvent;
-use crate::signaling::message::Message;
+use crate::signaling::message::{LeaveReason, Message};
 
 impl Running {
     pub(super) async fn told(&mut self, told: Told) -> Option<Input> {
@@ -41,6 +42,9 @@ impl Running {
             Message::Candidate { candidate: Some(candidate), .. } => {
                 self.tried.theirs(&candidate.candidate);
             }
+            Message::Leave { reason: Some(LeaveReason::Impostor), .. } => {
+                self.tried.impostor(Seen::There);
+            }
             _ => {}
         }
     }
@@ -56,6 +60,10 @@ impl Running {
             ConnectionEvent::IceState(state) => return Some(Input::IceState(state)),
             ConnectionEvent::Connected => return Some(Input::DtlsConnected),
             ConnectionEvent::Failed => return Some(Input::DtlsFailed),
+            ConnectionEvent::Impostor => {
+                self.tried.impostor(Seen::Here);
+                return Some(Input::Impostor);
+            }
             ConnectionEvent::Track(track) => {
                 if let Some(media) = &mut self.media
                     && let Err(error) = media.start_receiving(track)

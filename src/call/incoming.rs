@@ -15,6 +15,7 @@ use crate::clock;
 use crate::media::codec::CodecError;
 use crate::media::codec::h264::H264Decoder;
 use crate::media::codec::opus::{OpusDecoder, packet_samples};
+use crate::media::frame::MaxPicture;
 use crate::media::pipeline::audio_in::{AudioIn, AudioInHooks, AudioInState};
 use crate::media::pipeline::video_in::{ReceivedVideo, VideoIn, VideoInHooks, VideoInState};
 use crate::media::playout::audio::AudioPlayout;
@@ -38,7 +39,7 @@ pub(super) struct IncomingVideo {
 impl IncomingVideo {
     pub(super) fn start(
         track: RemoteTrack,
-        sink: Option<Box<dyn VideoSink>>,
+        (sink, most): (Option<Box<dyn VideoSink>>, MaxPicture),
         recording: RecordingTap,
         sync: &Arc<Mutex<LipSync>>,
         events: &mpsc::Sender<MediaEvent>,
@@ -56,7 +57,7 @@ impl IncomingVideo {
                 sync.lock().unwrap_or_else(PoisonError::into_inner).due(rtp, now).max(even)
             }),
         };
-        let decoder = Box::new(H264Decoder::new()?);
+        let decoder = Box::new(H264Decoder::up_to(most)?);
         let decoding = VideoIn::start(decoder, sink, hooks).map_err(no_thread)?;
         let (input, counters) = (decoding.input(), Arc::new(ReceiveCounters::default()));
         let (counted, rung) = (Arc::clone(&counters), bell.clone());

@@ -177,6 +177,7 @@ impl Machine {
                 self.check_connected(now);
             }
             Input::DtlsFailed => self.hang_up(EndReason::ConnectionFailed),
+            Input::Impostor => self.end(EndReason::ConnectionFailed, Some(LeaveReason::Impostor)),
             Input::RenegotiationNeeded => {
                 if self.negotiation.is_established() {
                     self.negotiate(now, negotiation::Input::Offer { ice_restart: false });

@@ -826,3 +826,16 @@ fn words_that_come_later_are_waited_for_but_not_for_long() {
     let ended = bob.tell(Input::Hangup);
     assert!(ended.contains(&told[0]), "{ended:?}");
 }
+
+#[test]
+fn an_impostor_is_told_so_and_so_are_we() {
+    let mut bob = Script::bob_rings();
+    bob.tell(Input::Answer);
+    bob.tell(Input::AnswerCreated { id: 1, sdp: sdp("B1") });
+    let actions = bob.tell(Input::Impostor);
+    let left = left(ALICE, LeaveReason::Impostor, EndReason::ConnectionFailed);
+    assert_eq!(actions[actions.len() - 3..], left);
+    let mut bob = Script::bob_connected();
+    let actions = bob.tell(leave_from(Some(LeaveReason::Impostor)));
+    assert_eq!(actions.last(), Some(&report(Progress::Ended(EndReason::ConnectionFailed))));
+}

@@ -132,7 +132,8 @@ impl Media {
         match track.kind() {
             MediaKind::Video if self.video.is_none() => {
                 let sink = self.sinks.video.take();
-                let video = IncomingVideo::start(track, sink, recording, &self.sync, &self.events)?;
+                let out = (sink, self.sinks.max_picture);
+                let video = IncomingVideo::start(track, out, recording, &self.sync, &self.events)?;
                 self.video = Some(video);
             }
             MediaKind::Audio if self.audio.is_none() => {

@@ -203,10 +203,14 @@ impl Running {
                 message: "their program or page was closed".to_owned(),
                 advice: None,
             }),
-            EndReason::ConnectionFailed if self.connected_at.is_some() => Some(Because {
-                message: "the path was lost and did not come back".to_owned(),
-                advice: Some("look at the networks of both sides, and call again".to_owned()),
-            }),
+            EndReason::ConnectionFailed
+                if self.connected_at.is_some() && !self.tried.is_impostor() =>
+            {
+                Some(Because {
+                    message: "the path was lost and did not come back".to_owned(),
+                    advice: Some("look at the networks of both sides, and call again".to_owned()),
+                })
+            }
             EndReason::ConnectionFailed => Some(self.tried.because()),
             _ => None,
         }

@@ -115,6 +115,8 @@ pub enum Input {
     DtlsConnected,
     /// The DTLS handshake failed, or no path can come any more.
     DtlsFailed,
+    /// The certificate of the handshake is not the one that was described.
+    Impostor,
     /// The connection wants a new round of offer and answer (W3C `negotiationneeded`). Ignored
     /// until the first round is over.
     RenegotiationNeeded,

@@ -28,6 +28,16 @@ pub(super) struct Tried {
     servers: Vec<ServerReport>,
     /// Why a round of offer and answer did not work.
     refused: Option<String>,
+    impostor: Option<Seen>,
+}
+
+/// Which side has seen that the other is not who was described.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// We.
+    Here,
+    /// They.
+    There,
 }
 
 impl Tried {
@@ -59,8 +69,28 @@ impl Tried {
         self.refused = Some(reason);
     }
 
+    /// Who is there is not who was described.
+    pub(super) fn impostor(&mut self, seen: Seen) {
+        self.impostor = Some(seen);
+    }
+
+    /// Whether one side has seen that the other is not who was described.
+    pub(super) fn is_impostor(&self) -> bool {
+        self.impostor.is_some()
+    }
+
     /// Why a connection that never was has failed.
     pub(super) fn because(&self) -> Because {
+        if let Some(seen) = self.impostor {
+            let found = "the other side is not who the signaling server says it is";
+            let message = match seen {
+                Seen::Here => found.to_owned(),
+                Seen::There => format!("seen from there, {found}"),
+            };
+            let advice = "somebody may stand between you: use a server of your own, over TLS, and \
+                          ask the other side in another way";
+            return Because { message, advice: Some(advice.to_owned()) };
+        }
         if let Some(reason) = &self.refused {
             return Because { message: reason.clone(), advice: None };
         }
@@ -171,6 +201,11 @@ mod tests {
         assert!(because.advice.is_some_and(|advice| advice.contains("--turn turn:HOST")));
         tried.refused("no codec in common".to_owned());
         assert_eq!(tried.because().message, "no codec in common");
+        for seen in [Seen::Here, Seen::There] {
+            tried.impostor(seen);
+            let message = tried.because().message;
+            assert!(message.ends_with("is not who the signaling server says it is"), "{message}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::values;
 use crate::media::adaptation::{Content, RateOptions};
 use crate::media::audio::echo::EchoReference;
 use crate::media::audio::voice::VoiceOptions;
-use crate::media::frame::Size;
+use crate::media::frame::{MaxPicture, Size};
 use crate::media::sink::{SinkOptions, SpeakerSpec, ViewSpec};
 use crate::media::source::screen::ScreenShare;
 use crate::media::source::{AudioSourceSpec, MediaOptions, VideoSourceSpec};
@@ -31,6 +31,9 @@ pub struct MediaArgs {
     /// Size to send, such as 1280x720 [default: the file's own, 640x360 for the test picture]
     #[arg(long, value_name = "WxH")]
     size: Option<Size>,
+    /// The largest pictures that are decoded, of a file and of theirs, either way round
+    #[arg(long, value_name = "WxH", default_value = "4096x2304")]
+    max_picture: MaxPicture,
     /// Pictures a second, 1 to 120 [default: the file's own, at most 30]
     #[arg(long, value_name = "N", value_parser = values::fps)]
     fps: Option<f64>,
@@ -89,6 +92,7 @@ impl MediaArgs {
             voice: self.voice(),
             echo: echo.clone(),
             share: ScreenShare::default(),
+            max_picture: self.max_picture,
         }
     }
 
@@ -117,6 +121,7 @@ impl MediaArgs {
             record: self.record.clone(),
             record_local: self.record_local.clone(),
             echo: echo.clone(),
+            max_picture: self.max_picture,
         }
     }
 }
@@ -201,6 +206,7 @@ mod tests {
             "--max-bitrate=800k",
             "--min-bitrate=60k",
             "--content=detail",
+            "--max-picture=7680x4320",
         ])
         .unwrap();
         let media = args.media_options(&EchoReference::default());
@@ -208,7 +214,9 @@ mod tests {
         assert_eq!(media.audio, AudioSourceSpec::Microphone(Some("desk".into())));
         assert_eq!(media.size, Some(Size { width: 640, height: 360 }));
         assert_eq!((media.fps, media.once), (Some(25.0), true));
+        assert!(media.max_picture.admits(4320, 7680) && !media.max_picture.admits(7682, 16));
         let sinks = args.sink_options(&EchoReference::default());
+        assert_eq!(sinks.max_picture, media.max_picture);
         assert_eq!(args.view, ViewSpec::Window);
         assert_eq!(sinks.speaker, SpeakerSpec::Named("hall".into()));
         assert_eq!(sinks.record, Some("o.MKV".into()));
@@ -234,6 +242,8 @@ mod tests {
             ("--video=", "empty source"),
             ("--size=640", "WIDTHxHEIGHT"),
             ("--size=641x360", "even"),
+            ("--max-picture=8k", "WIDTHxHEIGHT"),
+            ("--max-picture=20000x16", "16384"),
             ("--fps=0", "1 to 120"),
             ("--view=wall", "window, terminal or none"),
             ("--record=o.avi", ".mkv"),

@@ -64,6 +64,60 @@ impl std::str::FromStr for Size {
     }
 }
 
+/// The largest picture that is decoded or read, upright or lying.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MaxPicture(Size);
+
+/// A side of a picture has at most so many pixels, whatever is allowed.
+const MAX_SIDE: u32 = 16_384;
+
+impl MaxPicture {
+    /// Pictures up to this size.
+    #[must_use]
+    pub const fn new(size: Size) -> Self {
+        Self(size)
+    }
+
+    /// That size.
+    #[must_use]
+    pub fn size(self) -> Size {
+        self.0
+    }
+
+    /// Whether a picture may be so large.
+    #[must_use]
+    pub fn admits(self, width: u32, height: u32) -> bool {
+        let sorted = |a: u32, b: u32| (a.min(b), a.max(b));
+        let (short, long) = sorted(width, height);
+        let (most_short, most_long) = sorted(self.0.width, self.0.height);
+        short <= most_short && long <= most_long
+    }
+}
+
+impl Default for MaxPicture {
+    /// 4096x2304, what H.264 level 5.1 has (ITU-T H.264 table A-1).
+    fn default() -> Self {
+        Self(Size { width: 4096, height: 2304 })
+    }
+}
+
+impl std::str::FromStr for MaxPicture {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let sides = text.split_once(['x', 'X']);
+        let side = |text: &str| text.trim().parse::<u32>().ok();
+        let sides = sides.and_then(|(width, height)| Some((side(width)?, side(height)?)));
+        let (width, height) = sides.ok_or_else(|| {
+            format!("'{text}' is not a size; write WIDTHxHEIGHT, such as 7680x4320")
+        })?;
+        if !(16..=MAX_SIDE).contains(&width) || !(16..=MAX_SIDE).contains(&height) {
+            return Err(format!("{text}: each side must be 16 to {MAX_SIDE} pixels"));
+        }
+        Ok(Self(Size { width, height }))
+    }
+}
+
 /// A picture: 8-bit I420 (BT.601 limited range), planes Y, U, V one after the other without padding.
 ///
 /// Y is `width x height`, U and V are `width/2 x height/2`.

@@ -21,9 +21,17 @@ const MOST_ENDED: usize = 32;
 pub struct CallBook {
     capacity: usize,
     entries: Vec<Entry>,
-    ended: VecDeque<(Identity, LeaveReason)>,
+    ended: VecDeque<Ended>,
     last_id: u64,
     server_reports_unknown: bool,
+}
+
+/// A call that is over: somebody else who shows the same connection is not who was in it.
+#[derive(Debug)]
+struct Ended {
+    name: Option<String>,
+    theirs: Identity,
+    reason: LeaveReason,
 }
 
 #[derive(Debug)]
@@ -112,11 +120,11 @@ impl CallBook {
     pub fn close(&mut self, id: u64, reason: LeaveReason) {
         let Some(at) = self.entries.iter().position(|entry| entry.id == id) else { return };
         // One that was never answered may be called again with the same connection.
-        if let Entry { theirs: Some(theirs), agreed: true, .. } = self.entries.remove(at) {
+        if let Entry { name, theirs: Some(theirs), agreed: true, .. } = self.entries.remove(at) {
             if self.ended.len() == MOST_ENDED {
                 self.ended.pop_front();
             }
-            self.ended.push_back((theirs, reason));
+            self.ended.push_back(Ended { name, theirs, reason });
         }
     }
 
@@ -180,8 +188,10 @@ impl CallBook {
                 self.described(id, sdp);
                 Route::Call(id)
             }
-            (_, name) if is_later(sdp) || self.is_over(theirs.as_ref()) => {
-                let reason = self.reason_of(theirs.as_ref());
+            (_, name) if is_later(sdp) || self.over(name, theirs.as_ref()).is_some() => {
+                // A call that nobody here remembers was in another life of this program.
+                let over = self.over(name, theirs.as_ref());
+                let reason = over.map_or(LeaveReason::Failed, |over| over.reason);
                 // There is nobody to tell without a name.
                 name.map_or(Route::Nobody, |name| Route::Over { name: name.to_owned(), reason })
             }
@@ -201,14 +211,10 @@ impl CallBook {
         known.zip(theirs).is_some_and(|(known, theirs)| !known.may_become(theirs))
     }
 
-    fn is_over(&self, theirs: Option<&Identity>) -> bool {
-        self.ended.iter().any(|(ended, _)| Some(ended) == theirs)
-    }
-
-    /// A call that nobody here remembers was in another life of this program.
-    fn reason_of(&self, theirs: Option<&Identity>) -> LeaveReason {
-        let ended = self.ended.iter().rfind(|(ended, _)| Some(ended) == theirs);
-        ended.map_or(LeaveReason::Failed, |(_, reason)| *reason)
+    /// The call of this caller and connection that is over, if there was one.
+    fn over(&self, name: Option<&str>, theirs: Option<&Identity>) -> Option<&Ended> {
+        let is_it = |one: &&Ended| one.name.as_deref() == name && Some(&one.theirs) == theirs;
+        self.ended.iter().rev().find(is_it)
     }
 
     /// By name; without one, the only call there is.
@@ -290,6 +296,9 @@ mod tests {
         book.close(id, LeaveReason::Failed);
         let over = Route::Over { name: "bob".into(), reason: LeaveReason::Failed };
         assert_eq!(book.route(&offer_of(7, 3)), over);
+        let Message::Offer { sdp, .. } = offer_of(7, 3) else { panic!("no offer") };
+        let carol = Message::Offer { sdp, name: Some("carol".into()) };
+        assert_eq!(book.route(&carol), Route::NewCall { name: Some("carol".into()) }, "another");
         assert_eq!(book.route(&offer_of(8, 1)), Route::NewCall { name: Some("bob".into()) });
 
         let (mut book, id) = called_by_bob();

@@ -124,7 +124,7 @@ pub enum EventKind {
     },
     /// A call of theirs rang here and nobody answered; or somebody asked which did.
     Missed {
-        /// All of this login, the oldest first; at most 100.
+        /// The one that was; or, where somebody asked, all of this login, the oldest first, at most 100.
         calls: Vec<MissedCall>,
     },
     /// The call is over.

@@ -32,7 +32,7 @@ pub(super) struct MissedCalls {
 impl MissedCalls {
     /// Takes down a call that was never answered, if its end means that it was missed: who hangs up
     /// or rejects has seen it.
-    pub(super) fn note(&mut self, peer: &str, reason: EndReason, time: SystemTime) -> bool {
+    pub(super) fn note(&mut self, call: MissedCall, reason: EndReason) -> bool {
         let missed = matches!(
             reason,
             EndReason::RemoteHangup | EndReason::NoAnswer | EndReason::ConnectionFailed
@@ -41,7 +41,7 @@ impl MissedCalls {
             if self.calls.len() == MOST {
                 self.calls.remove(0);
             }
-            self.calls.push(MissedCall { peer: peer.to_owned(), time });
+            self.calls.push(call);
         }
         missed
     }
@@ -57,15 +57,18 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
 
+    fn call(peer: &str) -> MissedCall {
+        MissedCall { peer: peer.to_owned(), time: SystemTime::UNIX_EPOCH }
+    }
+
     #[test]
     fn only_what_nobody_here_has_decided_is_missed() {
         let mut missed = MissedCalls::default();
-        let at = SystemTime::UNIX_EPOCH;
         for reason in [EndReason::RemoteHangup, EndReason::NoAnswer, EndReason::ConnectionFailed] {
-            assert!(missed.note("bob", reason, at), "{reason:?}");
+            assert!(missed.note(call("bob"), reason), "{reason:?}");
         }
         for reason in [EndReason::Hangup, EndReason::Rejected, EndReason::Interrupted] {
-            assert!(!missed.note("bob", reason, at), "{reason:?}");
+            assert!(!missed.note(call("bob"), reason), "{reason:?}");
         }
         assert_eq!(missed.list().len(), 3);
     }
@@ -74,7 +77,7 @@ mod tests {
     fn the_list_has_an_end_and_forgets_the_oldest() {
         let mut missed = MissedCalls::default();
         for number in 0..MOST + 5 {
-            missed.note(&format!("n{number}"), EndReason::NoAnswer, SystemTime::UNIX_EPOCH);
+            missed.note(call(&format!("n{number}")), EndReason::NoAnswer);
         }
         let list = missed.list();
         assert_eq!(list.len(), MOST);

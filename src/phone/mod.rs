@@ -6,6 +6,7 @@
 pub mod addresses;
 pub mod allowed;
 pub mod book;
+mod callers;
 pub mod command;
 pub mod config;
 pub mod event;

@@ -7,17 +7,18 @@ mod keys;
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
 use super::addresses::{Addresses, Change};
 use super::book::{CallBook, NAMELESS, Route};
+use super::callers::{Callers, Outcome};
 use super::command::Command;
 use super::config::{AnswerPolicy, PhoneConfig};
 use super::event::{EndReason, Event, EventKind};
 use super::known::KnownKeys;
-use super::missed::MissedCalls;
+use super::missed::{MissedCall, MissedCalls};
 use crate::call::pauses::PictureNews;
 use crate::call::safety::Vouching;
 use crate::call::step::{Input, Progress, Setup};
@@ -43,12 +44,17 @@ const ROOM_FOR_NEWS: usize = super::EVENTS / 2;
 /// How long calls may take to end when we leave.
 const GOODBYE: Duration = Duration::from_secs(10);
 
+/// How long a call may take to come up that nobody here has decided to take: whoever calls without
+/// coming through would hold the line.
+const UNATTENDED: Duration = Duration::from_secs(10);
+
 pub(super) struct Switch {
     config: PhoneConfig,
     client: Client,
     events: mpsc::Sender<Event>,
     book: CallBook,
     calls: HashMap<u64, Live>,
+    callers: Callers,
     missed: MissedCalls,
     say: mpsc::Sender<(u64, Said)>,
     said: mpsc::Receiver<(u64, Said)>,
@@ -72,6 +78,8 @@ struct Live {
     rings: bool,
     /// It rang, and nobody has answered so far.
     unanswered: bool,
+    /// Of a call of theirs by name: since when, until it is known what becomes of it.
+    judged_from: Option<Instant>,
 }
 
 impl Switch {
@@ -83,6 +91,7 @@ impl Switch {
             events,
             book: CallBook::new(CALLS),
             calls: HashMap::new(),
+            callers: Callers::default(),
             missed: MissedCalls::default(),
             say,
             said,
@@ -182,13 +191,18 @@ impl Switch {
     fn start(&mut self, id: u64, name: Option<String>, origin: Origin, expected: Expected) {
         let options = &self.config.call;
         let (key, nonces) = (self.config.key.clone(), Some(Nonces::random()));
-        let setup = Setup {
+        let theirs = matches!(origin, Origin::Incoming { .. });
+        let judged_from = (theirs && name.is_some()).then(clock::now);
+        let mut setup = Setup {
             ring_timeout: options.ring_timeout,
             duration: options.duration,
             vouching: Vouching { key, expected, nonces },
             server_reports_unknown: self.book.server_reports_unknown(),
             ..Setup::new(self.config.name.clone(), name)
         };
+        if theirs && options.answer == AnswerPolicy::Auto {
+            setup.connect_timeout = UNATTENDED;
+        }
         let config = CallConfig {
             setup,
             connection: self.config.connection(&self.ice_servers),
@@ -201,7 +215,7 @@ impl Switch {
             call.tell(Told::Input(Input::ServerGone));
         }
         let name = self.book.name_of(id).map(str::to_owned);
-        self.calls.insert(id, Live { call, name, rings: false, unanswered: false });
+        self.calls.insert(id, Live { call, name, rings: false, unanswered: false, judged_from });
     }
 
     fn server_event(&mut self, event: ClientEvent) {
@@ -265,6 +279,7 @@ impl Switch {
                     live.call.tell(Told::Input(Input::Replaced));
                 }
                 self.book.close(of, LeaveReason::Hangup);
+                self.judge(of, EndReason::RemoteHangup);
                 if let Message::Offer { sdp, .. } = message {
                     self.incoming(name, sdp);
                 }
@@ -273,7 +288,10 @@ impl Switch {
                 tracing::info!(name, "an offer of a call that is over");
                 self.send(&Message::Leave { name: Some(name), reason: Some(reason) });
             }
-            Route::Busy { name } => self.send(&CallBook::busy(name)),
+            Route::Busy { name } => {
+                self.callers.turned_away(clock::now(), &name);
+                self.send(&CallBook::busy(name));
+            }
             Route::Login => match message {
                 Message::Error { message, .. } => tracing::warn!(message, "the server complains"),
                 other => tracing::debug!(kind = other.kind(), "nothing to do with this message"),
@@ -290,6 +308,14 @@ impl Switch {
                 self.send(&Message::Leave { name, reason });
             }
             return;
+        }
+        if let Some(name) = name.as_ref().filter(|name| !self.callers.may_ring(clock::now(), name))
+        {
+            tracing::info!(
+                name,
+                "calls again too soon after calls that came to nothing, or others wait"
+            );
+            return self.send(&CallBook::busy(name.clone()));
         }
         let Some(verdict) = self.screen(name.as_deref(), &offer) else { return };
         if let Some(id) = self.book.open(name.clone()) {
@@ -310,6 +336,7 @@ impl Switch {
             },
             Said::Proved(key) => return self.remember(id, key),
             Said::Connected(setup_ms, safety_words) => {
+                self.connected(id);
                 EventKind::Connected { setup_ms, safety_words }
             }
             Said::SafetyWords(safety_words) => EventKind::SafetyWords { safety_words },
@@ -329,6 +356,7 @@ impl Switch {
             Said::Ending(reason) => return self.book.close(id, reason),
             Said::CheckServer => return self.client.check(),
             Said::Ended(reason, because, summary) => {
+                self.judge(id, reason);
                 self.emit(Some(id), EventKind::Ended { reason, because, summary });
                 self.note_missed(id, reason);
                 self.calls.remove(&id);
@@ -338,12 +366,33 @@ impl Switch {
         self.emit(Some(id), kind);
     }
 
+    /// Who comes through may call as often as he likes.
+    fn connected(&mut self, id: u64) {
+        let Some(live) = self.calls.get_mut(&id).filter(|live| live.judged_from.is_some()) else {
+            return;
+        };
+        live.judged_from = None;
+        if let Some(name) = &live.name {
+            self.callers.note(clock::now(), name, Outcome::Connected);
+        }
+    }
+
+    /// A call of theirs that never came up is over.
+    fn judge(&mut self, id: u64, reason: EndReason) {
+        let Some(live) = self.calls.get_mut(&id) else { return };
+        let (Some(since), Some(name)) = (live.judged_from.take(), &live.name) else { return };
+        let now = clock::now();
+        let rang = now.saturating_duration_since(since);
+        self.callers.note(now, name, Outcome::of(reason, !live.unanswered, rang));
+    }
+
     /// Tells of a call that rang in vain.
     fn note_missed(&mut self, id: u64, reason: EndReason) {
         let Some(live) = self.calls.get(&id).filter(|live| live.unanswered) else { return };
         let peer = live.name.as_deref().unwrap_or(NAMELESS);
-        if self.missed.note(peer, reason, clock::wall()) {
-            self.emit(Some(id), EventKind::Missed { calls: self.missed.list() });
+        let call = MissedCall { peer: peer.to_owned(), time: clock::wall() };
+        if self.missed.note(call.clone(), reason) {
+            self.emit(Some(id), EventKind::Missed { calls: vec![call] });
         }
     }
 

@@ -30,6 +30,7 @@ use super::codecs;
 use super::congestion::{Path, Receive, Reports, Transmit};
 use super::doors::Refused;
 use super::events::{ConnectionEvent, Events};
+use super::fingerprints::{Unfit, for_library};
 use super::interceptors::{RtcpCounters, RtcpTap, TapState};
 use super::netem::Wire;
 use super::receiver::RedTypes;
@@ -38,11 +39,11 @@ use super::refusal::{ANSWERING, OPENING, TAKING_ANSWER};
 use super::relay::{Relays, ServerReport};
 use super::runtime::{Attentive, Progress};
 use super::sdp::{
-    Direction, ice_ufrag, red_payload_types, sections, with_known_fingerprints, without_candidates,
-    without_strange_red,
+    Direction, ice_ufrag, red_payload_types, sections, without_candidates, without_strange_red,
 };
 use super::sender::{AudioSender, VideoSender};
 use super::settings::settings;
+use super::vouch::Vouch;
 use crate::ice::{Candidate, IceServer};
 use crate::trust::Trust;
 
@@ -91,6 +92,7 @@ pub struct Connection {
     /// too early before the other side has answered.
     staged: Mutex<Option<RTCSessionDescription>>,
     taken: Mutex<Taken>,
+    vouch: Arc<Vouch>,
 }
 
 impl std::fmt::Debug for Connection {
@@ -121,8 +123,9 @@ impl Connection {
         let progress = Arc::new(Progress::default());
         let path = Path::new(config.max_bitrate);
         let red = Arc::new(RedTypes::default());
-        let (events, news, receiver) =
-            Events::new(Arc::clone(&progress), path.clone(), Arc::clone(&red));
+        let vouch = Arc::new(Vouch::default());
+        let known = (path.clone(), Arc::clone(&red), Arc::clone(&vouch));
+        let (events, news, receiver) = Events::new(Arc::clone(&progress), known);
         let (servers, trust) = (&config.ice_servers, config.trust.clone());
         let relays = Relays::new(servers, trust, news.clone(), Arc::clone(&progress));
         let relays = Arc::new(relays);
@@ -150,7 +153,9 @@ impl Connection {
             let wire = config.wire.clone();
             builder = builder.with_runtime(Arc::new(Attentive { inner, progress, relays, wire }));
         }
-        let inner = Arc::new(builder.build().await.map_err(ConnectionError::at(OPENING))?);
+        let inner: Arc<dyn PeerConnection> =
+            Arc::new(builder.build().await.map_err(ConnectionError::at(OPENING))?);
+        vouch.watch(Arc::downgrade(&inner));
         let mut connection = Self {
             inner,
             progress,
@@ -164,6 +169,7 @@ impl Connection {
             mdns,
             staged: Mutex::new(None),
             taken: Mutex::default(),
+            vouch,
         };
         connection.add_tracks().await.map_err(failed)?;
         Ok((connection, receiver))
@@ -247,7 +253,7 @@ impl Connection {
             self.renew_relays().await.map_err(&failed)?;
         }
         self.note_red(offer);
-        let known = self.bounded(&without_strange_red(offer));
+        let known = self.described("answering their offer", offer)?;
         let description = RTCSessionDescription::offer(known).map_err(&failed)?;
         self.inner.set_remote_description(description).await.map_err(&failed)?;
         self.set_answer_directions(offer).await.map_err(&failed)?;
@@ -280,9 +286,11 @@ impl Connection {
     }
 
     /// Their description as the library can take it, with no more candidates than are looked at.
-    fn bounded(&self, sdp: &str) -> String {
-        let sdp = with_known_fingerprints(sdp);
-        self.taken().bound(&sdp, ice_ufrag(&sdp)).into_owned()
+    fn described(&self, step: &'static str, sdp: &str) -> Result<String, ConnectionError> {
+        let unfit = |reason: Unfit| ConnectionError { step, reason: reason.to_string() };
+        self.vouch.described(sdp).map_err(unfit)?;
+        let sdp = for_library(&without_strange_red(sdp));
+        Ok(self.taken().bound(&sdp, ice_ufrag(&sdp)).into_owned())
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
@@ -323,7 +331,7 @@ impl Connection {
     pub async fn take_answer(&self, answer: &str) -> Result<(), ConnectionError> {
         let failed = ConnectionError::at(TAKING_ANSWER);
         self.note_red(answer);
-        let known = self.bounded(&without_strange_red(answer));
+        let known = self.described("taking their answer", answer)?;
         let description = RTCSessionDescription::answer(known).map_err(&failed)?;
         if self.staged().is_some() {
             self.check_sockets()?;

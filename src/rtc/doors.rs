@@ -7,11 +7,12 @@
 //! ours, or whose check was answered by us (RFC 8445 section 12.2).
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::checks::{Checks, Pair, Whom};
 use super::records::Records;
 
 /// Checks of ours that are on their way at most.
@@ -25,12 +26,14 @@ const MOST_KNOWN: usize = 128;
 const TRANSACTION: std::ops::Range<usize> = 8..20;
 const REQUEST: [u8; 2] = [0x00, 0x01];
 const SUCCESS: [u8; 2] = [0x01, 0x01];
+const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 
 /// What a TURN server passes on, or is to pass on (RFC 8656 sections 11.6 and 18.4), and where it
 /// stands in it.
 const DATA_INDICATION: [u8; 2] = [0x00, 0x17];
 const SEND_INDICATION: [u8; 2] = [0x00, 0x16];
 const DATA: [u8; 2] = [0x00, 0x13];
+const PEER_ADDRESS: [u8; 2] = [0x00, 0x12];
 const STUN_HEADER: usize = 20;
 const CHANNEL_HEADER: usize = 4;
 
@@ -75,11 +78,31 @@ pub struct Doors {
     rtt: Option<Duration>,
     records: Records,
     refused: Refused,
+    pace: Checks,
 }
 
 impl Doors {
-    /// Something was sent.
-    pub fn on_sent(&mut self, now: Instant, to: SocketAddr, bytes: &[u8]) {
+    /// Whether something may be sent now, `from` a socket and an address of it, to a TURN server where
+    /// `relayed`. All but checks may.
+    pub fn may_leave(
+        &mut self,
+        now: Instant,
+        from: (SocketAddr, Option<IpAddr>),
+        to: SocketAddr,
+        (bytes, relayed): (&[u8], bool),
+    ) -> bool {
+        let Some(whom) = whom(to, bytes, relayed, REQUEST) else { return true };
+        if !relayed && self.knows(to) {
+            return true;
+        }
+        self.pace.may_leave(now, Pair { from, whom })
+    }
+
+    /// Something was sent, through a TURN server where `relayed`.
+    pub fn on_sent(&mut self, now: Instant, to: SocketAddr, bytes: &[u8], relayed: bool) {
+        if relayed && let Some(whom) = whom(to, bytes, relayed, SUCCESS) {
+            self.pace.knows(whom);
+        }
         let Some(transaction) = transaction(bytes) else { return };
         if bytes.starts_with(&REQUEST) {
             if self.checks.len() == MOST_CHECKS {
@@ -107,6 +130,8 @@ impl Doors {
         // A server that tells us our address is not the other side.
         if !relayed {
             self.note_answer(now, from, bytes);
+        } else if let Some(whom) = whom(from, bytes, relayed, SUCCESS) {
+            self.pace.knows(whom);
         }
         let passes = match (bytes.first(), relayed) {
             (Some(0..=3), false) => Ok(()),
@@ -146,6 +171,7 @@ impl Doors {
 
     fn admit(&mut self, address: SocketAddr) {
         let address = canonical(address);
+        self.pace.knows(Whom { to: address, behind: None });
         if self.known.contains(&address) {
             return;
         }
@@ -189,21 +215,54 @@ fn transaction(bytes: &[u8]) -> Option<[u8; 12]> {
 
 /// The DTLS records that a TURN server passes on, or is to pass on, if they are some.
 pub(super) fn inside(bytes: &[u8]) -> Option<&[u8]> {
-    let inside = match bytes.first()? {
-        64..=79 => bytes.get(CHANNEL_HEADER..)?,
-        _ if [DATA_INDICATION, SEND_INDICATION].iter().any(|kind| bytes.starts_with(kind)) => {
-            data_attribute(bytes.get(STUN_HEADER..)?)?
-        }
-        _ => return None,
-    };
+    let (_, inside) = unwrapped(bytes)?;
     matches!(inside.first(), Some(20..=63)).then_some(inside)
 }
 
-/// The attribute with the data (RFC 8489 section 14: each is padded to four bytes).
-fn data_attribute(mut attributes: &[u8]) -> Option<&[u8]> {
+/// To or from whom a STUN message of this type is, if these bytes are one.
+fn whom(at: SocketAddr, bytes: &[u8], relayed: bool, kind: [u8; 2]) -> Option<Whom> {
+    let (behind, message) = match relayed {
+        true => unwrapped(bytes).map(|(behind, inside)| (Some(behind), inside))?,
+        false => (None, bytes),
+    };
+    let is_one = message.starts_with(&kind) && message.get(4..8) == Some(&COOKIE);
+    is_one.then(|| Whom { to: canonical(at), behind })
+}
+
+/// What a TURN server passes on, or is to pass on, and the channel or address of whom it is about.
+fn unwrapped(bytes: &[u8]) -> Option<([u8; 20], &[u8])> {
+    let (about, inside) = match bytes.first()? {
+        64..=79 => (bytes.get(..2)?, bytes.get(CHANNEL_HEADER..)?),
+        _ if [DATA_INDICATION, SEND_INDICATION].iter().any(|kind| bytes.starts_with(kind)) => {
+            let attributes = bytes.get(STUN_HEADER..)?;
+            // An IPv6 address is hidden by the transaction (RFC 8489 section 14.2).
+            let address = attribute(attributes, PEER_ADDRESS)?;
+            let transaction = bytes.get(4..STUN_HEADER)?;
+            return Some((peer_address(address, transaction)?, attribute(attributes, DATA)?));
+        }
+        _ => return None,
+    };
+    let mut behind = [0; 20];
+    behind.get_mut(..2)?.copy_from_slice(about);
+    Some((behind, inside))
+}
+
+/// Family, port and address, the same in every message.
+fn peer_address(value: &[u8], cookie_and_transaction: &[u8]) -> Option<[u8; 20]> {
+    let mut behind = [0xff; 20];
+    let (head, address) = value.split_at_checked(4)?;
+    behind.get_mut(..4)?.copy_from_slice(head);
+    for ((to, from), hidden) in behind.iter_mut().skip(4).zip(address).zip(cookie_and_transaction) {
+        *to = from ^ hidden;
+    }
+    Some(behind)
+}
+
+/// An attribute (RFC 8489 section 14: each is padded to four bytes).
+fn attribute(mut attributes: &[u8], wanted: [u8; 2]) -> Option<&[u8]> {
     while let [t0, t1, l0, l1, rest @ ..] = attributes {
         let length = usize::from(u16::from_be_bytes([*l0, *l1]));
-        if [*t0, *t1] == DATA {
+        if [*t0, *t1] == wanted {
             return rest.get(..length);
         }
         attributes = rest.get(length.next_multiple_of(4)..)?;
@@ -240,7 +299,7 @@ mod tests {
         let (mut doors, now) = (Doors::default(), clock::now());
         let (them, stranger) = (THEM.into(), STRANGER.into());
         assert_eq!(doors.on_received(now, them, &MEDIA, DIRECT), Err(Refusal::Stranger));
-        doors.on_sent(now, them, &message(REQUEST, 1));
+        doors.on_sent(now, them, &message(REQUEST, 1), false);
         let later = now + Duration::from_millis(30);
         let answer = message(SUCCESS, 1);
         assert_eq!(doors.on_received(later, stranger, &answer, DIRECT), Ok(()), "for the library");
@@ -261,7 +320,7 @@ mod tests {
         assert!(doors.on_received(now, them, &hello(0), early).is_err());
         assert!(doors.on_received(now, them, &message(REQUEST, 7), early).is_ok());
         assert!(doors.on_received(now, them, &hello(0), early).is_err(), "nobody has looked at it");
-        doors.on_sent(now, them, &message(SUCCESS, 7));
+        doors.on_sent(now, them, &message(SUCCESS, 7), false);
         assert!(doors.on_received(now, them, &hello(0), early).is_ok());
     }
 
@@ -272,7 +331,7 @@ mod tests {
         let channel = |inside: &[u8]| [&[0x40, 1, 0, inside.len() as u8], inside].concat();
         let indication = |inside: &[u8]| {
             let mut bytes = message(DATA_INDICATION, 1);
-            bytes.extend([0, 0x12, 0, 3, 1, 2, 3, 0, 0, 0x13, 0, inside.len() as u8]);
+            bytes.extend([0, 0x12, 0, 8, 0, 1, 2, 3, 4, 5, 6, 7, 0, 0x13, 0, inside.len() as u8]);
             bytes.extend(inside);
             bytes
         };
@@ -290,12 +349,41 @@ mod tests {
         );
     }
 
+    #[test]
+    fn checks_take_turns_and_nothing_else_does() {
+        let (mut doors, now) = (Doors::default(), clock::now());
+        let from = (STRANGER.into(), None);
+        let wrapped = |address: u8, kind| {
+            let mut bytes = message(SEND_INDICATION, address);
+            let hidden: Vec<u8> =
+                [address, 1, 2, 3].iter().zip(COOKIE).map(|(a, b)| a ^ b).collect();
+            bytes.extend([&[0, 0x12, 0, 8, 0, 1, 2, 3], &hidden[..], &[0, 0x13, 0, 20]].concat());
+            [bytes, message(kind, 1)].concat()
+        };
+        for n in 0..200 {
+            let to = ([192, 0, 2, 1], n).into();
+            doors.may_leave(now, from, to, (&message(REQUEST, 1), false));
+        }
+        let (them, other) = (([192, 0, 2, 1], 50).into(), ([192, 0, 2, 1], 51).into());
+        let mut may = |to, bytes: &[u8], relayed| doors.may_leave(now, from, to, (bytes, relayed));
+        assert!(!may(them, &message(REQUEST, 1), false));
+        assert!(may(them, &message(SUCCESS, 1), false) && may(them, &MEDIA, false));
+        assert!(may(them, &message(REQUEST, 1), true), "to a STUN server");
+        assert!(!may(them, &wrapped(1, REQUEST), true) && may(them, &wrapped(1, SUCCESS), true));
+        doors.on_sent(now, them, &message(SUCCESS, 1), false);
+        assert!(doors.may_leave(now, from, them, (&message(REQUEST, 1), false)));
+        doors.on_sent(now, other, &wrapped(9, SUCCESS), true);
+        assert!(doors.may_leave(now, from, other, (&wrapped(9, REQUEST), true)));
+        assert!(!doors.may_leave(now, from, other, (&wrapped(8, REQUEST), true)));
+    }
+
     proptest! {
         #[test]
         fn takes_anything(datagrams: Vec<(Vec<u8>, bool, bool)>) {
             let (mut doors, now) = (Doors::default(), clock::now());
             for (bytes, relayed, secured) in &datagrams {
-                doors.on_sent(now, THEM.into(), bytes);
+                doors.may_leave(now, (THEM.into(), None), THEM.into(), (bytes, *relayed));
+                doors.on_sent(now, THEM.into(), bytes, *relayed);
                 let _ = doors.on_received(now, THEM.into(), bytes, (*relayed, *secured));
             }
         }

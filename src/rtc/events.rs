@@ -14,6 +14,7 @@ use super::congestion::Path;
 use super::receiver::{RedTypes, RemoteTrack};
 use super::relay::ServerFault;
 use super::runtime::Progress;
+use super::vouch::{Verdict, Vouch};
 use crate::ice::Candidate;
 
 /// Something happened on the connection.
@@ -25,8 +26,10 @@ pub enum ConnectionEvent {
     IceState(IceState),
     /// DTLS is up: media can flow.
     Connected,
-    /// There is a path, and DTLS does not get through it: they are not who they were described to be.
+    /// There is a path, and DTLS does not get through it.
     Failed,
+    /// Who is there is not who was described: the certificate is another.
+    Impostor,
     /// Pictures or sound of theirs begin.
     Track(RemoteTrack),
     /// PLI or FIR: they cannot decode and need a keyframe (RFC 4585, RFC 5104).
@@ -103,21 +106,31 @@ pub(super) struct Events {
     progress: Arc<Progress>,
     path: Path,
     red: Arc<RedTypes>,
+    vouch: Arc<Vouch>,
 }
 
 impl Events {
     pub(super) fn new(
         progress: Arc<Progress>,
-        path: Path,
-        red: Arc<RedTypes>,
+        (path, red, vouch): (Path, Arc<RedTypes>, Arc<Vouch>),
     ) -> (Self, mpsc::Sender<ConnectionEvent>, mpsc::Receiver<ConnectionEvent>) {
         let (to, from) = mpsc::channel(EVENT_QUEUE);
-        (Self { to: to.clone(), progress, path, red }, to, from)
+        (Self { to: to.clone(), progress, path, red, vouch }, to, from)
     }
 
     /// Fails only when nobody listens any more, and then nobody cares.
     async fn tell(&self, event: ConnectionEvent) {
         let _ = self.to.send(event).await;
+    }
+
+    /// Whether they are who was described; tells of it if not.
+    async fn vouches(&self) -> bool {
+        match self.vouch.verdict().await {
+            Verdict::Right => return true,
+            Verdict::Wrong => self.tell(ConnectionEvent::Impostor).await,
+            Verdict::Unseen => self.tell(ConnectionEvent::Failed).await,
+        }
+        false
     }
 }
 
@@ -160,7 +173,7 @@ impl PeerConnectionEventHandler for Events {
 
     async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
         match state {
-            RTCPeerConnectionState::Connected => {
+            RTCPeerConnectionState::Connected if self.vouches().await => {
                 self.progress.connected();
                 self.tell(ConnectionEvent::Connected).await;
             }
@@ -172,6 +185,9 @@ impl PeerConnectionEventHandler for Events {
     }
 
     async fn on_track(&self, track: Arc<dyn TrackRemote>) {
+        if !self.vouches().await {
+            return;
+        }
         let (path, red) = (self.path.clone(), Arc::clone(&self.red));
         if let Some(track) = RemoteTrack::new(track, path, red).await {
             self.tell(ConnectionEvent::Track(track)).await;

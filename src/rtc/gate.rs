@@ -32,6 +32,8 @@ pub(super) struct Gate {
     relays: Arc<Relays>,
     progress: Arc<Progress>,
     held: Mutex<VecDeque<(Vec<u8>, RecvMeta)>>,
+    /// Tells the sockets of a connection apart.
+    local: SocketAddr,
 }
 
 impl Gate {
@@ -41,7 +43,8 @@ impl Gate {
         relays: Arc<Relays>,
         progress: Arc<Progress>,
     ) -> Self {
-        Self { inner, runtime, relays, progress, held: Mutex::default() }
+        let local = inner.local_addr().unwrap_or_else(|_| ([0, 0, 0, 0], 0).into());
+        Self { inner, runtime, relays, progress, held: Mutex::default(), local }
     }
 
     /// Sends a part of a handshake again, and again, until something new is heard.
@@ -147,10 +150,15 @@ impl AsyncUdpSocket for Gate {
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+        let (now, to) = (self.runtime.now(), transmit.destination);
+        let relayed = self.relays.is_server(to);
+        let (from, bytes) = ((self.local, transmit.src_ip), transmit.contents);
+        if !self.progress.doors().may_leave(now, from, to, (bytes, relayed)) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let sent = self.inner.poll_send(cx, transmit);
         if matches!(sent, Poll::Ready(Ok(_))) {
-            let (now, to) = (self.runtime.now(), transmit.destination);
-            self.progress.doors().on_sent(now, to, transmit.contents);
+            self.progress.doors().on_sent(now, to, bytes, relayed);
             let direct = transmit.contents;
             if handshake::is_part(doors::inside(direct).unwrap_or(direct)) {
                 self.send_again(transmit);
@@ -247,7 +255,7 @@ mod tests {
         let (news, _) = tokio::sync::mpsc::channel(1);
         let relays = Relays::new(&[], crate::trust::Trust::System, news, Arc::default());
         let answer = [&[1, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat();
-        progress.doors().on_sent(crate::clock::now(), RecvMeta::default().addr, &answer);
+        progress.doors().on_sent(crate::clock::now(), RecvMeta::default().addr, &answer, false);
         Gate::new(given.clone(), runtime, Arc::new(relays), Arc::clone(progress))
     }
 

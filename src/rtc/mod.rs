@@ -5,6 +5,7 @@
 
 pub mod attributes;
 mod candidates;
+mod checks;
 pub mod codecs;
 pub mod congestion;
 pub mod connection;
@@ -12,8 +13,10 @@ pub mod counts;
 pub mod depacketizer;
 pub mod doors;
 pub mod events;
+mod fingerprints;
 mod gate;
 mod handshake;
+pub mod inbound;
 mod interceptors;
 pub mod jitter_buffer;
 pub mod netem;
@@ -29,3 +32,4 @@ mod sdp;
 pub mod sender;
 mod settings;
 pub mod stats;
+mod vouch;

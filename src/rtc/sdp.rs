@@ -45,37 +45,8 @@ pub(super) fn ice_ufrag(sdp: &str) -> Option<&str> {
     sdp.lines().find_map(|line| line.trim_end().strip_prefix("a=ice-ufrag:"))
 }
 
-/// W13: the library knows its hash only in small letters, and gives up at the first fingerprint of
-/// another. A section may have several (RFC 8122 section 5), and their names have no case.
-pub(super) fn with_known_fingerprints(sdp: &str) -> Cow<'_, str> {
-    const KNOWN: &str = "sha-256";
-    fn as_written(line: &str) -> Option<&str> {
-        line.strip_prefix("a=fingerprint:")?.split_ascii_whitespace().next()
-    }
-    let hash = |line: &str| Some(as_written(line)?.to_ascii_lowercase());
-    if sdp.lines().filter_map(as_written).all(|hash| hash == KNOWN) {
-        return Cow::Borrowed(sdp);
-    }
-    let mut fixed = String::with_capacity(sdp.len());
-    for section in split_sections(sdp) {
-        let has_known = section.lines().filter_map(hash).any(|hash| hash == KNOWN);
-        for line in section.split_inclusive('\n') {
-            match hash(line) {
-                Some(hash) if hash == KNOWN => {
-                    let (name, value) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-                    let plain = format!("{} {value}", name.to_ascii_lowercase());
-                    fixed.push_str(&plain);
-                }
-                Some(_) if has_known => {}
-                _ => fixed.push_str(line),
-            }
-        }
-    }
-    Cow::Owned(fixed)
-}
-
 /// The session's own lines, then each section with its own.
-fn split_sections(sdp: &str) -> Vec<&str> {
+pub(super) fn split_sections(sdp: &str) -> Vec<&str> {
     let begins = sdp.match_indices("m=").map(|(at, _)| at);
     let begins = begins.filter(|at| sdp.get(..*at).is_some_and(|before| before.ends_with('\n')));
     let mut ends: Vec<usize> = begins.collect();
@@ -294,29 +265,11 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_good_fingerprint_is_found_wherever_it_stands() {
-        let plain = "v=0\r\nm=audio 9 X 0\r\na=fingerprint:sha-256 AB:CD\r\na=mid:0\r\n";
-        assert!(matches!(with_known_fingerprints(plain), Cow::Borrowed(_)));
-        for capitals in ["SHA-256", "Sha-256", "sHA-256"] {
-            let written = plain.replace("sha-256", capitals);
-            assert_eq!(with_known_fingerprints(&written), plain);
-        }
-        let second = plain.replace("a=fingerprint", "a=fingerprint:sha-1 01:02\r\na=fingerprint");
-        assert_eq!(with_known_fingerprints(&second), plain);
-        let session = second.replace("v=0\r\n", "v=0\r\na=fingerprint:md5 77\r\n");
-        let kept = with_known_fingerprints(&session).into_owned();
-        assert_eq!(kept.matches("a=fingerprint").count(), 2, "the session has no other: {kept}");
-        let none = plain.replace("sha-256", "sha-512");
-        assert_eq!(with_known_fingerprints(&none), none, "nothing to choose from");
-    }
-
     proptest::proptest! {
         #[test]
         fn never_panics(text in "\\PC*") {
             let _ = sections(&text);
             let _ = without_strange_red(&text);
-            let _ = with_known_fingerprints(&text);
         }
     }
 }

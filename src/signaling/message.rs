@@ -116,6 +116,8 @@ pub enum LeaveReason {
     Media,
     /// No path was found, or it was lost for good.
     Failed,
+    /// The certificate on the path is not the one in the description.
+    Impostor,
 }
 
 /// Why a text is not a message.
@@ -225,7 +227,7 @@ impl Message {
 }
 
 impl LeaveReason {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Rejected,
         Self::Busy,
         Self::Hangup,
@@ -233,6 +235,7 @@ impl LeaveReason {
         Self::Gone,
         Self::Media,
         Self::Failed,
+        Self::Impostor,
     ];
 
     fn from_word(word: &str) -> Option<Self> {
@@ -250,6 +253,7 @@ impl LeaveReason {
             Self::Gone => "gone",
             Self::Media => "media",
             Self::Failed => "failed",
+            Self::Impostor => "impostor",
         }
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod clips;
 pub(crate) mod desktop;
 pub(crate) mod display;
 pub(crate) mod hearing;
+pub(crate) mod lying_proxy;
 pub(crate) mod lying_server;
 pub(crate) mod page;
 pub(crate) mod process;

@@ -4,6 +4,8 @@
 //! A file that was cut while it was written plays up to the cut.
 
 use std::io::{Read, Seek, SeekFrom};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use matroska_demuxer::{
     ContentCompAlgo, ContentEncodingValue, DemuxError, Frame, MatroskaFile, TrackEntry, TrackType,
@@ -59,7 +61,7 @@ pub enum MkvCodec {
 /// # Errors
 /// When the file is no Matroska or its head is broken.
 pub fn tracks(reader: impl Read + Seek) -> Result<Vec<MkvTrack>, ContainerError> {
-    let file = MatroskaFile::open(reader).map_err(broken)?;
+    let file = MatroskaFile::open(Shared::new(reader)).map_err(broken)?;
     let mut found = Vec::new();
     for entry in file.tracks().iter().take(64) {
         if matches!(entry.track_type(), TrackType::Video | TrackType::Audio) {
@@ -74,14 +76,17 @@ pub fn tracks(reader: impl Read + Seek) -> Result<Vec<MkvTrack>, ContainerError>
 /// # Errors
 /// When the file is no Matroska or its head is broken.
 pub fn duration(reader: impl Read + Seek) -> Result<i64, ContainerError> {
-    let mut file = MatroskaFile::open(reader).map_err(broken)?;
+    let reader = Shared::new(reader);
+    let mut file = MatroskaFile::open(reader.clone()).map_err(broken)?;
     let scale = file.info().timestamp_scale().get();
     if let Some(ticks) = file.info().duration().filter(|ticks| *ticks > 0.0) {
         return Ok((ticks * scale as f64) as i64);
     }
     let mut frame = Frame::default();
     let (mut first, mut last, mut before) = (None, 0, 0);
+    reader.renew();
     while let Ok(true) = file.next_frame(&mut frame) {
+        reader.renew();
         first.get_or_insert(frame.timestamp);
         if frame.timestamp > last {
             (before, last) = (last, frame.timestamp);
@@ -123,6 +128,7 @@ impl<R: Read + Seek> MkvReader<R> {
     /// When the file breaks the format.
     pub fn next_packet(&mut self) -> Result<Option<Packet>, ContainerError> {
         loop {
+            self.reader.renew();
             match self.file.next_frame(&mut self.frame) {
                 Ok(true) if self.frame.track == self.track.number => {
                     return self.packet().map(Some);
@@ -154,6 +160,7 @@ impl<R: Read + Seek> MkvReader<R> {
     /// # Errors
     /// When the file cannot be read again.
     pub fn rewind(&mut self) -> Result<(), ContainerError> {
+        self.reader.renew();
         self.reader.seek(SeekFrom::Start(0))?;
         self.file = MatroskaFile::open(self.reader.clone()).map_err(broken)?;
         Ok(())
@@ -222,18 +229,35 @@ fn broken(error: DemuxError) -> ContainerError {
     }
 }
 
+/// Reads and seeks that the demuxer may do for the head of a file, or for one packet: it follows
+/// whatever lengths a file names, in circles too.
+const MOST_STEPS: u64 = 1_000_000;
+
 /// One reader in two hands: the demuxer keeps its own, and rewinding needs it back.
-struct Shared<R>(std::sync::Arc<std::sync::Mutex<R>>);
+struct Shared<R>(Arc<Mutex<R>>, Arc<AtomicU64>);
 
 impl<R> Shared<R> {
     fn new(reader: R) -> Self {
-        Self(std::sync::Arc::new(std::sync::Mutex::new(reader)))
+        Self(Arc::new(Mutex::new(reader)), Arc::new(AtomicU64::new(MOST_STEPS)))
+    }
+
+    /// Something new begins.
+    fn renew(&self) {
+        self.1.store(MOST_STEPS, Ordering::Relaxed);
+    }
+
+    fn step(&self) -> std::io::Result<MutexGuard<'_, R>> {
+        let less = |left: u64| left.checked_sub(1);
+        if self.1.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_err() {
+            return Err(std::io::Error::other("its lengths lead in circles"));
+        }
+        self.0.lock().map_err(poisoned)
     }
 }
 
 impl<R> Clone for Shared<R> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        Self(Arc::clone(&self.0), Arc::clone(&self.1))
     }
 }
 
@@ -243,16 +267,16 @@ fn poisoned<T>(_: T) -> std::io::Error {
 
 impl<R: Read> Read for Shared<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.0.lock().map_err(poisoned)?.read(buffer)
+        self.step()?.read(buffer)
     }
 }
 
 impl<R: Seek> Seek for Shared<R> {
     fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
-        self.0.lock().map_err(poisoned)?.seek(to)
+        self.step()?.seek(to)
     }
 
     fn stream_position(&mut self) -> std::io::Result<u64> {
-        self.0.lock().map_err(poisoned)?.stream_position()
+        self.step()?.stream_position()
     }
 }

@@ -11,7 +11,7 @@ use super::ContainerError;
 const MAX_LINE: usize = 1024;
 
 /// The largest side of a picture.
-const MAX_SIDE: u32 = 4096;
+const MAX_SIDE: u32 = 16_384;
 
 /// A y4m file, read one picture at a time.
 #[derive(Debug)]

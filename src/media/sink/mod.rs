@@ -19,7 +19,7 @@ use terminal::Graphics;
 
 use super::audio::echo::EchoReference;
 use super::device::{DeviceError, DeviceNotice};
-use super::frame::{AudioFrame, VideoFrame};
+use super::frame::{AudioFrame, MaxPicture, VideoFrame};
 use super::playout::audio::PlayedBlock;
 
 /// Why a sink cannot be opened or written.
@@ -131,6 +131,8 @@ pub struct SinkOptions {
     pub record_local: Option<PathBuf>,
     /// Told what the speaker plays.
     pub echo: EchoReference,
+    /// The largest pictures of theirs that are decoded.
+    pub max_picture: MaxPicture,
 }
 
 impl SinkOptions {
@@ -163,6 +165,8 @@ pub struct Sinks {
     pub record_local: Option<recorder::Recorder>,
     /// What there was not, and nobody asked for by name.
     pub missing: Vec<DeviceNotice>,
+    /// The largest pictures of theirs that are decoded.
+    pub max_picture: MaxPicture,
 }
 
 /// Makes the file of a recording that begins in the middle of a call.
@@ -180,6 +184,7 @@ impl Default for Sinks {
             open_recorder: recorder_for(None, || 1),
             record_local: None,
             missing: Vec::new(),
+            max_picture: MaxPicture::default(),
         }
     }
 }

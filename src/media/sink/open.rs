@@ -20,6 +20,7 @@ pub fn open(options: &SinkOptions) -> Result<Sinks, SinkError> {
     let mut sinks = Sinks {
         record: options.record.as_deref().map(recorder).transpose()?,
         record_local: options.record_local.as_deref().map(recorder).transpose()?,
+        max_picture: options.max_picture,
         ..Sinks::default()
     };
     open_speaker(options, &mut sinks)?;

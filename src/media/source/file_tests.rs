@@ -8,7 +8,7 @@ use openh264::formats::YUVSlices;
 use tempfile::TempDir;
 
 use super::*;
-use crate::media::frame::Size;
+use crate::media::frame::{MaxPicture, Size};
 use crate::media::scale;
 use crate::media::source::timeline::Timeline;
 use crate::media::source::{
@@ -102,7 +102,7 @@ fn y4m_plays_once_in_its_own_time_unless_the_machine_is_late() {
 
 /// Decodes without pacing, which is what most tests are about.
 fn pictures_of(path: &Path) -> Vec<(u8, i64)> {
-    let mut pictures = pictures::Pictures::open(path).unwrap();
+    let mut pictures = pictures::Pictures::open(path, MaxPicture::default()).unwrap();
     let mut seen = Vec::new();
     let mut show = |at: i64, planes: scale::Planes<'_>| {
         seen.push((planes.y.0[planes.y.1 * planes.height / 2 + planes.width / 2], at));
@@ -215,6 +215,44 @@ fn picture_and_sound_of_one_file_begin_again_together() {
         let at = |ms: usize| all[(round * 50 + ms) * 48 * 2].abs();
         assert!(at(5) > 0.4 && at(25) < 0.01 && at(45) < 0.01, "round {round}");
     }
+}
+
+#[test]
+fn a_file_that_leads_in_circles_ends() {
+    let found = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/files/circle");
+    let Ok(circle) = std::fs::read(found) else { return };
+    let dir = TempDir::new().unwrap();
+    let path = file(&dir, "circle.mkv", &circle);
+    let video = FileVideoSource::open(&path, &options(&path, true), Timeline::default());
+    assert!(matches!(video, Err(SourceError::Corrupt { .. } | SourceError::Unreadable { .. })));
+    assert!(period(&path).is_err());
+}
+
+#[test]
+fn pictures_that_are_too_large_are_not_read() {
+    let dir = TempDir::new().unwrap();
+    let units = h264(2);
+    let header = b"YUV4MPEG2 W96 H64 F25:1\nFRAME\n";
+    let y4m = [&header[..], &[128; 96 * 64 * 3 / 2]].concat();
+    let files = [
+        file(&dir, "a.y4m", &y4m),
+        file(&dir, "a.ivf", &ivf(&units)),
+        file(&dir, "a.h264", &units.concat()),
+    ];
+    for path in files {
+        let most = |text: &str| MediaOptions {
+            max_picture: text.parse().unwrap(),
+            ..options(&path, true)
+        };
+        let open = |text| FileVideoSource::open(&path, &most(text), Timeline::default());
+        let refused = open("32x32").unwrap_err();
+        assert!(matches!(refused, SourceError::Unsupported { .. }), "{refused}");
+        assert!(refused.to_string().contains("--max-picture"), "{refused}");
+        assert!(open("4096x2304").is_ok(), "{}", path.display());
+    }
+    let huge = file(&dir, "huge.y4m", b"YUV4MPEG2 W16000 H16000 F25:1\nFRAME\n");
+    let refused = FileVideoSource::open(&huge, &options(&huge, true), Timeline::default());
+    assert!(refused.unwrap_err().to_string().contains("4096x2304"));
 }
 
 #[test]

@@ -23,7 +23,7 @@ use screen::ScreenShare;
 use super::audio::echo::EchoReference;
 use super::audio::voice::VoiceOptions;
 use super::device::{DeviceError, DeviceNotice};
-use super::frame::{AudioFrame, Size, VideoFrame};
+use super::frame::{AudioFrame, MaxPicture, Size, VideoFrame};
 
 /// Why a source cannot be opened or read.
 #[derive(Debug, thiserror::Error)]
@@ -194,6 +194,8 @@ pub struct MediaOptions {
     pub echo: EchoReference,
     /// The screen that a Wayland session's portal lets us show.
     pub share: ScreenShare,
+    /// The largest pictures of a file.
+    pub max_picture: MaxPicture,
 }
 
 impl Default for MediaOptions {
@@ -208,6 +210,7 @@ impl Default for MediaOptions {
             voice: VoiceOptions::default(),
             echo: EchoReference::default(),
             share: ScreenShare::default(),
+            max_picture: MaxPicture::default(),
         }
     }
 }

@@ -29,7 +29,7 @@ use self::estimator::PathView;
 pub use self::path::Path;
 pub(super) use self::receive::Receive;
 pub(super) use self::reports::Reports;
-pub(super) use self::transmit::Transmit;
+pub(super) use self::transmit::{TRANSPORT_WIDE, Transmit};
 
 /// How much faster than the target packets leave, so that a picture larger than most does not hold up
 /// those behind it; more where the path has shown that it takes it.

@@ -37,7 +37,7 @@ use crate::rtc::interceptors::{TapState, add};
 const ENVELOPE: usize = 20 + 8 + 10;
 
 /// Transport-wide numbers (draft-holmer-rmcat-transport-wide-cc-extensions-01).
-const TRANSPORT_WIDE: &str =
+pub(in crate::rtc) const TRANSPORT_WIDE: &str =
     "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 
 /// How often silence is looked at.

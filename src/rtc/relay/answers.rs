@@ -230,6 +230,20 @@ impl Server {
     }
 }
 
+/// Puts datagrams, each `true` from us and else from a server, through the reading of a connection.
+pub(in crate::rtc) fn look_at(now: Instant, datagrams: &[(bool, Vec<u8>)]) {
+    let servers = [("stun:s", ServerKind::Stun), ("turn:s", ServerKind::Turn)];
+    let mut answers = Answers::new(servers.into_iter().map(|(url, kind)| (url.to_owned(), kind)));
+    for (ours, bytes) in datagrams {
+        let Some(message) = Stun::read(bytes) else { continue };
+        match ours {
+            true => answers.on_sent(now, &[0, 1], &message),
+            false => answers.on_received(&message),
+        };
+        let _ = (answers.reports(now), answers.no_relay());
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

@@ -25,6 +25,7 @@ use tokio_rustls::TlsConnector;
 use webrtc::runtime::AsyncUdpSocket;
 
 use self::answers::Answers;
+pub(super) use self::answers::look_at;
 pub use self::answers::{Answer, ServerReport};
 pub(super) use self::family::{Credentials, Families};
 pub use self::fault::ServerFault;

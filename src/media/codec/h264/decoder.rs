@@ -8,15 +8,19 @@ use openh264::decoder::{DecodedYUV, Decoder, DecoderConfig, Flush};
 use openh264::formats::YUVSource;
 
 use super::CODEC;
+use super::limits::{self, TooMuch};
 use super::nal::contains_idr;
 use crate::media::codec::{CodecError, VideoDecoder};
-use crate::media::frame::{FramePool, Size, VideoFrame};
+use crate::media::frame::{FramePool, MaxPicture, Size, VideoFrame};
 
 /// Decodes access units into pictures; each picture comes out with the access unit that holds it.
 pub struct H264Decoder {
     decoder: Decoder,
     pool: FramePool,
     waits_for_keyframe: bool,
+    most: MaxPicture,
+    /// What was too much, which is said once.
+    refused: Option<TooMuch>,
 }
 
 impl std::fmt::Debug for H264Decoder {
@@ -31,7 +35,26 @@ impl H264Decoder {
     /// # Errors
     /// When the library cannot be set up.
     pub fn new() -> Result<Self, CodecError> {
-        Ok(Self { decoder: open()?, pool: FramePool::new(), waits_for_keyframe: true })
+        Self::up_to(MaxPicture::default())
+    }
+
+    /// The same for pictures of at most this size.
+    ///
+    /// # Errors
+    /// When the library cannot be set up.
+    pub fn up_to(most: MaxPicture) -> Result<Self, CodecError> {
+        let (decoder, pool) = (open()?, FramePool::new());
+        Ok(Self { decoder, pool, waits_for_keyframe: true, most, refused: None })
+    }
+
+    /// The library would take memory for whatever a stranger writes.
+    fn check(&mut self, data: &[u8]) -> Result<(), CodecError> {
+        limits::check(data, self.most).map_err(|refused| {
+            if self.refused.replace(refused) != Some(refused) {
+                tracing::warn!("pictures that come are not decoded: {refused}");
+            }
+            CodecError::Decode { codec: CODEC, reason: refused.to_string() }
+        })
     }
 }
 
@@ -47,6 +70,7 @@ impl VideoDecoder for H264Decoder {
         data: &[u8],
         captured_at: Instant,
     ) -> Result<Option<Arc<VideoFrame>>, CodecError> {
+        self.check(data)?;
         let keyframe = contains_idr(data);
         if self.waits_for_keyframe && !keyframe {
             let reason = "it builds on pictures that were lost".to_owned();

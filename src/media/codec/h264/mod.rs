@@ -6,6 +6,7 @@
 mod decoder;
 mod encoder;
 mod level;
+pub mod limits;
 pub mod nal;
 pub mod sps;
 

@@ -18,6 +18,10 @@ pub struct Sps {
     pub width: u32,
     /// Height in pixels after cropping.
     pub height: u32,
+    /// Width and height before cropping, which is what a decoder takes memory for.
+    pub coded: (u32, u32),
+    /// `max_num_ref_frames`: pictures that a decoder keeps for others.
+    pub references: u32,
     /// Pictures are whole frames, not fields.
     pub progressive: bool,
     /// `chroma_format_idc`: 1 is 4:2:0.
@@ -40,6 +44,12 @@ impl Sps {
     #[must_use]
     pub fn parse(nal: &[u8]) -> Option<Self> {
         if nal_unit_type(nal) == nal_type::SPS { parse(nal) } else { None }
+    }
+
+    /// Reads an SPS or a subset SPS, whatever its header says it is.
+    #[must_use]
+    pub fn parse_any(nal: &[u8]) -> Option<Self> {
+        parse(nal)
     }
 
     /// The first SPS of an access unit in Annex B form.
@@ -70,7 +80,7 @@ fn parse(nal: &[u8]) -> Option<Sps> {
     }
     bits.ue()?;
     skip_picture_order(&mut bits)?;
-    bits.ue()?;
+    let references = bits.ue()?;
     bits.read(1)?;
     let mbs_wide = bits.ue()?.checked_add(1)?;
     let map_units_high = bits.ue()?.checked_add(1)?;
@@ -79,6 +89,8 @@ fn parse(nal: &[u8]) -> Option<Sps> {
         bits.read(1)?;
     }
     bits.read(1)?;
+    let coded =
+        (mbs_wide.checked_mul(16)?, map_units_high.checked_mul(if progressive { 16 } else { 32 })?);
     let (width, height) = cropped(&mut bits, mbs_wide, map_units_high, progressive, chroma_format)?;
     let fps = if bits.flag().unwrap_or(false) { timing(&mut bits) } else { None };
     Some(Sps {
@@ -87,6 +99,8 @@ fn parse(nal: &[u8]) -> Option<Sps> {
         level_idc,
         width,
         height,
+        coded,
+        references,
         progressive,
         chroma_format,
         bit_depth,

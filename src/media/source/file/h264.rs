@@ -10,8 +10,10 @@ use openh264::OpenH264API;
 use openh264::decoder::{DecodedYUV, Decoder, DecoderConfig, Flush};
 use openh264::formats::YUVSource;
 
+use crate::media::codec::h264::limits::{self, TooMuch};
 use crate::media::codec::h264::sps::Sps;
 use crate::media::container::{ContainerError, Packet};
+use crate::media::frame::MaxPicture;
 use crate::media::scale::Planes;
 
 /// Decodes access units; takes B-frames.
@@ -20,6 +22,7 @@ pub(super) struct FileDecoder {
     /// Times of the pictures that are still inside; the smallest belongs to the next one out.
     times: BinaryHeap<Reverse<i64>>,
     errors: u32,
+    most: MaxPicture,
 }
 
 /// The most pictures H.264 holds back for reordering (ITU-T H.264 annex A.3.1: 16 frames).
@@ -29,8 +32,14 @@ const MAX_HELD: usize = 17;
 const MAX_ERRORS: u32 = 120;
 
 impl FileDecoder {
-    pub(super) fn new() -> Result<Self, ContainerError> {
-        Ok(Self { decoder: new_decoder()?, times: BinaryHeap::new(), errors: 0 })
+    pub(super) fn new(most: MaxPicture) -> Result<Self, ContainerError> {
+        Ok(Self { decoder: new_decoder()?, times: BinaryHeap::new(), errors: 0, most })
+    }
+
+    /// Forgets all that came before.
+    pub(super) fn begin_anew(&mut self) -> Result<(), ContainerError> {
+        *self = Self::new(self.most)?;
+        Ok(())
     }
 
     /// Decodes one packet; hands on the picture that came out of it, if any.
@@ -39,6 +48,12 @@ impl FileDecoder {
         packet: &Packet,
         show: &mut dyn FnMut(i64, Planes<'_>),
     ) -> Result<(), ContainerError> {
+        match limits::check(&packet.data, self.most) {
+            Ok(()) => {}
+            // One among others; the decoder would not have made anything of it either.
+            Err(TooMuch::Broken) => return self.broken("a broken parameter set"),
+            Err(refused) => return Err(ContainerError::unsupported(refused.to_string())),
+        }
         self.times.push(Reverse(packet.pts));
         match self.decoder.decode(&packet.data) {
             Ok(Some(picture)) => {
@@ -46,12 +61,7 @@ impl FileDecoder {
                 hand_on(&mut self.times, &picture, show);
             }
             Ok(None) => {}
-            Err(error) => {
-                self.errors += 1;
-                if self.errors > MAX_ERRORS {
-                    return Err(ContainerError::corrupt(format!("H.264: {error}")));
-                }
-            }
+            Err(error) => self.broken(error)?,
         }
         // Pictures that the decoder gave up must not shift the times of all that follow.
         while self.times.len() > MAX_HELD {
@@ -68,8 +78,15 @@ impl FileDecoder {
         if let Ok(pictures) = self.decoder.flush_remaining() {
             pictures.iter().for_each(|picture| hand_on(&mut self.times, picture, show));
         }
-        *self = Self::new()?;
-        Ok(())
+        self.begin_anew()
+    }
+
+    fn broken(&mut self, error: impl std::fmt::Display) -> Result<(), ContainerError> {
+        self.errors += 1;
+        match self.errors > MAX_ERRORS {
+            true => Err(ContainerError::corrupt(format!("H.264: {error}"))),
+            false => Ok(()),
+        }
     }
 }
 
@@ -98,13 +115,14 @@ fn hand_on(
 }
 
 /// Says why a stream with this parameter set cannot be played, if so.
-pub(super) fn check(sps: &Sps) -> Result<(), ContainerError> {
+pub(super) fn check(sps: &Sps, most: MaxPicture) -> Result<(), ContainerError> {
+    if let Err(refused) = limits::check_sps(sps, most) {
+        return Err(ContainerError::unsupported(refused.to_string()));
+    }
     let problem = if !sps.progressive {
         "interlaced H.264"
     } else if sps.chroma_format != 1 || sps.bit_depth != 8 {
         "H.264 that is not 8-bit 4:2:0"
-    } else if sps.width > 4096 || sps.height > 4096 {
-        "H.264 above 4096x4096"
     } else {
         return Ok(());
     };

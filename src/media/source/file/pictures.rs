@@ -10,10 +10,11 @@ use std::path::Path;
 use super::h264::{FileDecoder, check};
 use super::packets::{self, H264Track, Packets};
 use super::{Opened, SourceError, in_file, open_file};
+use crate::media::codec::h264::limits::TooMuch;
 use crate::media::codec::h264::sps::Sps;
 use crate::media::container::y4m::Y4mReader;
 use crate::media::container::{ContainerError, Kind, MAX_PACKET, Packet};
-use crate::media::frame::{Size, VideoFrame};
+use crate::media::frame::{MaxPicture, Size, VideoFrame};
 use crate::media::scale::Planes;
 
 /// A file of pictures.
@@ -35,24 +36,28 @@ const MAX_LEAD_IN: usize = 600;
 
 impl Pictures {
     /// Opens a file and decodes its first picture to be sure, then goes back to the start.
-    pub(super) fn open(path: &Path) -> Result<Self, SourceError> {
+    pub(super) fn open(path: &Path, most: MaxPicture) -> Result<Self, SourceError> {
         let Opened { reader, kind } = open_file(path)?;
         let pictures = if kind == Kind::Y4m {
-            Y4mReader::open(reader).map(Self::y4m).map_err(in_file(path))?
+            Y4mReader::open(reader).and_then(|y4m| Self::y4m(y4m, most)).map_err(in_file(path))?
         } else {
             let track = packets::open_h264(path)?;
-            Self::h264(track).map_err(in_file(path))?
+            Self::h264(track, most).map_err(in_file(path))?
         };
         pictures.checked().map_err(in_file(path))
     }
 
-    fn y4m(reader: Y4mReader<BufReader<File>>) -> Self {
-        let size = Size::even(reader.width, reader.height);
-        let fps = reader.fps;
-        Self { stream: Stream::Y4m { reader, buffer: Vec::new(), next: 0 }, size, fps }
+    fn y4m(reader: Y4mReader<BufReader<File>>, most: MaxPicture) -> Result<Self, ContainerError> {
+        let Y4mReader { width, height, fps, .. } = reader;
+        if !most.admits(width, height) {
+            let refused = TooMuch::Picture(Size { width, height }, most.size());
+            return Err(ContainerError::unsupported(refused.to_string()));
+        }
+        let size = Size::even(width, height);
+        Ok(Self { stream: Stream::Y4m { reader, buffer: Vec::new(), next: 0 }, size, fps })
     }
 
-    fn h264(track: H264Track) -> Result<Self, ContainerError> {
+    fn h264(track: H264Track, most: MaxPicture) -> Result<Self, ContainerError> {
         let H264Track { mut packets, config, fps } = track;
         let outside = config.as_ref().and_then(|config| config.sps.first());
         let sps = match outside {
@@ -60,10 +65,10 @@ impl Pictures {
                 .ok_or_else(|| ContainerError::corrupt("the H.264 parameter set is broken"))?,
             None => first_sps(&mut packets)?,
         };
-        check(&sps)?;
+        check(&sps, most)?;
         let fps = fps.or(sps.fps).unwrap_or(packets::DEFAULT_FPS).clamp(0.1, 240.0);
         packets.set_fps(fps);
-        let decoder = Box::new(FileDecoder::new()?);
+        let decoder = Box::new(FileDecoder::new(most)?);
         let size = Size::even(sps.width, sps.height);
         Ok(Self { stream: Stream::H264 { packets, decoder, ended: false }, size, fps })
     }
@@ -143,7 +148,7 @@ impl Pictures {
                 reader.rewind()
             }
             Stream::H264 { packets, decoder, ended } => {
-                **decoder = FileDecoder::new()?;
+                decoder.begin_anew()?;
                 *ended = false;
                 packets.rewind()
             }

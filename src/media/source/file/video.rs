@@ -55,7 +55,7 @@ impl FileVideoSource {
         options: &MediaOptions,
         timeline: Timeline,
     ) -> Result<Self, SourceError> {
-        let pictures = Pictures::open(path)?;
+        let pictures = Pictures::open(path, options.max_picture)?;
         let limit = options.fps.unwrap_or(DEFAULT_MAX_FPS);
         let format = VideoFormat {
             size: options.size.unwrap_or(pictures.size),

@@ -1,0 +1,270 @@
+//! Who may ring, and when: a caller whose calls come to nothing waits longer each time, and who was
+//! told `busy` meanwhile goes first. Pure.
+//!
+//! A phone has one line. Whoever calls again and again and never connects would hold it, under one
+//! name or many, and everybody else would hear `busy` for ever. Servers that give no names leave
+//! nobody to tell apart; there only the limit on connecting helps.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::call::reason::EndReason;
+
+/// Callers that are remembered, and characters of a name.
+const MOST_KNOWN: usize = 256;
+const LONGEST_NAME: usize = 128;
+
+/// Callers who were told `busy` and are remembered for it, and how long each is after he last tried.
+const MOST_IN_LINE: usize = 16;
+const IN_LINE: Duration = Duration::from_secs(15);
+
+/// How long the line is kept for who waits longest, after a call that came to nothing.
+const KEPT: Duration = Duration::from_secs(5);
+
+/// What a call that came to nothing counts: it held the line for nothing, or was given up.
+const FAILED: u32 = 2;
+const GIVEN_UP: u32 = 1;
+
+/// The wait from two counts on; each count more doubles it.
+const FIRST_WAIT: Duration = Duration::from_secs(4);
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// Counts are forgotten so long after the last.
+const FORGOTTEN: Duration = Duration::from_secs(900);
+
+/// Who rang so long has waited for a person, and does no harm.
+const PATIENT: Duration = Duration::from_secs(5);
+
+/// What became of a call of theirs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Media could flow.
+    Connected,
+    /// It was answered and never came up.
+    Failed,
+    /// They, or our user, ended it before it came up.
+    GivenUp,
+    /// It came to nothing, by no fault of theirs.
+    Nothing,
+}
+
+impl Outcome {
+    /// By how a call that never connected ended, `rang` after it began and `answered` or not.
+    pub(super) fn of(reason: EndReason, answered: bool, rang: Duration) -> Self {
+        match reason {
+            EndReason::ConnectionFailed => Self::Failed,
+            EndReason::RemoteHangup if answered || rang < PATIENT => Self::GivenUp,
+            EndReason::Rejected => Self::GivenUp,
+            _ => Self::Nothing,
+        }
+    }
+}
+
+/// A caller whose calls came to nothing lately.
+#[derive(Debug)]
+struct Caller {
+    name: String,
+    counts: u32,
+    last: Instant,
+}
+
+impl Caller {
+    fn wait(&self) -> Duration {
+        match self.counts.checked_sub(FAILED) {
+            None => Duration::ZERO,
+            Some(more) => (FIRST_WAIT * 2_u32.pow(more.min(10))).min(LONGEST_WAIT),
+        }
+    }
+
+    fn waits(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.last) < self.wait()
+    }
+}
+
+/// The callers of one login.
+#[derive(Debug, Default)]
+pub(super) struct Callers {
+    /// The one with the oldest news first.
+    known: VecDeque<Caller>,
+    /// Who was told `busy`, in the order in which they first were, and when they last were.
+    in_line: VecDeque<(String, Instant)>,
+    kept_until: Option<Instant>,
+}
+
+impl Callers {
+    /// Whether a call of theirs may ring while the line is free; who may not is told `busy`.
+    pub(super) fn may_ring(&mut self, now: Instant, name: &str) -> bool {
+        let name = key(name);
+        if self.waits(now, &name) {
+            return false;
+        }
+        if self.kept_until.is_some_and(|until| now < until) {
+            self.prune(now);
+            let first = self.in_line.iter().find(|(first, _)| !self.waits(now, first));
+            if first.is_some_and(|(first, _)| *first != name) {
+                self.stand_in_line(now, name);
+                return false;
+            }
+        }
+        self.kept_until = None;
+        self.in_line.retain(|(other, _)| *other != name);
+        true
+    }
+
+    /// They were told `busy`, since the line is taken.
+    pub(super) fn turned_away(&mut self, now: Instant, name: &str) {
+        let name = key(name);
+        if !self.waits(now, &name) {
+            self.prune(now);
+            self.stand_in_line(now, name);
+        }
+    }
+
+    /// A call of theirs is over, or one that we have accepted has come up.
+    pub(super) fn note(&mut self, now: Instant, name: &str, outcome: Outcome) {
+        let name = key(name);
+        let more = match outcome {
+            Outcome::Connected => return self.known.retain(|caller| caller.name != name),
+            Outcome::Failed => FAILED,
+            Outcome::GivenUp => GIVEN_UP,
+            Outcome::Nothing => 0,
+        };
+        self.prune(now);
+        if !self.in_line.is_empty() {
+            self.kept_until = now.checked_add(KEPT);
+        }
+        if more == 0 {
+            return;
+        }
+        let at = self.known.iter().position(|caller| caller.name == name);
+        let before = at.and_then(|at| self.known.remove(at)).filter(|caller| !caller.old(now));
+        let counts = before.map_or(0, |caller| caller.counts).saturating_add(more);
+        if self.known.len() == MOST_KNOWN {
+            self.known.pop_front();
+        }
+        self.known.push_back(Caller { name, counts, last: now });
+    }
+
+    fn stand_in_line(&mut self, now: Instant, name: String) {
+        if let Some((_, last)) = self.in_line.iter_mut().find(|(other, _)| *other == name) {
+            *last = now;
+        } else if self.in_line.len() < MOST_IN_LINE {
+            self.in_line.push_back((name, now));
+        }
+    }
+
+    fn waits(&self, now: Instant, name: &str) -> bool {
+        self.known.iter().any(|caller| caller.name == name && caller.waits(now))
+    }
+
+    fn prune(&mut self, now: Instant) {
+        self.in_line.retain(|(_, last)| now.saturating_duration_since(*last) < IN_LINE);
+    }
+}
+
+impl Caller {
+    fn old(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.last) > FORGOTTEN
+    }
+}
+
+/// A foreign server may pass on names of any length.
+fn key(name: &str) -> String {
+    name.chars().take(LONGEST_NAME).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    fn seconds(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    #[test]
+    fn who_never_connects_waits_longer_each_time_and_who_does_never() {
+        let (mut callers, mut now) = (Callers::default(), clock::now());
+        for wait in [4, 16, 64, 256, 300, 300] {
+            assert!(callers.may_ring(now, "mal"));
+            callers.note(now, "mal", Outcome::Failed);
+            assert!(!callers.may_ring(now + seconds(wait) - Duration::from_millis(1), "mal"));
+            assert!(callers.may_ring(now, "bob"), "another");
+            now += seconds(wait);
+        }
+        callers.note(now, "mal", Outcome::Connected);
+        assert!(callers.may_ring(now, "mal"));
+        callers.note(now, "mal", Outcome::GivenUp);
+        assert!(callers.may_ring(now, "mal"), "once is an accident");
+        callers.note(now, "mal", Outcome::GivenUp);
+        assert!(!callers.may_ring(now, "mal"));
+        assert!(callers.may_ring(now + FORGOTTEN, "mal"));
+        callers.note(now + FORGOTTEN + seconds(1), "mal", Outcome::GivenUp);
+        assert!(callers.may_ring(now + FORGOTTEN + seconds(1), "mal"), "it is long ago");
+    }
+
+    #[test]
+    fn what_is_no_fault_of_theirs_does_not_count() {
+        let (short, long) = (seconds(1), PATIENT);
+        for (reason, answered, rang, outcome) in [
+            (EndReason::ConnectionFailed, true, long, Outcome::Failed),
+            (EndReason::RemoteHangup, true, long, Outcome::GivenUp),
+            (EndReason::RemoteHangup, false, short, Outcome::GivenUp),
+            (EndReason::RemoteHangup, false, long, Outcome::Nothing),
+            (EndReason::Rejected, false, short, Outcome::GivenUp),
+            (EndReason::NoAnswer, false, long, Outcome::Nothing),
+            (EndReason::MediaFailed, true, short, Outcome::Nothing),
+            (EndReason::Hangup, true, short, Outcome::Nothing),
+        ] {
+            assert_eq!(Outcome::of(reason, answered, rang), outcome, "{reason:?}");
+        }
+        let (mut callers, now) = (Callers::default(), clock::now());
+        for _ in 0..20 {
+            callers.note(now, "bob", Outcome::Nothing);
+        }
+        assert!(callers.may_ring(now, "bob"));
+    }
+
+    #[test]
+    fn who_was_told_busy_first_is_first() {
+        let (mut callers, now) = (Callers::default(), clock::now());
+        for name in ["one", "two", "friend"] {
+            callers.turned_away(now, name);
+        }
+        callers.note(now, "mal", Outcome::Failed);
+        assert!(!callers.may_ring(now, "friend") && !callers.may_ring(now, "new"));
+        assert!(callers.may_ring(now, "one"));
+        callers.note(now, "one", Outcome::Failed);
+        assert!(callers.may_ring(now, "two"));
+        callers.note(now, "two", Outcome::Failed);
+        assert!(!callers.may_ring(now, "new"), "he has not waited");
+        assert!(callers.may_ring(now, "friend"));
+        callers.note(now, "friend", Outcome::Connected);
+        assert!(callers.may_ring(now, "new"));
+    }
+
+    #[test]
+    fn the_line_is_kept_for_a_while_only() {
+        let (mut callers, now) = (Callers::default(), clock::now());
+        callers.turned_away(now, "friend");
+        callers.note(now, "mal", Outcome::GivenUp);
+        assert!(!callers.may_ring(now, "bob"));
+        assert!(callers.may_ring(now + KEPT, "bob"));
+        callers.turned_away(now, "friend");
+        callers.note(now + IN_LINE, "mal", Outcome::GivenUp);
+        assert!(callers.may_ring(now + IN_LINE, "bob"), "he has stopped trying");
+    }
+
+    #[test]
+    fn what_is_remembered_has_an_end() {
+        let (mut callers, now) = (Callers::default(), clock::now());
+        let long = "x".repeat(10_000);
+        for number in 0..10_000 {
+            callers.turned_away(now, &format!("{number}{long}"));
+            callers.note(now, &format!("{number}{long}"), Outcome::Failed);
+        }
+        assert_eq!((callers.known.len(), callers.in_line.len()), (MOST_KNOWN, MOST_IN_LINE));
+        assert!(callers.known.iter().all(|caller| caller.name.len() <= LONGEST_NAME));
+        assert!(callers.may_ring(now + IN_LINE, "bob"));
+    }
+}

@@ -1,0 +1,148 @@
+//! What comes from the network, byte by byte, without a socket: for fuzzers, which make it up.
+//!
+//! Owns no rules. It puts bytes through the parsers in the order in which a connection does, the
+//! library's own among them where they stand before ours.
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use rtc::interceptor::{Interceptor, Packet, RTPHeaderExtension, StreamInfo, TaggedPacket};
+use rtc::sansio::Protocol;
+use rtc::shared::marshal::Unmarshal;
+use rtc::{rtcp, rtp};
+use tokio::sync::mpsc;
+use webrtc::peer_connection::RTCSessionDescription;
+
+use super::candidates::Taken;
+use super::congestion::{Path, Receive, Reports, TRANSPORT_WIDE, Transmit};
+use super::events::ConnectionEvent;
+use super::fingerprints::{Fingerprints, for_library};
+use super::interceptors::{RtcpCounters, RtcpTap, TapState};
+use super::relay::look_at;
+use super::sdp::{ice_ufrag, red_payload_types, sections, without_candidates, without_strange_red};
+
+/// Puts a description of theirs through all that reads it before the library does, and through the
+/// library's parser. Whether it could be read.
+pub fn description(sdp: &str) -> bool {
+    let _ = sections(sdp);
+    let _ = red_payload_types(sdp).count();
+    let _ = without_candidates(sdp);
+    let fit = Fingerprints::of(sdp).map(|found| found.fit(sdp.as_bytes()));
+    let known = for_library(&without_strange_red(sdp));
+    let mut taken = Taken::default();
+    let bounded = taken.bound(&known, ice_ufrag(&known)).into_owned();
+    sdp.lines().for_each(|line| {
+        taken.take(line);
+    });
+    fit.is_ok() && RTCSessionDescription::offer(bounded).is_ok()
+}
+
+/// Puts a datagram of a STUN or TURN server through what looks at it as it passes.
+pub fn server_answer(now: Instant, datagrams: &[(bool, Vec<u8>)]) {
+    look_at(now, datagrams);
+}
+
+const VIDEO: u32 = 1;
+const REPAIRS: u32 = 2;
+const SOUND: u32 = 3;
+
+/// The interceptors of a connection that sends pictures and sound and receives both.
+pub struct Media {
+    tap: RtcpTap,
+    transmit: Transmit,
+    receive: Receive,
+    reports: Reports,
+    news: mpsc::Receiver<ConnectionEvent>,
+}
+
+impl std::fmt::Debug for Media {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Media").finish_non_exhaustive()
+    }
+}
+
+impl Default for Media {
+    fn default() -> Self {
+        let (to, news) = mpsc::channel(8);
+        let state = Arc::new(TapState {
+            counters: RtcpCounters::default(),
+            video_ssrc: VIDEO,
+            video_rtx_ssrc: REPAIRS,
+            audio_ssrc: SOUND,
+            mappings: Mutex::default(),
+            news: to,
+        });
+        let path = Path::new(2_000_000);
+        let transmit = Transmit::new(Arc::clone(&state), path.clone(), 0..2_000_000);
+        let tap = RtcpTap::new(Arc::clone(&state));
+        let (receive, reports) = (Receive::new(state, path), Reports::new());
+        let mut media = Self { tap, transmit, receive, reports, news };
+        let numbers = RTPHeaderExtension { uri: TRANSPORT_WIDE.to_owned(), id: 5 };
+        let sound = StreamInfo {
+            ssrc: SOUND,
+            rtp_header_extensions: vec![numbers.clone()],
+            ..Default::default()
+        };
+        let video = StreamInfo {
+            ssrc: VIDEO,
+            ssrc_rtx: Some(REPAIRS),
+            payload_type_rtx: Some(103),
+            rtp_header_extensions: vec![numbers],
+            ..Default::default()
+        };
+        for stream in [&sound, &video] {
+            media.transmit.bind_local_stream(stream);
+            media.receive.bind_remote_stream(stream);
+            media.reports.bind_remote_stream(stream);
+        }
+        media
+    }
+}
+
+impl Media {
+    /// A packet of ours leaves, so that theirs can be about it.
+    pub fn send(&mut self, now: Instant, sequence_number: u16, bytes: u16) {
+        let header =
+            rtp::header::Header { version: 2, ssrc: VIDEO, sequence_number, ..Default::default() };
+        let payload = vec![0; usize::from(bytes.min(1200))].into();
+        let packet = Packet::Rtp(rtp::Packet { header, payload });
+        let _ = self.transmit.handle_write(tagged(now, packet));
+    }
+
+    /// A packet of theirs, decrypted: RTP or RTCP (RFC 5761 section 4).
+    pub fn take(&mut self, now: Instant, bytes: &[u8]) {
+        let mut rest = bytes;
+        let packet = match bytes.get(1) {
+            Some(192..=223) => rtcp::packet::unmarshal(&mut rest).ok().map(Packet::Rtcp),
+            _ => rtp::Packet::unmarshal(&mut rest).ok().map(Packet::Rtp),
+        };
+        if let Some(packet) = packet {
+            let _ = self.transmit.handle_read(tagged(now, packet));
+        }
+        while let Some(read) = self.transmit.poll_read() {
+            let _ = self.tap.handle_read(read);
+        }
+        while let Some(read) = self.tap.poll_read() {
+            let _ = self.receive.handle_read(read);
+        }
+        while let Some(read) = self.receive.poll_read() {
+            let _ = self.reports.handle_read(read);
+        }
+        while self.reports.poll_read().is_some() {}
+        while self.news.try_recv().is_ok() {}
+    }
+
+    /// Time passes. How many packets have left.
+    pub fn pass(&mut self, now: Instant) -> usize {
+        let _ = self.receive.handle_timeout(now);
+        let _ = self.reports.handle_timeout(now);
+        let asked = std::iter::from_fn(|| self.receive.poll_write()).count();
+        let told = std::iter::from_fn(|| self.reports.poll_write()).count();
+        let _ = self.transmit.handle_timeout(now);
+        asked + told + std::iter::from_fn(|| self.transmit.poll_write()).count()
+    }
+}
+
+fn tagged(now: Instant, packet: Packet) -> TaggedPacket {
+    TaggedPacket { now, transport: Default::default(), message: packet.into() }
+}
