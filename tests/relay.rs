@@ -76,7 +76,7 @@ async fn a_certificate_that_nobody_vouches_for_is_not_taken() {
     let by_name = relay.turns().replace("127.0.0.1", "localhost");
     let plain = Server::start().await;
     for (turn, ca, wanted) in [
-        (relay.turns(), None, "whom this machine trusts"),
+        (relay.turns(), None, "the certificate is not trusted"),
         (relay.turns(), Some(other.certificate()), "not trusted"),
         (by_name, Some(relay.certificate()), "is for 127.0.0.1"),
         (plain.url().replace("ws://", "turns:"), None, "does not speak TLS"),

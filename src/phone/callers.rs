@@ -22,10 +22,10 @@ const IN_LINE: Duration = Duration::from_secs(15);
 const KEPT: Duration = Duration::from_secs(5);
 
 /// What a call that came to nothing counts: it held the line for nothing, or was given up.
-const FAILED: u32 = 2;
+const FAILED: u32 = 4;
 const GIVEN_UP: u32 = 1;
 
-/// The wait from two counts on; each count more doubles it.
+/// The wait from so many counts on; each two more double it.
 const FIRST_WAIT: Duration = Duration::from_secs(4);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
@@ -42,8 +42,10 @@ pub(super) enum Outcome {
     Connected,
     /// It was answered and never came up.
     Failed,
-    /// They, or our user, ended it before it came up.
+    /// They ended it before it came up.
     GivenUp,
+    /// Our user, or our list, refused it.
+    Refused,
     /// It came to nothing, by no fault of theirs.
     Nothing,
 }
@@ -54,7 +56,7 @@ impl Outcome {
         match reason {
             EndReason::ConnectionFailed => Self::Failed,
             EndReason::RemoteHangup if answered || rang < PATIENT => Self::GivenUp,
-            EndReason::Rejected => Self::GivenUp,
+            EndReason::Rejected => Self::Refused,
             _ => Self::Nothing,
         }
     }
@@ -72,7 +74,7 @@ impl Caller {
     fn wait(&self) -> Duration {
         match self.counts.checked_sub(FAILED) {
             None => Duration::ZERO,
-            Some(more) => (FIRST_WAIT * 2_u32.pow(more.min(10))).min(LONGEST_WAIT),
+            Some(more) => (FIRST_WAIT * 2_u32.pow((more / 2).min(10))).min(LONGEST_WAIT),
         }
     }
 
@@ -126,11 +128,12 @@ impl Callers {
         let more = match outcome {
             Outcome::Connected => return self.known.retain(|caller| caller.name != name),
             Outcome::Failed => FAILED,
-            Outcome::GivenUp => GIVEN_UP,
+            Outcome::GivenUp | Outcome::Refused => GIVEN_UP,
             Outcome::Nothing => 0,
         };
         self.prune(now);
-        if !self.in_line.is_empty() {
+        let held = matches!(outcome, Outcome::Failed | Outcome::GivenUp);
+        if held && !self.in_line.is_empty() {
             self.kept_until = now.checked_add(KEPT);
         }
         if more == 0 {
@@ -194,8 +197,10 @@ mod tests {
         }
         callers.note(now, "mal", Outcome::Connected);
         assert!(callers.may_ring(now, "mal"));
-        callers.note(now, "mal", Outcome::GivenUp);
-        assert!(callers.may_ring(now, "mal"), "once is an accident");
+        for _ in 0..3 {
+            callers.note(now, "mal", Outcome::GivenUp);
+            assert!(callers.may_ring(now, "mal"), "that happens");
+        }
         callers.note(now, "mal", Outcome::GivenUp);
         assert!(!callers.may_ring(now, "mal"));
         assert!(callers.may_ring(now + FORGOTTEN, "mal"));
@@ -211,7 +216,7 @@ mod tests {
             (EndReason::RemoteHangup, true, long, Outcome::GivenUp),
             (EndReason::RemoteHangup, false, short, Outcome::GivenUp),
             (EndReason::RemoteHangup, false, long, Outcome::Nothing),
-            (EndReason::Rejected, false, short, Outcome::GivenUp),
+            (EndReason::Rejected, false, short, Outcome::Refused),
             (EndReason::NoAnswer, false, long, Outcome::Nothing),
             (EndReason::MediaFailed, true, short, Outcome::Nothing),
             (EndReason::Hangup, true, short, Outcome::Nothing),

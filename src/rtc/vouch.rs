@@ -4,7 +4,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError, Weak};
 
+use rtc::statistics::StatsSelector;
+use rtc::statistics::report::RTCStatsReportEntry;
 use webrtc::peer_connection::PeerConnection;
+
+use crate::clock;
 
 use super::fingerprints::{Fingerprints, Unfit};
 
@@ -61,24 +65,39 @@ impl Vouch {
         if right { Verdict::Right } else { Verdict::Wrong }
     }
 
-    /// The first of their chain (DER): that is the one that the handshake has proved.
+    /// The first of their chain (DER): that is the one that the handshake has proved. The library
+    /// hands it out with every sender and receiver, but a call may have neither; its statistics have it
+    /// always, in hexadecimal digits.
     async fn certificate(&self) -> Option<Vec<u8>> {
         let connection = self.connection.get()?.upgrade()?;
-        for transceiver in connection.get_transceivers().await {
-            let transport = match transceiver.receiver().await {
-                Ok(Some(receiver)) => receiver.transport().await,
-                _ => match transceiver.sender().await {
-                    Ok(Some(sender)) => sender.transport().await,
-                    _ => continue,
-                },
-            };
-            let Ok(Some(transport)) = transport else { continue };
-            if let Ok(chain) = transport.get_remote_certificates().await
-                && let Some(first) = chain.into_iter().next()
-            {
-                return Some(first);
+        let report = connection.get_stats(clock::now(), StatsSelector::None).await;
+        let id = report.iter().find_map(|entry| match entry {
+            RTCStatsReportEntry::Transport(transport) => Some(&transport.remote_certificate_id),
+            _ => None,
+        })?;
+        report.iter().find_map(|entry| match entry {
+            RTCStatsReportEntry::Certificate(found) if found.stats.id == *id => {
+                bytes(&found.base64_certificate)
             }
+            _ => None,
+        })
+    }
+}
+
+fn bytes(digits: &str) -> Option<Vec<u8>> {
+    let pairs = (0..digits.len()).step_by(2).map(|at| digits.get(at..at + 2));
+    pairs.map(|pair| u8::from_str_radix(pair?, 16).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_in_digits_is_bytes_and_nothing_else_is() {
+        assert_eq!(bytes("30820aff"), Some(vec![0x30, 0x82, 0x0a, 0xff]));
+        for wrong in ["308", "MIIB", "zz", "é0"] {
+            assert_eq!(bytes(wrong), None, "{wrong}");
         }
-        None
     }
 }

@@ -235,22 +235,102 @@ impl Sender {
     }
 }
 
+/// The link: what waits in it, and what is on its way behind it.
+#[derive(Debug, Default)]
+struct Wire {
+    /// Sender, number, size.
+    queue: VecDeque<(usize, u64, u32)>,
+    queued_bits: f64,
+    budget: f64,
+    /// Arrival, sender, number.
+    flying: Vec<(Instant, usize, u64)>,
+}
+
+impl Wire {
+    fn queue_ms(&self, rate: f64) -> f64 {
+        self.queued_bits / rate * 1e3
+    }
+
+    /// Takes a packet, or drops it where the queue is full.
+    fn take(&mut self, link: &Link, rate: f64, packet: (usize, u64, u32)) -> bool {
+        let fits = self.queue_ms(rate) <= link.queue_ms;
+        if fits {
+            self.queue.push_back(packet);
+            self.queued_bits += f64::from(packet.2) * 8.0;
+        }
+        fits
+    }
+
+    /// Lets out what has its turn in this tick; gives sender and bits of each.
+    fn pass(
+        &mut self,
+        link: &Link,
+        (now, t): (Instant, f64),
+        random: &mut StdRng,
+    ) -> Vec<(usize, f64)> {
+        self.budget += (link.rate)(t) / 1e3;
+        let mut passed = Vec::new();
+        while let Some(&(index, number, size)) = self.queue.front() {
+            let bits = f64::from(size) * 8.0;
+            if bits > self.budget {
+                break;
+            }
+            self.budget -= bits;
+            self.queued_bits -= bits;
+            self.queue.pop_front();
+            passed.push((index, bits));
+            let jitter = link.jitter_ms * random.random_range(0.0..=1.0);
+            let detour = if t >= link.detour.0 { link.detour.1 } else { 0.0 };
+            let delay = Duration::from_secs_f64((link.delay_ms + detour + jitter) / 1e3);
+            self.flying.push((now + delay, index, number));
+        }
+        if self.queue.is_empty() {
+            self.budget = 0.0;
+        }
+        passed
+    }
+
+    /// Sender and number of what arrives now.
+    fn arrived(&mut self, now: Instant) -> Vec<(usize, u64)> {
+        let here = self.flying.iter().filter(|(at, ..)| *at <= now);
+        let here = here.map(|&(_, index, number)| (index, number)).collect();
+        self.flying.retain(|(at, ..)| *at > now);
+        here
+    }
+}
+
+/// A TCP flow beside the senders.
+struct Beside {
+    flow: Box<dyn Flow>,
+    acks: VecDeque<(Instant, u64)>,
+    sent: Vec<Instant>,
+}
+
+impl Beside {
+    fn new(bbr: bool) -> Self {
+        let flow: Box<dyn Flow> = if bbr { Box::new(Bbr::new()) } else { Box::new(Tcp::new()) };
+        Self { flow, acks: VecDeque::new(), sent: Vec::new() }
+    }
+
+    /// The segments that leave now.
+    fn send(&mut self, now: Instant) -> Vec<u64> {
+        while self.acks.front().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, number)) = self.acks.pop_front() else { break };
+            self.flow.on_ack(now, number, now - self.sent[number as usize]);
+        }
+        let segments: Vec<u64> = std::iter::from_fn(|| self.flow.send(now)).collect();
+        self.sent.resize(self.sent.len() + segments.len(), now);
+        segments
+    }
+}
+
 /// Plays `seconds` of a call of one or more senders over `link`.
 pub(super) fn play(link: &Link, seconds: u32, senders: usize, max: f64, seed: u64) -> Vec<Seen> {
     let start = clock::now();
     let mut random = StdRng::seed_from_u64(seed);
     let mut all: Vec<Sender> = (0..senders).map(|_| Sender::new(start, max)).collect();
     let mut seen: Vec<Seen> = (0..senders).map(|_| Seen::default()).collect();
-    // In the queue: sender, number, size. On the way behind it: arrival, sender, number.
-    let mut queue: VecDeque<(usize, u64, u32)> = VecDeque::new();
-    let mut queued_bits = 0.0;
-    let mut budget = 0.0;
-    let mut flying: Vec<(Instant, usize, u64)> = Vec::new();
-    let tcp = senders;
-    let mut flow: Box<dyn Flow> =
-        if link.bbr { Box::new(Bbr::new()) } else { Box::new(Tcp::new()) };
-    let mut acks: VecDeque<(Instant, u64)> = VecDeque::new();
-    let mut tcp_sent: Vec<Instant> = Vec::new();
+    let (mut wire, mut tcp) = (Wire::default(), Beside::new(link.bbr));
     for tick in 0..seconds * 1_000 {
         let (now, t) = (start + tick * TICK, f64::from(tick) / 1e3);
         let rate = (link.rate)(t);
@@ -259,63 +339,33 @@ pub(super) fn play(link: &Link, seconds: u32, senders: usize, max: f64, seed: u6
             sender.encode(now, &mut random);
             sender.take_reports(now);
             for (number, size) in sender.send(now) {
-                if gap || random.random_bool(link.loss) {
-                    continue;
+                if !gap && !random.random_bool(link.loss) {
+                    let fits = wire.take(link, rate, (index, number, size));
+                    seen[index].tail_drops += usize::from(!fits);
                 }
-                if queued_bits / rate * 1e3 > link.queue_ms {
-                    seen[index].tail_drops += 1;
-                    continue;
-                }
-                queue.push_back((index, number, size));
-                queued_bits += f64::from(size) * 8.0;
             }
         }
-        while acks.front().is_some_and(|(at, _)| *at <= now) {
-            let Some((_, number)) = acks.pop_front() else { break };
-            flow.on_ack(now, number, now - tcp_sent[number as usize]);
-        }
-        while t >= link.tcp_from
-            && let Some(number) = flow.send(now)
-        {
-            tcp_sent.push(now);
-            if queued_bits / rate * 1e3 <= link.queue_ms {
-                queue.push_back((tcp, number, SEGMENT));
-                queued_bits += f64::from(SEGMENT) * 8.0;
+        if t >= link.tcp_from {
+            for number in tcp.send(now) {
+                wire.take(link, rate, (senders, number, SEGMENT));
             }
         }
-        budget += rate / 1e3;
-        while let Some(&(index, number, size)) = queue.front() {
-            let bits = f64::from(size) * 8.0;
-            if bits > budget {
-                break;
-            }
-            budget -= bits;
-            queued_bits -= bits;
-            queue.pop_front();
+        for (index, bits) in wire.pass(link, (now, t), &mut random) {
             if let Some(seen) = seen.get_mut(index) {
                 seen.carried.resize(t as usize + 1, 0.0);
                 seen.carried[t as usize] += bits;
             }
-            let jitter = link.jitter_ms * random.random_range(0.0..=1.0);
-            let detour = if t >= link.detour.0 { link.detour.1 } else { 0.0 };
-            let delay = Duration::from_secs_f64((link.delay_ms + detour + jitter) / 1e3);
-            flying.push((now + delay, index, number));
         }
-        if queue.is_empty() {
-            budget = 0.0;
-        }
-        flying.retain(|&(at, index, number)| {
-            let here = at <= now;
+        for (index, number) in wire.arrived(now) {
             match all.get_mut(index) {
-                Some(sender) if here => sender.on_arrival(number, i64::from(tick) * 1_000),
-                None if here => {
-                    acks.push_back((now + Duration::from_secs_f64(link.delay_ms / 1e3), number));
+                Some(sender) => sender.on_arrival(number, i64::from(tick) * 1_000),
+                None => {
+                    let back = Duration::from_secs_f64(link.delay_ms / 1e3);
+                    tcp.acks.push_back((now + back, number));
                 }
-                _ => {}
             }
-            !here
-        });
-        let queue_ms = queued_bits / rate * 1e3;
+        }
+        let queue_ms = wire.queue_ms(rate);
         for (index, sender) in all.iter_mut().enumerate() {
             if tick % 50 == 17 * index as u32 % 50 {
                 let lost = gap || random.random_bool(link.loss);
