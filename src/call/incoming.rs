@@ -68,6 +68,7 @@ impl IncomingVideo {
                     keyframe: frame.keyframe,
                     rtp_timestamp: frame.timestamp,
                     first_packet_at: frame.first_packet_at,
+                    orientation: frame.orientation,
                 })
             };
             receive_video(&track, &rung, &counted, deliver).await;

@@ -12,8 +12,8 @@ use crate::media::frame::Size;
 /// What the media threads tell the call.
 #[derive(Debug)]
 pub(super) enum MediaEvent {
-    /// A source has no more.
-    SourceEnded,
+    /// A source has no more, or cannot go on for this reason.
+    SourceEnded(Result<(), String>),
     /// The first picture of theirs was decoded.
     FirstVideo { size: Size, at: Instant },
     /// The first sound of theirs was decoded.

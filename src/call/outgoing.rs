@@ -17,6 +17,7 @@ use crate::media::codec::opus::OpusEncoder;
 use crate::media::codec::{
     CodecError, EncodedVideo, OpusSettings, VideoEncoder, VideoEncoderSettings,
 };
+use crate::media::pipeline::Ended;
 use crate::media::pipeline::audio_out::{AudioOut, AudioOutHooks, AudioOutState, EncodedAudio};
 use crate::media::pipeline::video_out::{
     Allowance, Delivery, VideoOut, VideoOutHooks, VideoOutState,
@@ -171,10 +172,10 @@ impl Outgoing {
     }
 }
 
-fn tell_ended(events: &mpsc::Sender<MediaEvent>) -> Box<dyn FnOnce() + Send> {
+fn tell_ended(events: &mpsc::Sender<MediaEvent>) -> Ended {
     let events = events.clone();
-    Box::new(move || {
-        let _ = events.blocking_send(MediaEvent::SourceEnded);
+    Box::new(move |why| {
+        let _ = events.blocking_send(MediaEvent::SourceEnded(why));
     })
 }
 

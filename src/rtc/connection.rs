@@ -32,7 +32,7 @@ use super::doors::Refused;
 use super::events::{ConnectionEvent, Events};
 use super::interceptors::{RtcpCounters, RtcpTap, TapState};
 use super::netem::Wire;
-use super::receiver::RedTypes;
+use super::receiver::Reading;
 use super::relay::{Relays, ServerReport};
 use super::runtime::{Attentive, Progress};
 use super::sdp::{
@@ -96,7 +96,7 @@ pub struct Connection {
     relays: Arc<Relays>,
     tap: Arc<TapState>,
     path: Path,
-    red: Arc<RedTypes>,
+    reading: Arc<Reading>,
     video: Option<VideoSender>,
     audio: Option<AudioSender>,
     config: ConnectionConfig,
@@ -134,9 +134,9 @@ impl Connection {
     ) -> Result<(Self, mpsc::Receiver<ConnectionEvent>), ConnectionError> {
         let progress = Arc::new(Progress::default());
         let path = Path::new(config.max_bitrate);
-        let red = Arc::new(RedTypes::default());
+        let reading = Arc::new(Reading::default());
         let (events, news, receiver) =
-            Events::new(Arc::clone(&progress), path.clone(), Arc::clone(&red));
+            Events::new(Arc::clone(&progress), path.clone(), Arc::clone(&reading));
         let (servers, trust) = (&config.ice_servers, config.trust.clone());
         let relays = Relays::new(servers, trust, news.clone(), Arc::clone(&progress));
         let relays = Arc::new(relays);
@@ -147,6 +147,7 @@ impl Connection {
             video_rtx_ssrc: rand::random(),
             audio_ssrc: rand::random(),
             mappings: Mutex::new(HashMap::new()),
+            reading: Arc::clone(&reading),
             news,
         });
         let failed = ConnectionError::at("preparing the connection");
@@ -172,7 +173,7 @@ impl Connection {
             relays,
             tap,
             path,
-            red,
+            reading,
             video: None,
             audio: None,
             config: config.clone(),
@@ -306,7 +307,7 @@ impl Connection {
 
     /// What either side calls RED comes as RED, whoever of us chose the number.
     fn note_red(&self, sdp: &str) {
-        red_payload_types(sdp).for_each(|payload_type| self.red.add(payload_type));
+        red_payload_types(sdp).for_each(|payload_type| self.reading.add_red(payload_type));
     }
 
     /// W2: the library does not turn round the direction of an offer.

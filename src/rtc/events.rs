@@ -11,7 +11,7 @@ use webrtc::peer_connection::{
 
 use super::codecs::MediaKind;
 use super::congestion::Path;
-use super::receiver::{RedTypes, RemoteTrack};
+use super::receiver::{Reading, RemoteTrack};
 use super::relay::ServerFault;
 use super::runtime::Progress;
 use crate::ice::Candidate;
@@ -100,17 +100,17 @@ pub(super) struct Events {
     to: mpsc::Sender<ConnectionEvent>,
     progress: Arc<Progress>,
     path: Path,
-    red: Arc<RedTypes>,
+    reading: Arc<Reading>,
 }
 
 impl Events {
     pub(super) fn new(
         progress: Arc<Progress>,
         path: Path,
-        red: Arc<RedTypes>,
+        reading: Arc<Reading>,
     ) -> (Self, mpsc::Sender<ConnectionEvent>, mpsc::Receiver<ConnectionEvent>) {
         let (to, from) = mpsc::channel(EVENT_QUEUE);
-        (Self { to: to.clone(), progress, path, red }, to, from)
+        (Self { to: to.clone(), progress, path, reading }, to, from)
     }
 
     /// Fails only when nobody listens any more, and then nobody cares.
@@ -170,8 +170,8 @@ impl PeerConnectionEventHandler for Events {
     }
 
     async fn on_track(&self, track: Arc<dyn TrackRemote>) {
-        let (path, red) = (self.path.clone(), Arc::clone(&self.red));
-        if let Some(track) = RemoteTrack::new(track, path, red).await {
+        let (path, reading) = (self.path.clone(), Arc::clone(&self.reading));
+        if let Some(track) = RemoteTrack::new(track, path, reading).await {
             self.tell(ConnectionEvent::Track(track)).await;
         }
     }

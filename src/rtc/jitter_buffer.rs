@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::depacketizer::{Assembler, begins_nal_unit};
 use super::packetizer::STAP_A;
 use crate::media::codec::h264::nal::{contains_idr, nal_type, nal_unit_type};
+use crate::media::showing::Orientation;
 
 /// How long a missing packet may hold up the pictures behind it, before a round trip is known, at
 /// least and at most: a repair takes a round trip, and may be lost itself.
@@ -38,6 +39,8 @@ pub struct VideoPacket {
     pub marker: bool,
     /// H.264 payload (RFC 6184).
     pub payload: Bytes,
+    /// Which way up its picture is to be shown, where the packet says so.
+    pub orientation: Option<Orientation>,
 }
 
 /// A complete access unit.
@@ -51,6 +54,8 @@ pub struct ReceivedFrame {
     pub timestamp: u32,
     /// When its first packet came.
     pub first_packet_at: Instant,
+    /// Which way up it is to be shown: as was said last.
+    pub orientation: Orientation,
 }
 
 /// What the buffer says.
@@ -91,6 +96,7 @@ pub struct JitterBuffer {
     next: Option<u64>,
     highest: Option<u64>,
     waits_for_keyframe: bool,
+    orientation: Orientation,
     patience: Duration,
     outputs: VecDeque<Output>,
     counters: Counters,
@@ -111,6 +117,7 @@ impl JitterBuffer {
             next: None,
             highest: None,
             waits_for_keyframe: true,
+            orientation: Orientation::UPRIGHT,
             patience: PATIENCE,
             outputs: VecDeque::new(),
             counters: Counters::default(),
@@ -270,6 +277,7 @@ impl JitterBuffer {
                 first_packet_at = first_packet_at.min(Some(held.at)).or(Some(held.at));
                 timestamp = held.packet.timestamp;
                 only_padding &= held.packet.payload.is_empty();
+                self.orientation = held.packet.orientation.unwrap_or(self.orientation);
                 // The error is remembered by the assembler, which then gives no picture.
                 let _ = assembler.add(&held.packet.payload);
             }
@@ -286,7 +294,8 @@ impl JitterBuffer {
             return self.drop_picture();
         }
         self.waits_for_keyframe = false;
-        let frame = ReceivedFrame { data, keyframe, timestamp, first_packet_at };
+        let orientation = self.orientation;
+        let frame = ReceivedFrame { data, keyframe, timestamp, first_packet_at, orientation };
         self.outputs.push_back(Output::Frame(frame));
     }
 

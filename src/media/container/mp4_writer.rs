@@ -3,27 +3,76 @@
 //! Pure: gives back bytes and what to write over at the end. ISO/IEC 14496-12
 //! section 8.8; Opus as in "Encapsulation of Opus in ISO Base Media File Format".
 
-use super::mux::{Heads, MuxSample, Track, VideoHead, begins_piece};
+use super::mux::{HEAD, Heads, MuxSample, Track, VideoHead, begins_piece};
+use crate::media::showing::Orientation;
 
 const VIDEO_SCALE: u32 = 90_000;
 const AUDIO_SCALE: u32 = 48_000;
 
 /// An MP4 file being written.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Mp4Writer {
     heads: Heads,
     sequence: u32,
     /// The samples of the open fragment.
     open: Vec<MuxSample>,
+    /// The fragments that were given out.
+    index: Vec<Fragment>,
     end: u64,
 }
+
+/// What the index says of a fragment.
+#[derive(Debug, Clone, Copy)]
+struct Fragment {
+    /// When it begins, nanoseconds.
+    at: u64,
+    bytes: u64,
+    /// Whether a player can begin with it.
+    keyframe: bool,
+}
+
+/// Room for the index, in bytes, and how many places of twelve bytes are in it.
+const INDEX: usize = 12 * 1024;
+const PLACES: usize = (INDEX - INDEX_HEAD - 8) / 12;
+const INDEX_HEAD: usize = 40;
 
 impl Mp4Writer {
     /// A file with these tracks, and its first bytes.
     #[must_use]
     pub fn new(heads: Heads) -> (Self, Vec<u8>) {
-        let head = file_head(&heads, 0);
-        (Self { heads, sequence: 0, open: Vec::new(), end: 0 }, head)
+        let head = file_head(&heads, 0, &[]);
+        (Self { heads, sequence: 0, open: Vec::new(), index: Vec::new(), end: 0 }, head)
+    }
+
+    /// Another track begins: what is to be written over the beginning of the file. `None` when there
+    /// is no room for it, and then it is not in the file.
+    pub fn add(&mut self, heads: Heads) -> Option<Vec<u8>> {
+        let head = file_head(&heads, 0, &[]);
+        let before = file_head(&self.heads, 0, &[]).len();
+        (head.len() == before).then(|| {
+            self.heads = heads;
+            head
+        })
+    }
+
+    /// The bytes that it has given out so far, all whole fragments.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        let head = file_head(&self.heads, 0, &[]).len() as u64;
+        head + self.index.iter().map(|fragment| fragment.bytes).sum::<u64>()
+    }
+
+    /// Closes a file to which nothing can be added: bytes to write over its beginning, so that its
+    /// length is known.
+    #[must_use]
+    pub fn abandon(self) -> Vec<u8> {
+        self.final_head()
+    }
+
+    fn final_head(&self) -> Vec<u8> {
+        let track = if self.heads.video.is_some() { Track::Video } else { Track::Audio };
+        let places = places(&self.index, self.end);
+        file_head(&self.heads, self.end / 1_000_000, &segment_index(track, &places))
     }
 
     /// Takes a sample; gives back the fragment that it closed, if it did.
@@ -39,7 +88,7 @@ impl Mp4Writer {
     #[must_use]
     pub fn finish(mut self) -> (Vec<u8>, Vec<u8>) {
         let tail = self.close(None).unwrap_or_default();
-        (tail, file_head(&self.heads, self.end / 1_000_000))
+        (tail, self.final_head())
     }
 
     fn close(&mut self, next: Option<&MuxSample>) -> Option<Vec<u8>> {
@@ -59,6 +108,14 @@ impl Mp4Writer {
         put_box(&mut out, b"mdat", |data| {
             let all = tracks.iter().flat_map(|(_, samples)| samples);
             all.for_each(|sample| data.extend_from_slice(&sample.data));
+        });
+        let pictures = self.heads.video.is_some();
+        self.index.push(Fragment {
+            at: samples.iter().map(|sample| sample.at).min().unwrap_or(0),
+            bytes: out.len() as u64,
+            keyframe: samples.iter().any(|sample| {
+                sample.keyframe && (sample.track == Track::Video || !pictures)
+            }),
         });
         Some(out)
     }
@@ -125,8 +182,57 @@ fn track_fragment(
     });
 }
 
-/// Everything before the first fragment; as long with the duration (milliseconds) as without it.
-fn file_head(heads: &Heads, duration: u64) -> Vec<u8> {
+/// The places at which a player can begin: when, how many bytes up to the next, and how long.
+fn places(fragments: &[Fragment], end: u64) -> Vec<(u64, u64, u64)> {
+    let mut places: Vec<(u64, u64)> = Vec::new();
+    for fragment in fragments {
+        match places.last_mut() {
+            Some((_, bytes)) if !fragment.keyframe => *bytes += fragment.bytes,
+            _ => places.push((fragment.at, fragment.bytes)),
+        }
+    }
+    // In a very long recording one place stands for several.
+    let together = places.len().div_ceil(PLACES).max(1);
+    let merged: Vec<(u64, u64)> = places
+        .chunks(together)
+        .map(|some| (some[0].0, some.iter().map(|(_, bytes)| bytes).sum()))
+        .collect();
+    let ends = merged.iter().skip(1).map(|(at, _)| *at).chain([end]);
+    let lasting = merged.iter().zip(ends);
+    lasting.map(|((at, bytes), end)| (*at, *bytes, end.saturating_sub(*at))).collect()
+}
+
+/// The segment index (section 8.16.3), in all the room that it has.
+fn segment_index(track: Track, places: &[(u64, u64, u64)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let room = INDEX - INDEX_HEAD - places.len() * 12;
+    put_full(&mut out, b"sidx", 1, 0, |sidx| {
+        put_u32(sidx, track.number().into());
+        put_u32(sidx, scale(track));
+        let first = places.first().map_or(0, |place| ticks(place.0, track));
+        sidx.extend_from_slice(&first.to_be_bytes());
+        sidx.extend_from_slice(&(room as u64).to_be_bytes());
+        put_u16(sidx, 0);
+        put_u16(sidx, places.len() as u16);
+        for (_, bytes, lasts) in places {
+            put_u32(sidx, u32::try_from(*bytes).unwrap_or(u32::MAX >> 1) & (u32::MAX >> 1));
+            put_u32(sidx, u32::try_from(ticks(*lasts, track)).unwrap_or(u32::MAX));
+            // It begins with a picture that needs no other.
+            put_u32(sidx, 0x9000_0000);
+        }
+    });
+    put_free(&mut out, room);
+    out
+}
+
+/// Filler of `total` bytes, 8 at least.
+fn put_free(out: &mut Vec<u8>, total: usize) {
+    put_box(out, b"free", |free| put_zeros(free, total.saturating_sub(8)));
+}
+
+/// Everything before the first fragment; as long with the duration (milliseconds), with the index and
+/// with more tracks as without.
+fn file_head(heads: &Heads, duration: u64, index: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     put_box(&mut out, b"ftyp", |ftyp| ftyp.extend_from_slice(b"iso6\0\0\0\x01iso6mp42avc1Opus"));
     put_box(&mut out, b"moov", |moov| {
@@ -137,17 +243,19 @@ fn file_head(heads: &Heads, duration: u64) -> Vec<u8> {
             put_u32(mvhd, 0x0001_0000);
             mvhd.extend_from_slice(&[1, 0]);
             put_zeros(mvhd, 10);
-            put_matrix(mvhd);
+            put_matrix(mvhd, Orientation::UPRIGHT, (0, 0));
             put_zeros(mvhd, 24);
             put_u32(mvhd, 3);
         });
         if let Some(video) = &heads.video {
-            put_track(moov, Track::Video, duration, (video.width, video.height), |stsd| {
+            let size = (video.width, video.height);
+            put_track(moov, Track::Video, duration, (size, video.orientation), |stsd| {
                 put_avc_entry(stsd, video);
             });
         }
         if let Some(channels) = heads.audio {
-            put_track(moov, Track::Audio, duration, (0, 0), |stsd| put_opus_entry(stsd, channels));
+            let no_size = ((0, 0), Orientation::UPRIGHT);
+            put_track(moov, Track::Audio, duration, no_size, |stsd| put_opus_entry(stsd, channels));
         }
         put_box(moov, b"mvex", |mvex| {
             put_full(mvex, b"mehd", 1, 0, |mehd| mehd.extend_from_slice(&duration.to_be_bytes()));
@@ -162,6 +270,15 @@ fn file_head(heads: &Heads, duration: u64) -> Vec<u8> {
             }
         });
     });
+    // Room for a track that begins later.
+    if let Some(room) = HEAD.checked_sub(out.len()).filter(|room| *room >= 8) {
+        put_free(&mut out, room);
+    }
+    if index.is_empty() {
+        put_free(&mut out, INDEX);
+    } else {
+        out.extend_from_slice(index);
+    }
     out
 }
 
@@ -169,7 +286,7 @@ fn put_track(
     out: &mut Vec<u8>,
     track: Track,
     duration: u64,
-    (width, height): (u32, u32),
+    ((width, height), orientation): ((u32, u32), Orientation),
     entry: impl FnOnce(&mut Vec<u8>),
 ) {
     put_box(out, b"trak", |trak| {
@@ -181,7 +298,7 @@ fn put_track(
             put_zeros(tkhd, 12);
             tkhd.extend_from_slice(if track == Track::Audio { &[1, 0] } else { &[0, 0] });
             put_zeros(tkhd, 2);
-            put_matrix(tkhd);
+            put_matrix(tkhd, orientation, (width, height));
             put_u32(tkhd, width << 16);
             put_u32(tkhd, height << 16);
         });
@@ -303,9 +420,13 @@ fn put_zeros(out: &mut Vec<u8>, count: usize) {
     out.resize(out.len() + count, 0);
 }
 
-/// The matrix that changes nothing.
-fn put_matrix(out: &mut Vec<u8>) {
-    for value in [0x0001_0000, 0, 0, 0, 0x0001_0000, 0, 0, 0, 0x4000_0000] {
+/// The matrix that turns pictures of this size and puts their corner back into its place.
+fn put_matrix(out: &mut Vec<u8>, orientation: Orientation, (width, height): (u32, u32)) {
+    let [a, b, c, d] = orientation.matrix().map(|unit| (unit as u32) << 16);
+    let (wide, high) = orientation.turned((width, height));
+    let x = if orientation.mirrored { wide << 16 } else { 0 };
+    let y = if orientation.flipped { high << 16 } else { 0 };
+    for value in [a, b, 0, c, d, 0, x, y, 0x4000_0000] {
         put_u32(out, value);
     }
 }

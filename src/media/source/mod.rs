@@ -19,6 +19,7 @@ pub mod timeline;
 
 pub use open::open;
 use screen::ScreenShare;
+use timeline::StopFlag;
 
 use super::audio::echo::EchoReference;
 use super::audio::voice::VoiceOptions;
@@ -72,6 +73,11 @@ pub trait VideoSource: Send {
     fn notice(&mut self) -> Option<DeviceNotice> {
         None
     }
+
+    /// Says what to look at while waiting: when it is set, nobody wants more.
+    fn set_stop(&mut self, stop: StopFlag) {
+        drop(stop);
+    }
 }
 
 /// Sound, one block of 10 ms after the other. Lives on its own thread, so it may block.
@@ -88,6 +94,11 @@ pub trait AudioSource: Send {
     /// What happened to the device since this was last asked; asked after each block.
     fn notice(&mut self) -> Option<DeviceNotice> {
         None
+    }
+
+    /// See [`VideoSource::set_stop`].
+    fn set_stop(&mut self, stop: StopFlag) {
+        drop(stop);
     }
 }
 

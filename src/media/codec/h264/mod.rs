@@ -3,6 +3,7 @@
 //! Owns the encoder, the decoder and the few facts of the bitstream that
 //! others need (NAL units, sizes). Knows nothing of RTP.
 
+mod bits;
 mod decoder;
 mod encoder;
 mod level;

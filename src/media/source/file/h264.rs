@@ -10,6 +10,7 @@ use openh264::OpenH264API;
 use openh264::decoder::{DecodedYUV, Decoder, DecoderConfig, Flush};
 use openh264::formats::YUVSource;
 
+use crate::media::codec::h264::nal::{contains_idr, for_decoder, is_recovery_point};
 use crate::media::codec::h264::sps::Sps;
 use crate::media::container::{ContainerError, Packet};
 use crate::media::scale::Planes;
@@ -20,6 +21,10 @@ pub(super) struct FileDecoder {
     /// Times of the pictures that are still inside; the smallest belongs to the next one out.
     times: BinaryHeap<Reverse<i64>>,
     errors: u32,
+    /// The parameter sets that stand outside of the stream.
+    sets: Vec<u8>,
+    /// Whether a picture came from which decoding can begin.
+    begun: bool,
 }
 
 /// The most pictures H.264 holds back for reordering (ITU-T H.264 annex A.3.1: 16 frames).
@@ -29,8 +34,10 @@ const MAX_HELD: usize = 17;
 const MAX_ERRORS: u32 = 120;
 
 impl FileDecoder {
-    pub(super) fn new() -> Result<Self, ContainerError> {
-        Ok(Self { decoder: new_decoder()?, times: BinaryHeap::new(), errors: 0 })
+    /// A decoder for a stream whose parameter sets are these, in Annex B form, or come with it.
+    pub(super) fn new(sets: Vec<u8>) -> Result<Self, ContainerError> {
+        let times = BinaryHeap::new();
+        Ok(Self { decoder: new_decoder()?, times, errors: 0, sets, begun: false })
     }
 
     /// Decodes one packet; hands on the picture that came out of it, if any.
@@ -39,8 +46,16 @@ impl FileDecoder {
         packet: &Packet,
         show: &mut dyn FnMut(i64, Planes<'_>),
     ) -> Result<(), ContainerError> {
+        if !self.begun {
+            if !contains_idr(&packet.data) && !is_recovery_point(&packet.data) {
+                // It builds on pictures that are not in the file.
+                return Ok(());
+            }
+            self.begun = true;
+            let _ = self.decoder.decode(&self.sets);
+        }
         self.times.push(Reverse(packet.pts));
-        match self.decoder.decode(&packet.data) {
+        match self.decoder.decode(&for_decoder(&packet.data)) {
             Ok(Some(picture)) => {
                 self.errors = 0;
                 hand_on(&mut self.times, &picture, show);
@@ -68,7 +83,12 @@ impl FileDecoder {
         if let Ok(pictures) = self.decoder.flush_remaining() {
             pictures.iter().for_each(|picture| hand_on(&mut self.times, picture, show));
         }
-        *self = Self::new()?;
+        self.renew()
+    }
+
+    /// Forgets what it holds: another picture follows than the one it expects.
+    pub(super) fn renew(&mut self) -> Result<(), ContainerError> {
+        *self = Self::new(std::mem::take(&mut self.sets))?;
         Ok(())
     }
 }

@@ -3,30 +3,34 @@
 //! Owns the choice between uncompressed and H.264 files and checks at opening
 //! that the first picture can be decoded. Paces nothing.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::Path;
 
 use super::h264::{FileDecoder, check};
 use super::packets::{self, H264Track, Packets};
-use super::{Opened, SourceError, in_file, open_file};
+use super::{Input, Opened, SourceError, in_file, open_file};
 use crate::media::codec::h264::sps::Sps;
 use crate::media::container::y4m::Y4mReader;
 use crate::media::container::{ContainerError, Kind, MAX_PACKET, Packet};
 use crate::media::frame::{Size, VideoFrame};
 use crate::media::scale::Planes;
+use crate::media::showing::Showing;
+use crate::media::upright::bounded;
 
 /// A file of pictures.
 pub(super) struct Pictures {
     stream: Stream,
-    /// The size of its pictures, made even.
+    /// The size of its pictures as they are shown, made even.
     pub(super) size: Size,
     /// Pictures a second, nominal.
     pub(super) fps: f64,
+    /// How they are shown.
+    pub(super) showing: Showing,
+    /// When the first is shown, nanoseconds.
+    pub(super) begins: i64,
 }
 
 enum Stream {
-    Y4m { reader: Y4mReader<BufReader<File>>, buffer: Vec<u8>, next: u64 },
+    Y4m { reader: Y4mReader<Input>, buffer: Vec<u8>, next: u64 },
     H264 { packets: Packets, decoder: Box<FileDecoder>, ended: bool },
 }
 
@@ -36,24 +40,26 @@ const MAX_LEAD_IN: usize = 600;
 impl Pictures {
     /// Opens a file and decodes its first picture to be sure, then goes back to the start.
     pub(super) fn open(path: &Path) -> Result<Self, SourceError> {
-        let Opened { reader, kind } = open_file(path)?;
-        let pictures = if kind == Kind::Y4m {
-            Y4mReader::open(reader).map(Self::y4m).map_err(in_file(path))?
-        } else {
-            let track = packets::open_h264(path)?;
-            Self::h264(track).map_err(in_file(path))?
-        };
-        pictures.checked().map_err(in_file(path))
+        Self::of(open_file(path)?).and_then(Self::checked).map_err(in_file(path))
     }
 
-    fn y4m(reader: Y4mReader<BufReader<File>>) -> Self {
-        let size = Size::even(reader.width, reader.height);
-        let fps = reader.fps;
-        Self { stream: Stream::Y4m { reader, buffer: Vec::new(), next: 0 }, size, fps }
+    /// The pictures of what was opened.
+    pub(super) fn of(opened: Opened) -> Result<Self, ContainerError> {
+        if opened.kind == Kind::Y4m {
+            return Y4mReader::open(opened.reader).map(Self::y4m);
+        }
+        packets::open_h264(opened).and_then(Self::h264)
+    }
+
+    fn y4m(reader: Y4mReader<Input>) -> Self {
+        let (fps, showing) = (reader.fps, reader.showing);
+        let (width, height) = showing.shown(reader.width as usize, reader.height as usize);
+        let stream = Stream::Y4m { reader, buffer: Vec::new(), next: 0 };
+        Self { stream, size: bounded(width, height), fps, showing, begins: 0 }
     }
 
     fn h264(track: H264Track) -> Result<Self, ContainerError> {
-        let H264Track { mut packets, config, fps } = track;
+        let H264Track { mut packets, config, fps, mut showing, begins } = track;
         let outside = config.as_ref().and_then(|config| config.sps.first());
         let sps = match outside {
             Some(sps) => Sps::parse(sps)
@@ -61,11 +67,24 @@ impl Pictures {
             None => first_sps(&mut packets)?,
         };
         check(&sps)?;
+        // The container knows best how wide samples are, the stream what they mean.
+        showing.aspect = showing.aspect.or(sps.aspect);
+        showing.colour = sps.colour.or(showing.colour);
         let fps = fps.or(sps.fps).unwrap_or(packets::DEFAULT_FPS).clamp(0.1, 240.0);
         packets.set_fps(fps);
-        let decoder = Box::new(FileDecoder::new()?);
-        let size = Size::even(sps.width, sps.height);
-        Ok(Self { stream: Stream::H264 { packets, decoder, ended: false }, size, fps })
+        let sets = config.map(|config| config.sets()).unwrap_or_default();
+        let decoder = Box::new(FileDecoder::new(sets)?);
+        let (width, height) = showing.shown(sps.width as usize, sps.height as usize);
+        let stream = Stream::H264 { packets, decoder, ended: false };
+        Ok(Self { stream, size: bounded(width, height), fps, showing, begins })
+    }
+
+    /// Whether the file turned out to end in the middle of something.
+    pub(super) fn was_cut(&self) -> bool {
+        match &self.stream {
+            Stream::Y4m { reader, .. } => reader.was_cut(),
+            Stream::H264 { packets, .. } => packets.was_cut(),
+        }
     }
 
     /// Decodes up to the first picture.
@@ -126,10 +145,14 @@ impl Pictures {
         frame: &mut VideoFrame,
     ) -> Result<Option<i64>, ContainerError> {
         let Stream::Y4m { reader, next, .. } = &mut self.stream else { return Ok(None) };
+        if !self.showing.is_plain() || self.showing.colour.full_range == Some(true) {
+            return Ok(None);
+        }
         let stored = Size { width: reader.width, height: reader.height };
         if stored != frame.size() || !reader.read_frame(frame.i420_mut())? {
             return Ok(None);
         }
+        frame.set_colour(self.showing.colour.resolve(stored.height));
         let at = (*next as f64 * 1e9 / reader.fps) as i64;
         *next += 1;
         Ok(Some(at))
@@ -143,7 +166,7 @@ impl Pictures {
                 reader.rewind()
             }
             Stream::H264 { packets, decoder, ended } => {
-                **decoder = FileDecoder::new()?;
+                decoder.renew()?;
                 *ended = false;
                 packets.rewind()
             }
