@@ -109,7 +109,7 @@ impl Running {
             MediaEvent::Device(notice) => {
                 self.say(Said::Error(notice.news.as_str(), notice.message)).await;
             }
-            MediaEvent::RecordingEnded(theirs, end) => self.recording_ended(theirs, end).await,
+            MediaEvent::Recording(theirs, news) => self.recording_news(theirs, news).await,
         }
         None
     }

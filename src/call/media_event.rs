@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-use super::recording::RecordingEnd;
+use super::recording::RecordingNews;
 use crate::media::codec::CodecError;
 use crate::media::device::DeviceNotice;
 use crate::media::frame::Size;
@@ -20,8 +20,8 @@ pub(super) enum MediaEvent {
     FirstAudio { at: Instant },
     /// Something happened to a device.
     Device(DeviceNotice),
-    /// A recording of theirs (`true`) or ours is as it stays.
-    RecordingEnded(bool, RecordingEnd),
+    /// News of a recording of theirs (`true`) or ours.
+    Recording(bool, RecordingNews),
 }
 
 /// Tells the call what happened to a device.

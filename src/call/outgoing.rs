@@ -101,10 +101,9 @@ impl Outgoing {
         let encoder: Box<dyn VideoEncoder> = Box::new(H264Encoder::new(settings)?);
         let (to_send, queue) = mpsc::channel::<EncodedVideo>(VIDEO_QUEUE);
         let deliver = move |frame: EncodedVideo| {
-            if let Some(recording) = &recording {
-                recording.local_video(&frame);
-            }
+            let wanted = recording.as_ref().is_some_and(|recording| recording.local_video(&frame));
             match to_send.try_send(frame) {
+                Ok(()) if wanted => Delivery::TakenAndKeyframe,
                 Ok(()) => Delivery::Taken,
                 Err(_) => Delivery::Dropped,
             }

@@ -80,14 +80,19 @@ pub async fn run(command: CallCommand, mut stage: Stage, output: &Output) -> Res
         interrupts: &mut interrupts,
         reporter: &mut reporter,
         stage: &mut stage,
+        cut_short: None,
     };
     let ended = desk.until_ended(&command.name, &mut events).await;
+    let cut_short = desk.cut_short.take();
     output.clear_status();
     // What still comes is of no interest, and must not keep the phone waiting.
     drop(events);
     phone.close().await;
     match ended {
-        Some((reason, _)) if reason_exit(reason) == Exit::Done => Ok(()),
+        Some((reason, _)) if reason_exit(reason) == Exit::Done => match cut_short {
+            Some(why) => Err(Failure::Recording(why)),
+            None => Ok(()),
+        },
         Some((reason, because)) => Err(Failure::Call { reason, name: command.name, because }),
         None => Err(anyhow::anyhow!("the phone stopped before the call had ended").into()),
     }
@@ -102,6 +107,8 @@ struct Desk<'a> {
     interrupts: &'a mut Interrupts,
     reporter: &'a mut Reporter,
     stage: &'a mut Stage,
+    /// Why a recording ended before its time, if one did.
+    cut_short: Option<String>,
 }
 
 impl Desk<'_> {
@@ -127,6 +134,9 @@ impl Desk<'_> {
                 }
             };
             self.stage.follow(&event);
+            if let EventKind::RecordingStopped { reason: Some(reason), .. } = &event.kind {
+                self.cut_short = Some(reason.clone());
+            }
             let ours = event.peer.as_deref().is_none_or(|peer| peer == name);
             let (reason, because) = match &event.kind {
                 EventKind::Ended { reason, because, .. } if ours => (*reason, because.clone()),

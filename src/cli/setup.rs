@@ -78,7 +78,7 @@ pub fn phone_config(
 ) -> Result<PhoneConfig, Failure> {
     let echo = EchoReference::default();
     let (media_options, sink_options) = (media.media_options(&echo), media.sink_options(&echo));
-    sink::check(&sink_options).map_err(PhoneError::from)?;
+    sink::check(&sink_options, &media_options.inputs()).map_err(PhoneError::from)?;
     // The words of a screen are read as they are.
     let mirrored = !matches!(media_options.video, VideoSourceSpec::Screen(_));
     // Recordings that are begun in a call count as well: no two have the same name.

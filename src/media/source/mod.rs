@@ -207,6 +207,21 @@ pub struct MediaOptions {
     pub share: ScreenShare,
 }
 
+impl MediaOptions {
+    /// The files that are read.
+    #[must_use]
+    pub fn inputs(&self) -> Vec<PathBuf> {
+        let mut inputs = Vec::new();
+        if let VideoSourceSpec::File(path) = &self.video {
+            inputs.push(path.clone());
+        }
+        if let AudioSourceSpec::File(path) = &self.audio {
+            inputs.push(path.clone());
+        }
+        inputs
+    }
+}
+
 impl Default for MediaOptions {
     /// The test picture and the tone.
     fn default() -> Self {
