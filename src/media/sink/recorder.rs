@@ -63,7 +63,7 @@ enum State {
     Failed,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Writer {
     Mkv(Box<MkvWriter>),
     Mp4(Box<Mp4Writer>),
@@ -283,13 +283,10 @@ impl Recorder {
                 Ok(false)
             }
             State::Failed => Ok(true),
-            State::Recording { mut writer, origin } => {
+            State::Recording { writer, origin } => {
                 // What is lost when the end finds no room is the index, not what came.
                 let whole = writer.written();
-                let (tail, head) = match &mut writer {
-                    Writer::Mkv(mkv) => mkv.clone().finish(),
-                    Writer::Mp4(mp4) => mp4.clone().finish(),
-                };
+                let (tail, head) = writer.clone().finish();
                 let written = self.place.append(&tail).and_then(|()| self.place.over_head(&head));
                 if let Err(error) = written.and_then(|()| self.place.settle()) {
                     self.state = State::Recording { writer, origin };

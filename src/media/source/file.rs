@@ -116,5 +116,10 @@ pub fn shared(path: &Path) -> Result<Option<Shared>, SourceError> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used)]
+#[path = "file_samples_tests.rs"]
+mod samples_tests;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
 #[path = "file_tests.rs"]
 mod tests;

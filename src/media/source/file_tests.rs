@@ -204,7 +204,8 @@ fn a_loop_of_sound_has_no_gap() {
 fn picture_and_sound_of_one_file_begin_again_together() {
     let dir = TempDir::new().unwrap();
     let path = file(&dir, "a.wav", &wav(44_100, 2, 441, |_| 16_384));
-    let timeline = Timeline::new(Some(Duration::from_millis(50)));
+    let period = Some(Duration::from_millis(50));
+    let timeline = Timeline::new(Some(Shared { origin: 0, period }));
     let mut source = FileAudioSource::open(&path, false, timeline).unwrap();
     let mut all = Vec::new();
     for _ in 0..13 {

@@ -28,7 +28,8 @@ pub(super) struct Placing {
 
 impl Placing {
     /// Samples per channel that are out.
-    pub(super) fn position(&self) -> i64 {
+    #[cfg(test)]
+    fn position(&self) -> i64 {
         self.position
     }
 
