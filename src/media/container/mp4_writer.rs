@@ -18,7 +18,24 @@ pub struct Mp4Writer {
     open: Vec<MuxSample>,
     /// The fragments that were given out.
     index: Vec<Fragment>,
+    begins: Begins,
     end: u64,
+}
+
+/// When picture and sound begin, nanoseconds after the file; their own times count from there.
+#[derive(Debug, Clone, Copy, Default)]
+struct Begins {
+    video: u64,
+    audio: u64,
+}
+
+impl Begins {
+    fn of(self, track: Track) -> u64 {
+        match track {
+            Track::Video => self.video,
+            Track::Audio => self.audio,
+        }
+    }
 }
 
 /// What the index says of a fragment.
@@ -40,17 +57,28 @@ impl Mp4Writer {
     /// A file with these tracks, and its first bytes.
     #[must_use]
     pub fn new(heads: Heads) -> (Self, Vec<u8>) {
-        let head = file_head(&heads, 0, &[]);
-        (Self { heads, sequence: 0, open: Vec::new(), index: Vec::new(), end: 0 }, head)
+        let begins = Begins::default();
+        let head = file_head(&heads, begins, 0, &[]);
+        let (open, index) = (Vec::new(), Vec::new());
+        (Self { heads, sequence: 0, open, index, begins, end: 0 }, head)
     }
 
     /// Another track begins: what is to be written over the beginning of the file. `None` when there
     /// is no room for it, and then it is not in the file.
-    pub fn add(&mut self, heads: Heads) -> Option<Vec<u8>> {
-        let head = file_head(&heads, 0, &[]);
-        let before = file_head(&self.heads, 0, &[]).len();
+    pub fn add(&mut self, heads: Heads, at: u64) -> Option<Vec<u8>> {
+        let mut begins = self.begins;
+        // The edit list counts in milliseconds.
+        let at = at / 1_000_000 * 1_000_000;
+        if self.heads.video.is_none() && heads.video.is_some() {
+            begins.video = at;
+        }
+        if self.heads.audio.is_none() && heads.audio.is_some() {
+            begins.audio = at;
+        }
+        let head = file_head(&heads, begins, 0, &[]);
+        let before = file_head(&self.heads, self.begins, 0, &[]).len();
         (head.len() == before).then(|| {
-            self.heads = heads;
+            (self.heads, self.begins) = (heads, begins);
             head
         })
     }
@@ -58,7 +86,7 @@ impl Mp4Writer {
     /// The bytes that it has given out so far, all whole fragments.
     #[must_use]
     pub fn written(&self) -> u64 {
-        let head = file_head(&self.heads, 0, &[]).len() as u64;
+        let head = file_head(&self.heads, self.begins, 0, &[]).len() as u64;
         head + self.index.iter().map(|fragment| fragment.bytes).sum::<u64>()
     }
 
@@ -72,7 +100,8 @@ impl Mp4Writer {
     fn final_head(&self) -> Vec<u8> {
         let track = if self.heads.video.is_some() { Track::Video } else { Track::Audio };
         let places = places(&self.index, self.end);
-        file_head(&self.heads, self.end / 1_000_000, &segment_index(track, &places))
+        let index = segment_index(track, self.begins.of(track), &places);
+        file_head(&self.heads, self.begins, self.end / 1_000_000, &index)
     }
 
     /// Takes a sample; gives back the fragment that it closed, if it did.
@@ -132,7 +161,7 @@ impl Mp4Writer {
             let mut at = data_at;
             for (track, samples) in tracks {
                 let next = next.filter(|next| next.track == *track);
-                track_fragment(moof, *track, samples, next, at);
+                track_fragment(moof, (*track, self.begins.of(*track)), samples, next, at);
                 at += samples.iter().map(|sample| sample.data.len() as u32).sum::<u32>();
             }
         });
@@ -154,7 +183,7 @@ fn ticks(nanos: u64, track: Track) -> u64 {
 
 fn track_fragment(
     out: &mut Vec<u8>,
-    track: Track,
+    (track, begins): (Track, u64),
     samples: &[&MuxSample],
     next: Option<&MuxSample>,
     data_at: u32,
@@ -163,7 +192,8 @@ fn track_fragment(
         // Default base is moof.
         put_full(traf, b"tfhd", 0, 0x02_0000, |tfhd| put_u32(tfhd, track.number().into()));
         put_full(traf, b"tfdt", 1, 0, |tfdt| {
-            let start = samples.first().map_or(0, |sample| ticks(sample.at, track));
+            let first = samples.first().map_or(0, |sample| sample.at.saturating_sub(begins));
+            let start = ticks(first, track);
             tfdt.extend_from_slice(&start.to_be_bytes());
         });
         // Data offset, and for each sample duration, size and flags.
@@ -203,13 +233,14 @@ fn places(fragments: &[Fragment], end: u64) -> Vec<(u64, u64, u64)> {
 }
 
 /// The segment index (section 8.16.3), in all the room that it has.
-fn segment_index(track: Track, places: &[(u64, u64, u64)]) -> Vec<u8> {
+fn segment_index(track: Track, begins: u64, places: &[(u64, u64, u64)]) -> Vec<u8> {
     let mut out = Vec::new();
     let room = INDEX - INDEX_HEAD - places.len() * 12;
     put_full(&mut out, b"sidx", 1, 0, |sidx| {
         put_u32(sidx, track.number().into());
         put_u32(sidx, scale(track));
-        let first = places.first().map_or(0, |place| ticks(place.0, track));
+        let first = places.first().map_or(0, |place| place.0.saturating_sub(begins));
+        let first = ticks(first, track);
         sidx.extend_from_slice(&first.to_be_bytes());
         sidx.extend_from_slice(&(room as u64).to_be_bytes());
         put_u16(sidx, 0);
@@ -232,7 +263,7 @@ fn put_free(out: &mut Vec<u8>, total: usize) {
 
 /// Everything before the first fragment; as long with the duration (milliseconds), with the index and
 /// with more tracks as without.
-fn file_head(heads: &Heads, duration: u64, index: &[u8]) -> Vec<u8> {
+fn file_head(heads: &Heads, begins: Begins, duration: u64, index: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     put_box(&mut out, b"ftyp", |ftyp| ftyp.extend_from_slice(b"iso6\0\0\0\x01iso6mp42avc1Opus"));
     put_box(&mut out, b"moov", |moov| {
@@ -249,13 +280,15 @@ fn file_head(heads: &Heads, duration: u64, index: &[u8]) -> Vec<u8> {
         });
         if let Some(video) = &heads.video {
             let size = (video.width, video.height);
-            put_track(moov, Track::Video, duration, (size, video.orientation), |stsd| {
+            let times = (duration, begins.video);
+            put_track(moov, Track::Video, times, (size, video.orientation), |stsd| {
                 put_avc_entry(stsd, video);
             });
         }
         if let Some(channels) = heads.audio {
             let no_size = ((0, 0), Orientation::UPRIGHT);
-            put_track(moov, Track::Audio, duration, no_size, |stsd| put_opus_entry(stsd, channels));
+            let times = (duration, begins.audio);
+            put_track(moov, Track::Audio, times, no_size, |stsd| put_opus_entry(stsd, channels));
         }
         put_box(moov, b"mvex", |mvex| {
             put_full(mvex, b"mehd", 1, 0, |mehd| mehd.extend_from_slice(&duration.to_be_bytes()));
@@ -285,7 +318,7 @@ fn file_head(heads: &Heads, duration: u64, index: &[u8]) -> Vec<u8> {
 fn put_track(
     out: &mut Vec<u8>,
     track: Track,
-    duration: u64,
+    (duration, begins): (u64, u64),
     ((width, height), orientation): ((u32, u32), Orientation),
     entry: impl FnOnce(&mut Vec<u8>),
 ) {
@@ -302,7 +335,22 @@ fn put_track(
             put_u32(tkhd, width << 16);
             put_u32(tkhd, height << 16);
         });
+        if begins > 0 {
+            put_box(trak, b"edts", |edts| put_edits(edts, begins / 1_000_000));
+        }
         put_box(trak, b"mdia", |mdia| put_media(mdia, track, entry));
+    });
+}
+
+/// Nothing for so many milliseconds, then all that there is (section 8.6.6).
+fn put_edits(out: &mut Vec<u8>, begins: u64) {
+    put_full(out, b"elst", 1, 0, |elst| {
+        put_u32(elst, 2);
+        for (lasts, from) in [(begins, u64::MAX), (0, 0)] {
+            elst.extend_from_slice(&lasts.to_be_bytes());
+            elst.extend_from_slice(&from.to_be_bytes());
+            put_u32(elst, 0x0001_0000);
+        }
     });
 }
 

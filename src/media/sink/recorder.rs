@@ -77,10 +77,10 @@ impl Writer {
         }
     }
 
-    fn add(&mut self, heads: Heads) -> Option<Vec<u8>> {
+    fn add(&mut self, heads: Heads, at: u64) -> Option<Vec<u8>> {
         match self {
             Self::Mkv(mkv) => mkv.add(heads),
-            Self::Mp4(mp4) => mp4.add(heads),
+            Self::Mp4(mp4) => mp4.add(heads, at),
         }
     }
 
@@ -301,8 +301,9 @@ impl Recorder {
     fn begin(&mut self, heads: Heads, at: u64) -> Result<(), SinkError> {
         let head = match &mut self.state {
             State::Failed => return Ok(()),
-            State::Recording { writer, .. } => {
-                let Some(head) = writer.add(heads.clone()) else {
+            State::Recording { writer, origin } => {
+                let after = at.saturating_sub(*origin);
+                let Some(head) = writer.add(heads.clone(), after) else {
                     tracing::warn!("a track came too late for the recording");
                     return Ok(());
                 };

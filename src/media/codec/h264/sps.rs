@@ -32,6 +32,8 @@ pub struct Sps {
     pub aspect: Option<(u32, u32)>,
     /// What the stream says of its colours.
     pub colour: ColourHint,
+    /// Bits before `gaps_in_frame_num_value_allowed_flag`, the header byte not counted.
+    gaps_at: usize,
 }
 
 /// The largest side that is believed; more would be an attack or a mistake.
@@ -53,6 +55,34 @@ impl Sps {
     pub fn find(annex_b: &[u8]) -> Option<Self> {
         nal_units(annex_b).find_map(Self::parse)
     }
+}
+
+/// The same SPS NAL unit, but that pictures may be missing in it (section 7.4.2.1.1).
+#[must_use]
+pub fn allowing_gaps(nal: &[u8]) -> Option<Vec<u8>> {
+    let bit = Sps::parse(nal)?.gaps_at + 8;
+    let mut plain = Vec::with_capacity(nal.len());
+    let mut zeros = 0;
+    for byte in nal {
+        if zeros >= 2 && *byte == 3 {
+            zeros = 0;
+            continue;
+        }
+        zeros = if *byte == 0 { zeros + 1 } else { 0 };
+        plain.push(*byte);
+    }
+    *plain.get_mut(bit / 8)? |= 0x80 >> (bit % 8);
+    let mut out = Vec::with_capacity(nal.len() + 4);
+    let mut zeros = 0;
+    for byte in plain {
+        if zeros >= 2 && byte <= 3 {
+            out.push(3);
+            zeros = 0;
+        }
+        zeros = if byte == 0 { zeros + 1 } else { 0 };
+        out.push(byte);
+    }
+    Some(out)
 }
 
 fn parse(nal: &[u8]) -> Option<Sps> {
@@ -77,6 +107,7 @@ fn parse(nal: &[u8]) -> Option<Sps> {
     bits.ue()?;
     skip_picture_order(&mut bits)?;
     bits.ue()?;
+    let gaps_at = bits.taken();
     bits.read(1)?;
     let mbs_wide = bits.ue()?.checked_add(1)?;
     let map_units_high = bits.ue()?.checked_add(1)?;
@@ -103,6 +134,7 @@ fn parse(nal: &[u8]) -> Option<Sps> {
         fps: vui.fps,
         aspect: vui.aspect,
         colour: vui.colour,
+        gaps_at,
     })
 }
 
@@ -275,6 +307,8 @@ mod tests {
         fn wild_bytes_never_panic(data in proptest::collection::vec(any::<u8>(), 0..60)) {
             let mut nal = vec![0x67];
             nal.extend(&data);
+            let gaps = allowing_gaps(&nal).and_then(|changed| Sps::parse(&changed));
+            prop_assert_eq!(gaps, Sps::parse(&nal));
             for sps in [Sps::parse(&nal), Sps::parse(&data), Sps::find(&data)].into_iter().flatten() {
                 prop_assert!(sps.width > 0 && sps.height > 0);
             }

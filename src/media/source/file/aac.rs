@@ -237,12 +237,9 @@ impl Borders {
         let decoder = if kind == PAIR { &mut self.pair } else { &mut self.single };
         let mut scratch = Vec::new();
         let mut is_enough = |bits: usize| {
-            let ended = |error: &std::io::Error| error.kind() == std::io::ErrorKind::UnexpectedEof;
-            match decode(decoder, rest.packet(bits), &mut scratch) {
-                Err(Error::IoError(error)) if ended(&error) => false,
-                // Whatever is wrong lies behind it.
-                _ => true,
-            }
+            // It reads bits, so the one thing that reading can meet is their end; whatever else is
+            // wrong lies behind the element.
+            !matches!(decode(decoder, rest.packet(bits), &mut scratch), Err(Error::IoError(_)))
         };
         let (mut too_few, mut enough) = (7, rest.left());
         if enough <= too_few || !is_enough(enough) {

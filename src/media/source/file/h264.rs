@@ -3,6 +3,7 @@
 //! Owns the decoder and giving times back to pictures that it reordered.
 //! Knows nothing of containers.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -10,7 +11,7 @@ use openh264::OpenH264API;
 use openh264::decoder::{DecodedYUV, Decoder, DecoderConfig, Flush};
 use openh264::formats::YUVSource;
 
-use crate::media::codec::h264::nal::{contains_idr, for_decoder, is_recovery_point};
+use crate::media::codec::h264::nal::{as_first, contains_idr, for_decoder, is_recovery_point};
 use crate::media::codec::h264::sps::Sps;
 use crate::media::container::{ContainerError, Packet};
 use crate::media::scale::Planes;
@@ -23,8 +24,11 @@ pub(super) struct FileDecoder {
     errors: u32,
     /// The parameter sets that stand outside of the stream.
     sets: Vec<u8>,
-    /// Whether a picture came from which decoding can begin.
-    begun: bool,
+    /// When the picture is shown from which decoding began; pictures before it may build on some that
+    /// are not in the file.
+    begun: Option<i64>,
+    /// Whether that was no IDR.
+    without_idr: bool,
 }
 
 /// The most pictures H.264 holds back for reordering (ITU-T H.264 annex A.3.1: 16 frames).
@@ -37,7 +41,8 @@ impl FileDecoder {
     /// A decoder for a stream whose parameter sets are these, in Annex B form, or come with it.
     pub(super) fn new(sets: Vec<u8>) -> Result<Self, ContainerError> {
         let times = BinaryHeap::new();
-        Ok(Self { decoder: new_decoder()?, times, errors: 0, sets, begun: false })
+        let decoder = new_decoder()?;
+        Ok(Self { decoder, times, errors: 0, sets, begun: None, without_idr: false })
     }
 
     /// Decodes one packet; hands on the picture that came out of it, if any.
@@ -46,16 +51,22 @@ impl FileDecoder {
         packet: &Packet,
         show: &mut dyn FnMut(i64, Planes<'_>),
     ) -> Result<(), ContainerError> {
-        if !self.begun {
-            if !contains_idr(&packet.data) && !is_recovery_point(&packet.data) {
-                // It builds on pictures that are not in the file.
-                return Ok(());
+        let data = match self.begun {
+            Some(begun) if self.without_idr && packet.pts < begun => return Ok(()),
+            Some(_) => for_decoder(&packet.data),
+            None if contains_idr(&packet.data) => {
+                self.begun = Some(packet.pts);
+                Cow::Owned([&self.sets[..], &for_decoder(&packet.data)].concat())
             }
-            self.begun = true;
-            let _ = self.decoder.decode(&self.sets);
-        }
+            None if is_recovery_point(&packet.data) => {
+                (self.begun, self.without_idr) = (Some(packet.pts), true);
+                Cow::Owned(as_first(&packet.data, &self.sets))
+            }
+            // It builds on pictures that are not in the file.
+            None => return Ok(()),
+        };
         self.times.push(Reverse(packet.pts));
-        match self.decoder.decode(&for_decoder(&packet.data)) {
+        match self.decoder.decode(&data) {
             Ok(Some(picture)) => {
                 self.errors = 0;
                 hand_on(&mut self.times, &picture, show);
@@ -65,6 +76,12 @@ impl FileDecoder {
                 self.errors += 1;
                 if self.errors > MAX_ERRORS {
                     return Err(ContainerError::corrupt(format!("H.264: {error}")));
+                }
+                // It would wait for an IDR that never comes.
+                if self.without_idr {
+                    self.decoder = new_decoder()?;
+                    self.begun = None;
+                    self.times.clear();
                 }
             }
         }
