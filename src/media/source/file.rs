@@ -22,6 +22,7 @@ mod mixdown;
 mod packets;
 mod pcm;
 mod pictures;
+mod pipe;
 mod placing;
 mod video;
 

@@ -5,7 +5,6 @@
 //! from when it comes.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::input::Input;
 use super::pcm::Pcm;
 use super::pictures::Pictures;
+use super::pipe::Pipe;
 use super::{SourceError, known};
 use crate::clock;
 use crate::media::audio::resample::ToCallRate;
@@ -137,7 +137,8 @@ fn read_all<T>(
     T: Send + 'static,
 {
     let end = loop {
-        let reader = match open(path, Arc::clone(place)) {
+        let watched = Arc::clone(place);
+        let reader = match Pipe::open(path, Box::new(move || watched.is_gone())) {
             Ok(reader) => Box::new(BufReader::with_capacity(64 << 10, reader)),
             Err(error) => break Err(error.into()),
         };
@@ -156,67 +157,6 @@ fn read_all<T>(
     };
     place.lock().ended = Some(end.map_err(super::in_file(path)));
     place.changed.notify_all();
-}
-
-/// Waits for a writer and reads what he writes; ends when nobody wants it any more.
-fn open<T>(path: &Path, place: Arc<Place<T>>) -> io::Result<Patient<T>> {
-    let file = match path == Path::new("-") {
-        true => standard_input()?,
-        false => open_without_waiting(path)?,
-    };
-    Ok(Patient { file, place, begun: path == Path::new("-") })
-}
-
-fn standard_input() -> io::Result<File> {
-    use std::os::fd::AsFd;
-    Ok(File::from(io::stdin().as_fd().try_clone_to_owned()?))
-}
-
-fn open_without_waiting(path: &Path) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let flags = rustix::fs::OFlags::NONBLOCK.bits();
-    File::options().read(true).custom_flags(flags.cast_signed()).open(path)
-}
-
-/// Reads from a pipe without being caught in it.
-struct Patient<T> {
-    file: File,
-    place: Arc<Place<T>>,
-    /// Whether there was a writer: before the first a pipe looks as if it had ended.
-    begun: bool,
-}
-
-impl<T> Read for Patient<T> {
-    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let while_waiting = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
-        loop {
-            if self.place.is_gone() {
-                return Ok(0);
-            }
-            let mut asked = [PollFd::new(&self.file, PollFlags::IN)];
-            let found = match poll(&mut asked, Some(&while_waiting)) {
-                Ok(found) => found,
-                Err(rustix::io::Errno::INTR) => continue,
-                Err(error) => return Err(error.into()),
-            };
-            if found == 0 {
-                continue;
-            }
-            match self.file.read(to) {
-                Ok(0) if !self.begun => {
-                    // Nobody has opened the other end yet: that is no event, so it is looked for.
-                    clock::sleep_until(clock::now() + Duration::from_millis(50));
-                }
-                Ok(count) => {
-                    self.begun = true;
-                    return Ok(count);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
 }
 
 /// When what comes is due: by the stream's own times, which begin when it comes, and begin anew when
