@@ -135,7 +135,10 @@ mod tests {
             ([54, 99, 255], Matrix::Bt709, true),
         ] {
             let [red, green, blue] = shown(yuv, matrix, full);
-            assert!(red >= 252 && green <= 3 && blue <= 3, "{matrix:?} {full}: {red} {green} {blue}");
+            assert!(
+                red >= 252 && green <= 3 && blue <= 3,
+                "{matrix:?} {full}: {red} {green} {blue}"
+            );
         }
         assert_eq!(shown([30, 128, 128], Matrix::Bt709, true), [30, 30, 30]);
     }

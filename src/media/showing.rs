@@ -116,7 +116,11 @@ impl Orientation {
     #[must_use]
     pub fn from_matrix([a, b, c, d]: [i64; 4]) -> Option<Self> {
         if a.abs() + d.abs() >= b.abs() + c.abs() {
-            (a != 0 && d != 0).then_some(Self { transposed: false, mirrored: a < 0, flipped: d < 0 })
+            (a != 0 && d != 0).then_some(Self {
+                transposed: false,
+                mirrored: a < 0,
+                flipped: d < 0,
+            })
         } else {
             (b != 0 && c != 0).then_some(Self { transposed: true, mirrored: c < 0, flipped: b < 0 })
         }

@@ -289,7 +289,8 @@ impl<R: Read + Seek> MkvReader<R> {
     }
 
     fn content(&mut self, head: &Head, limit: usize) -> Result<Vec<u8>, ContainerError> {
-        let len = head.len.ok_or_else(|| ContainerError::corrupt("Matroska: a part without an end"))?;
+        let len =
+            head.len.ok_or_else(|| ContainerError::corrupt("Matroska: a part without an end"))?;
         read_bounded(&mut self.reader, len, limit)
     }
 
@@ -308,8 +309,9 @@ impl<R: Read + Seek> MkvReader<R> {
     /// Goes past the content of an element.
     fn pass(&mut self, len: Option<u64>) -> Result<(), ContainerError> {
         let Some(len) = len else { return Ok(()) };
-        let len = i64::try_from(len)
-            .map_err(|_| ContainerError::corrupt("Matroska: a part of more than a file can hold"))?;
+        let len = i64::try_from(len).map_err(|_| {
+            ContainerError::corrupt("Matroska: a part of more than a file can hold")
+        })?;
         self.reader.seek(SeekFrom::Current(len))?;
         Ok(())
     }

@@ -393,7 +393,8 @@ mod tests {
     #[test]
     fn a_track_that_nobody_can_play_says_why_and_refuses_nothing() {
         let mut data = Vec::new();
-        for (number, kind, codec) in [(1, 1, "V_VP9"), (2, 2, "A_MPEG/L3"), (3, 17, "S_TEXT/UTF8")] {
+        for (number, kind, codec) in [(1, 1, "V_VP9"), (2, 2, "A_MPEG/L3"), (3, 17, "S_TEXT/UTF8")]
+        {
             put_master(&mut data, 0xAE, |entry| {
                 put_uint(entry, 0xD7, number);
                 put_uint(entry, 0x83, kind);

@@ -142,9 +142,9 @@ impl Mp4Writer {
         self.index.push(Fragment {
             at: samples.iter().map(|sample| sample.at).min().unwrap_or(0),
             bytes: out.len() as u64,
-            keyframe: samples.iter().any(|sample| {
-                sample.keyframe && (sample.track == Track::Video || !pictures)
-            }),
+            keyframe: samples
+                .iter()
+                .any(|sample| sample.keyframe && (sample.track == Track::Video || !pictures)),
         });
         Some(out)
     }

@@ -36,7 +36,12 @@ const QUIET: f32 = 1e-6;
 
 /// Takes a piece of at most `most` samples out; gives back the samples per channel that are gone, 0
 /// when none may go. `pressure` from 0 to 1 says how much a flaw may be heard.
-pub(in crate::media) fn shorten(pcm: &mut Vec<f32>, channels: usize, most: usize, pressure: f32) -> usize {
+pub(in crate::media) fn shorten(
+    pcm: &mut Vec<f32>,
+    channels: usize,
+    most: usize,
+    pressure: f32,
+) -> usize {
     let Some(Place { lag, seam, alike }) = place(pcm, channels, most, pressure) else { return 0 };
     for n in 0..seam {
         let (old, new) = gains(n, seam, alike);
@@ -51,7 +56,12 @@ pub(in crate::media) fn shorten(pcm: &mut Vec<f32>, channels: usize, most: usize
 
 /// Puts a piece of at most `most` samples in; gives back the samples per channel that were added, 0
 /// when none may.
-pub(in crate::media) fn lengthen(pcm: &mut Vec<f32>, channels: usize, most: usize, pressure: f32) -> usize {
+pub(in crate::media) fn lengthen(
+    pcm: &mut Vec<f32>,
+    channels: usize,
+    most: usize,
+    pressure: f32,
+) -> usize {
     let Some(Place { lag, seam, alike }) = place(pcm, channels, most, pressure) else { return 0 };
     // After the first piece the sound goes on as it would, and fades back into its beginning.
     let mut again: Vec<f32> = Vec::with_capacity((lag + seam) * channels);

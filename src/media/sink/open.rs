@@ -56,7 +56,8 @@ fn open_speaker(options: &SinkOptions, sinks: &mut Sinks) -> Result<(), SinkErro
 pub fn check(options: &SinkOptions, inputs: &[PathBuf]) -> Result<(), SinkError> {
     let outputs: Vec<&PathBuf> =
         [&options.record, &options.record_local].into_iter().flatten().collect();
-    let refused = |path: &Path, reason: String| SinkError::Unwritable { path: path.to_owned(), reason };
+    let refused =
+        |path: &Path, reason: String| SinkError::Unwritable { path: path.to_owned(), reason };
     for path in &outputs {
         let read = inputs.iter().find(|input| identity(input) == identity(path));
         if let Some(input) = read {

@@ -358,7 +358,8 @@ impl Recorder {
             && whole > 0
         {
             // It takes the place of what stands there, and so no more of the disk.
-            let saved = self.place.cut(whole).and_then(|()| self.place.over_head(&writer.abandon()));
+            let saved =
+                self.place.cut(whole).and_then(|()| self.place.over_head(&writer.abandon()));
             if let Err(error) = saved.and_then(|()| self.place.settle()) {
                 tracing::warn!(%error, "the recording keeps an open end");
             }

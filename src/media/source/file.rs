@@ -72,7 +72,8 @@ fn known(mut reader: Input, seekable: bool) -> Result<Opened, ContainerError> {
 /// That a file ends before its time, told once for picture and sound.
 fn cut_notice(path: &Path) -> DeviceNotice {
     let name = path.display();
-    let message = format!("{name} ends in the middle: it was not copied whole; what is there plays");
+    let message =
+        format!("{name} ends in the middle: it was not copied whole; what is there plays");
     DeviceNotice { news: DeviceNews::Cut, message }
 }
 
@@ -104,7 +105,8 @@ pub fn shared(path: &Path) -> Result<Option<Shared>, SourceError> {
     };
     let mut sound = packets::open_sound(open_file(path)?).map_err(in_file(path))?.packets;
     let spans = (picture.span(), sound.span());
-    let (Some(picture), Some(sound)) = (spans.0.map_err(in_file(path))?, spans.1.map_err(in_file(path))?)
+    let (Some(picture), Some(sound)) =
+        (spans.0.map_err(in_file(path))?, spans.1.map_err(in_file(path))?)
     else {
         return Ok(None);
     };

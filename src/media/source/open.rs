@@ -108,10 +108,8 @@ fn agreed(options: &MediaOptions) -> Result<Option<Shared>, SourceError> {
             if same_file(video, audio) && !live::is_live(video) =>
         {
             let agreed = shared(video)?;
-            Ok(agreed.map(|agreed| Shared {
-                period: agreed.period.filter(|_| !options.once),
-                ..agreed
-            }))
+            Ok(agreed
+                .map(|agreed| Shared { period: agreed.period.filter(|_| !options.once), ..agreed }))
         }
         _ => Ok(None),
     }

@@ -58,8 +58,7 @@ impl VideoDecoder for H264Decoder {
             return Err(CodecError::Decode { codec: CODEC, reason });
         }
         if keyframe && let Some(sps) = Sps::find(data) {
-            self.showing =
-                Showing { aspect: sps.aspect, colour: sps.colour, ..Showing::default() };
+            self.showing = Showing { aspect: sps.aspect, colour: sps.colour, ..Showing::default() };
         }
         let data = &*for_decoder(data);
         let mut decoded = self.picture(data, captured_at);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use openh264::encoder::{
     BitRate, Complexity, Encoder, EncoderConfig, FrameRate, FrameType, IntraFramePeriod, Level,
-    Profile, RateControlMode, SpsPpsStrategy, UsageType, VuiConfig,
+    MatrixCoefficients, Profile, RateControlMode, SpsPpsStrategy, UsageType, VuiConfig,
 };
 use openh264::formats::YUVSource;
 use openh264::{OpenH264API, Timestamp};
@@ -103,10 +103,12 @@ impl VideoEncoder for H264Encoder {
 }
 
 /// What the SPS says of the colours (ITU-T H.264 annex E.2.1). Silence would be a guess of each
-/// receiver: browsers take it for BT.709, whatever the size.
+/// receiver: browsers take it for BT.709, whatever the size. The red, green and blue behind a BT.601
+/// matrix are those of screens and cameras (sRGB, and so BT.709), not of old television: who is told
+/// of the latter converts them once more.
 fn described(colour: Colour) -> VuiConfig {
     let told = match colour.matrix {
-        Matrix::Bt601 => VuiConfig::bt601(),
+        Matrix::Bt601 => VuiConfig::bt709().matrix_coefficients(MatrixCoefficients::Smpte170M),
         Matrix::Bt709 => VuiConfig::bt709(),
         Matrix::Bt2020 => VuiConfig::bt2020(),
     };

@@ -26,7 +26,11 @@ pub(super) struct Aac {
 enum Parts {
     /// One or two channels, as the crate takes them.
     Whole(Box<AacDecoder>),
-    Elements { elements: Vec<Element>, mixdown: Mixdown, borders: Borders },
+    Elements {
+        elements: Vec<Element>,
+        mixdown: Mixdown,
+        borders: Borders,
+    },
 }
 
 /// The sample rates by index (ISO/IEC 14496-3 table 1.18).
@@ -155,8 +159,7 @@ fn parse(config: &[u8]) -> Result<(usize, Vec<Place>), ContainerError> {
     let single = |share| Place { kind: SINGLE, shares: vec![share] };
     let pair = |left, right| Place { kind: PAIR, shares: vec![left, right] };
     let bass = Place { kind: BASS_ONLY, shares: vec![BASS] };
-    let (centre, front, sides) =
-        (single(CENTRE), pair(LEFT, RIGHT), pair(SIDE_LEFT, SIDE_RIGHT));
+    let (centre, front, sides) = (single(CENTRE), pair(LEFT, RIGHT), pair(SIDE_LEFT, SIDE_RIGHT));
     // Table 1.19.
     let places = match layout {
         0 => program(&mut bits).ok_or_else(|| unsupported("an unusual order of channels"))?,
@@ -187,7 +190,8 @@ fn program(bits: &mut Bits<'_>) -> Option<Vec<Place>> {
     }
     let mut places = Vec::new();
     let sides = (SIDE_LEFT, SIDE_RIGHT);
-    for (count, alone, both) in [(front, CENTRE, (LEFT, RIGHT)), (side, BACK, sides), (back, BACK, sides)]
+    for (count, alone, both) in
+        [(front, CENTRE, (LEFT, RIGHT)), (side, BACK, sides), (back, BACK, sides)]
     {
         for _ in 0..count {
             let is_pair = bits.read(1)? == 1;

@@ -23,9 +23,7 @@ use crate::media::device::{DeviceNews, DeviceNotice};
 use crate::media::frame::{AudioFrame, FramePool, SAMPLE_RATE, Size, VideoFrame};
 use crate::media::source::card;
 use crate::media::source::timeline::StopFlag;
-use crate::media::source::{
-    AUDIO_BLOCK, AudioSource, MediaOptions, VideoFormat, VideoSource,
-};
+use crate::media::source::{AUDIO_BLOCK, AudioSource, MediaOptions, VideoFormat, VideoSource};
 use crate::media::upright::Upright;
 
 /// Whether what `--video` or `--audio` names comes through a pipe.

@@ -15,9 +15,8 @@ pub(super) const BACK: Share = (0.5, 0.5);
 const HALF_POWER: f32 = std::f32::consts::FRAC_1_SQRT_2;
 
 /// What each bit of WAVE's channel mask stands for, lowest first; those above are on the ceiling.
-const SPEAKERS: [Share; 11] = [
-    LEFT, RIGHT, CENTRE, BASS, SIDE_LEFT, SIDE_RIGHT, LEFT, RIGHT, BACK, SIDE_LEFT, SIDE_RIGHT,
-];
+const SPEAKERS: [Share; 11] =
+    [LEFT, RIGHT, CENTRE, BASS, SIDE_LEFT, SIDE_RIGHT, LEFT, RIGHT, BACK, SIDE_LEFT, SIDE_RIGHT];
 
 /// The usual order of channels for each count (WAVE_FORMAT_EXTENSIBLE).
 fn usual(channels: usize) -> &'static [Share] {

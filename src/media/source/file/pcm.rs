@@ -76,7 +76,11 @@ impl Pcm {
             let reader = WavReader::open(opened.reader)?;
             let mixdown = Mixdown::wave(reader.channels, reader.mask);
             let (channels, rate) = (mixdown.mixed(), reader.rate);
-            return Ok(Self { stream: Stream::Wav { reader, raw: Vec::new(), mixdown }, channels, rate });
+            return Ok(Self {
+                stream: Stream::Wav { reader, raw: Vec::new(), mixdown },
+                channels,
+                rate,
+            });
         }
         let SoundTrack { packets, codec, begins } = packets::open_sound(opened)?;
         let (decoder, rate, channels) = decoder(&codec)?;
