@@ -48,6 +48,9 @@ struct Fragment {
     keyframe: bool,
 }
 
+/// A track that begins later than this, nanoseconds, came late.
+const LATE: u64 = 500_000_000;
+
 /// Room for the index, in bytes, and how many places of twelve bytes are in it.
 const INDEX: usize = 12 * 1024;
 const PLACES: usize = (INDEX - INDEX_HEAD - 8) / 12;
@@ -98,10 +101,21 @@ impl Mp4Writer {
     }
 
     fn final_head(&self) -> Vec<u8> {
+        let duration = self.end / 1_000_000;
+        // Players take what the index says of one track for all, so that with one that came late they
+        // would think the file longer than it is.
+        if self.begins.video.max(self.begins.audio) > LATE {
+            return file_head(&self.heads, self.begins, duration, &[]);
+        }
         let track = if self.heads.video.is_some() { Track::Video } else { Track::Audio };
-        let places = places(&self.index, self.end);
-        let index = segment_index(track, self.begins.of(track), &places);
-        file_head(&self.heads, self.begins, self.end / 1_000_000, &index)
+        let begins = self.begins.of(track);
+        let mut places = places(&self.index, self.end);
+        if let Some(first) = places.first_mut() {
+            first.2 = first.2.saturating_sub(begins.saturating_sub(first.0));
+            first.0 = first.0.max(begins);
+        }
+        let index = segment_index(track, begins, &places);
+        file_head(&self.heads, self.begins, duration, &index)
     }
 
     /// Takes a sample; gives back the fragment that it closed, if it did.
