@@ -41,8 +41,8 @@ async fn a_disk_that_is_full_is_said_and_told_by_the_exit_code() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let full = folder.path().join("full.mkv");
     std::os::unix::fs::symlink("/dev/full", &full).expect("a link");
-    let words = ["call", "bob", "--as", "alice", "--duration", "2s", "--record"];
-    let alice = peer(server.url(), &words).arg(&full).run().await;
+    let words = ["call", "bob", "--as", "alice", "--duration", "2s"];
+    let alice = peer(server.url(), &words).arg("--record").arg(&full).run().await;
     assert_eq!(alice.code, Some(5), "{}", alice.said);
     let stopped = alice.events.iter().find(|event| event["event"] == "recording-stopped");
     let stopped = stopped.unwrap_or_else(|| panic!("no end of the recording: {}", alice.said));
@@ -81,8 +81,8 @@ async fn a_pipe_makes_nobody_wait() {
     let pipe = folder.path().join("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
     let mut bob = login(server.url(), "bob", &["--auto-answer"]).await;
-    let words = ["call", "bob", "--as", "alice", "--audio", "none", "--video"];
-    let mut alice = peer(server.url(), &words).arg(&pipe).start();
+    let words = ["call", "bob", "--as", "alice", "--audio", "none"];
+    let mut alice = peer(server.url(), &words).arg("--video").arg(&pipe).start();
     let waits = alice.await_event("error", PATIENCE).await;
     assert_eq!(waits["code"], "source-waits", "{waits}");
     bob.await_event("first-video-frame", PATIENCE).await;
@@ -123,8 +123,8 @@ async fn a_source_that_waits_for_years_delays_no_end() {
     }
     std::fs::write(&ivf, data).expect("a file");
     let mut bob = login(server.url(), "bob", &["--auto-answer"]).await;
-    let words = ["call", "bob", "--as", "alice", "--audio", "none", "--video"];
-    let mut alice = peer(server.url(), &words).arg(&ivf).start();
+    let words = ["call", "bob", "--as", "alice", "--audio", "none"];
+    let mut alice = peer(server.url(), &words).arg("--video").arg(&ivf).start();
     bob.await_event("first-video-frame", PATIENCE).await;
     let before = std::time::Instant::now();
     alice.interrupt();

@@ -187,7 +187,7 @@ fn a_track_that_nobody_asked_for_decides_nothing_and_six_channels_are_mixed_down
 #[test]
 fn more_channels_of_aac_are_mixed_down() {
     let dir = tempfile::tempdir().unwrap();
-    for layout in ["5.1", "3.0", "5.0"] {
+    for layout in ["5.1", "3.0", "5.0", "7.1"] {
         let path = dir.path().join("many.mp4");
         let made = Command::new("ffmpeg")
             .args(["-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i"])

@@ -47,6 +47,9 @@ const DATA: u8 = 4;
 const FILL: u8 = 6;
 const END: u8 = 7;
 
+/// Bits of the kind of an element, which more of its head follow.
+const TAGGED: usize = 3;
+
 /// Samples of a channel in a packet.
 const FRAME: usize = 1024;
 
@@ -102,8 +105,9 @@ impl Aac {
                 let mut mixed = vec![0.0; FRAME * all];
                 let mut first = 0;
                 let mut rest = Bits::new(&packet);
-                for element in elements {
-                    let taken = borders.next(&mut rest, element.kind)?;
+                let last = elements.len().saturating_sub(1);
+                for (n, element) in elements.iter_mut().enumerate() {
+                    let taken = borders.next(&mut rest, element.kind, n == last)?;
                     decode(&mut element.decoder, taken, &mut self.scratch)
                         .map_err(|error| error.to_string())?;
                     let blocks = self.scratch.chunks_exact(element.channels);
@@ -215,8 +219,9 @@ struct Borders {
 }
 
 impl Borders {
-    /// Takes the next element off, which must be of that kind, as a packet of its own.
-    fn next(&mut self, rest: &mut Bits<'_>, kind: u8) -> Result<Vec<u8>, String> {
+    /// Takes the next element off, which must be of that kind, as a packet of its own; the last one
+    /// with all that follows, where nothing is left to be told apart.
+    fn next(&mut self, rest: &mut Bits<'_>, kind: u8, last: bool) -> Result<Vec<u8>, String> {
         let cut = || "a packet of sound is cut".to_owned();
         loop {
             let start = rest.at;
@@ -225,7 +230,8 @@ impl Borders {
                 FILL => rest.skip_fill().ok_or_else(cut)?,
                 found if found == kind => {
                     rest.at = start;
-                    let len = self.len(rest, kind).ok_or_else(cut)?;
+                    let whole = last.then(|| rest.left());
+                    let len = whole.or_else(|| self.len(rest, kind)).ok_or_else(cut)?;
                     let packet = rest.packet(len);
                     rest.at += len;
                     return Ok(packet);
@@ -251,7 +257,16 @@ impl Borders {
         }
         while enough - too_few > 1 {
             let middle = too_few + (enough - too_few) / 2;
-            if is_enough(middle) { enough = middle } else { too_few = middle }
+            // Of what follows the decoder reads a kind and a tag together, seven bits: with four to
+            // six of them it misses the end of that, and with three less it does not begin.
+            let before = middle.saturating_sub(TAGGED);
+            if is_enough(middle) {
+                enough = middle;
+            } else if before > too_few && is_enough(before) {
+                enough = before;
+            } else {
+                too_few = middle;
+            }
         }
         Some(enough)
     }

@@ -56,7 +56,8 @@ impl FileDecoder {
             Some(_) => for_decoder(&packet.data),
             None if contains_idr(&packet.data) => {
                 self.begun = Some(packet.pts);
-                Cow::Owned([&self.sets[..], &for_decoder(&packet.data)].concat())
+                let whole = [&self.sets[..], &packet.data].concat();
+                Cow::Owned(for_decoder(&whole).into_owned())
             }
             None if is_recovery_point(&packet.data) => {
                 (self.begun, self.without_idr) = (Some(packet.pts), true);
