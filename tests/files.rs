@@ -98,7 +98,7 @@ async fn a_pipe_makes_nobody_wait() {
     let plays = alice.await_event("error", PATIENCE).await;
     assert_eq!(plays["code"], "device-back", "{plays}");
     sees_more(&mut bob, 5).await;
-    let before = std::time::Instant::now();
+    let before = tokio::time::Instant::now();
     alice.interrupt();
     let alice = alice.wait(PATIENCE).await;
     assert_eq!(alice.code, Some(0), "{}", alice.said);
@@ -126,7 +126,7 @@ async fn a_source_that_waits_for_years_delays_no_end() {
     let words = ["call", "bob", "--as", "alice", "--audio", "none"];
     let mut alice = peer(server.url(), &words).arg("--video").arg(&ivf).start();
     bob.await_event("first-video-frame", PATIENCE).await;
-    let before = std::time::Instant::now();
+    let before = tokio::time::Instant::now();
     alice.interrupt();
     let ended = alice.await_event("ended", PATIENCE).await;
     assert_eq!(ended["reason"], "interrupted", "{ended}");

@@ -116,7 +116,9 @@ mod tests {
         let mut frame = FramePool::new().take(size, clock::now());
         frame.set_colour(Colour { matrix, full_range });
         let (y, u, v) = frame.planes_mut();
-        (y.fill(yuv[0]), u.fill(yuv[1]), v.fill(yuv[2]));
+        y.fill(yuv[0]);
+        u.fill(yuv[1]);
+        v.fill(yuv[2]);
         let mut rgb = vec![0; size.luma_len() * 3];
         to_rgb(&frame, &mut rgb);
         let mut bgra = vec![0; size.luma_len() * 4];

@@ -9,12 +9,11 @@ pub(super) struct Bits<'a> {
     zeros: u32,
     byte: u8,
     left: u32,
-    taken: usize,
 }
 
 impl<'a> Bits<'a> {
     pub(super) fn new(data: &'a [u8]) -> Self {
-        Self { data, at: 0, zeros: 0, byte: 0, left: 0, taken: 0 }
+        Self { data, at: 0, zeros: 0, byte: 0, left: 0 }
     }
 
     fn next_byte(&mut self) -> Option<u8> {
@@ -35,13 +34,7 @@ impl<'a> Bits<'a> {
             self.left = 8;
         }
         self.left -= 1;
-        self.taken += 1;
         Some(self.byte >> self.left & 1 == 1)
-    }
-
-    /// Bits taken so far, emulation prevention not counted.
-    pub(super) fn taken(&self) -> usize {
-        self.taken
     }
 
     /// `count` bits, at most 32.

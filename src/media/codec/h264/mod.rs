@@ -6,6 +6,7 @@
 mod bits;
 mod decoder;
 mod encoder;
+pub mod grey;
 mod level;
 pub mod nal;
 pub mod sps;

@@ -6,7 +6,6 @@
 use std::borrow::Cow;
 
 use super::bits::Bits;
-use super::sps::allowing_gaps;
 
 /// NAL unit types (ITU-T H.264 table 7-1).
 pub mod nal_type {
@@ -122,31 +121,6 @@ pub fn is_recovery_point(annex_b: &[u8]) -> bool {
         }
     }
     slices > 0
-}
-
-/// A recovery point as a decoder takes it that will only begin with an IDR: before each slice a prefix
-/// (section 7.3.2.12) that calls it one, after parameter sets that allow for the pictures that are
-/// missing. OpenH264 then forgets what was before, and reads the slices as they are.
-#[must_use]
-pub fn as_first(annex_b: &[u8], sets: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(annex_b.len() + sets.len() + 64);
-    let mut put = |nal: &[u8]| {
-        out.extend_from_slice(&[0, 0, 0, 1]);
-        out.extend_from_slice(nal);
-    };
-    let (sets, picture) = (for_decoder(sets), for_decoder(annex_b));
-    for nal in nal_units(&sets).chain(nal_units(&picture)) {
-        match nal_unit_type(nal) {
-            nal_type::SPS => put(&allowing_gaps(nal).unwrap_or_else(|| nal.to_vec())),
-            nal_type::SLICE => {
-                let reference = nal.first().map_or(0, |first| first & 0x60);
-                put(&[0x0E | reference, 0xC0, 0x80, 0x07, 0x20]);
-                put(nal);
-            }
-            _ => put(nal),
-        }
-    }
-    out
 }
 
 /// Whether `slice_type` is I (section 7.4.3); the two numbers before it fit into a few bytes.

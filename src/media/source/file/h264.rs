@@ -11,7 +11,8 @@ use openh264::OpenH264API;
 use openh264::decoder::{DecodedYUV, Decoder, DecoderConfig, Flush};
 use openh264::formats::YUVSource;
 
-use crate::media::codec::h264::nal::{as_first, contains_idr, for_decoder, is_recovery_point};
+use crate::media::codec::h264::grey;
+use crate::media::codec::h264::nal::{contains_idr, for_decoder, is_recovery_point};
 use crate::media::codec::h264::sps::Sps;
 use crate::media::container::{ContainerError, Packet};
 use crate::media::scale::Planes;
@@ -19,16 +20,42 @@ use crate::media::scale::Planes;
 /// Decodes access units; takes B-frames.
 pub(super) struct FileDecoder {
     decoder: Decoder,
-    /// Times of the pictures that are still inside; the smallest belongs to the next one out.
-    times: BinaryHeap<Reverse<i64>>,
+    inside: Inside,
     errors: u32,
     /// The parameter sets that stand outside of the stream.
     sets: Vec<u8>,
-    /// When the picture is shown from which decoding began; pictures before it may build on some that
-    /// are not in the file.
-    begun: Option<i64>,
-    /// Whether that was no IDR.
-    without_idr: bool,
+    begun: Begun,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Begun {
+    Not,
+    WithIdr,
+    /// At a recovery point, after grey pictures of our own.
+    AfterGrey,
+}
+
+/// The pictures that a decoder holds.
+#[derive(Default)]
+struct Inside {
+    /// Their times; the smallest belongs to the next one out.
+    times: BinaryHeap<Reverse<i64>>,
+    /// How many of our own come out before them.
+    grey: usize,
+    /// Nothing before this is shown: it lies before the first edit, or builds on pictures that are
+    /// not in the file.
+    from: i64,
+}
+
+impl Inside {
+    /// The time of the picture that came out, unless it is not shown.
+    fn next(&mut self) -> Option<i64> {
+        if self.grey > 0 {
+            self.grey -= 1;
+            return None;
+        }
+        self.times.pop().map(|Reverse(time)| time).filter(|time| *time >= self.from)
+    }
 }
 
 /// The most pictures H.264 holds back for reordering (ITU-T H.264 annex A.3.1: 16 frames).
@@ -40,9 +67,8 @@ const MAX_ERRORS: u32 = 120;
 impl FileDecoder {
     /// A decoder for a stream whose parameter sets are these, in Annex B form, or come with it.
     pub(super) fn new(sets: Vec<u8>) -> Result<Self, ContainerError> {
-        let times = BinaryHeap::new();
-        let decoder = new_decoder()?;
-        Ok(Self { decoder, times, errors: 0, sets, begun: None, without_idr: false })
+        let (decoder, inside) = (new_decoder()?, Inside::default());
+        Ok(Self { decoder, inside, errors: 0, sets, begun: Begun::Not })
     }
 
     /// Decodes one packet; hands on the picture that came out of it, if any.
@@ -52,25 +78,26 @@ impl FileDecoder {
         show: &mut dyn FnMut(i64, Planes<'_>),
     ) -> Result<(), ContainerError> {
         let data = match self.begun {
-            Some(begun) if self.without_idr && packet.pts < begun => return Ok(()),
-            Some(_) => for_decoder(&packet.data),
-            None if contains_idr(&packet.data) => {
-                self.begun = Some(packet.pts);
+            Begun::WithIdr | Begun::AfterGrey => for_decoder(&packet.data),
+            Begun::Not => {
                 let whole = [&self.sets[..], &packet.data].concat();
-                Cow::Owned(for_decoder(&whole).into_owned())
+                let whole = for_decoder(&whole).into_owned();
+                if contains_idr(&whole) {
+                    self.begun = Begun::WithIdr;
+                } else if is_recovery_point(&packet.data) {
+                    self.begin_grey(&whole, packet.pts);
+                } else {
+                    // It builds on pictures that are not in the file.
+                    return Ok(());
+                }
+                Cow::Owned(whole)
             }
-            None if is_recovery_point(&packet.data) => {
-                (self.begun, self.without_idr) = (Some(packet.pts), true);
-                Cow::Owned(as_first(&packet.data, &self.sets))
-            }
-            // It builds on pictures that are not in the file.
-            None => return Ok(()),
         };
-        self.times.push(Reverse(packet.pts));
+        self.inside.times.push(Reverse(packet.pts));
         match self.decoder.decode(&data) {
             Ok(Some(picture)) => {
                 self.errors = 0;
-                hand_on(&mut self.times, &picture, show);
+                hand_on(&mut self.inside, &picture, show);
             }
             Ok(None) => {}
             Err(error) => {
@@ -79,18 +106,30 @@ impl FileDecoder {
                     return Err(ContainerError::corrupt(format!("H.264: {error}")));
                 }
                 // It would wait for an IDR that never comes.
-                if self.without_idr {
+                if self.begun == Begun::AfterGrey {
                     self.decoder = new_decoder()?;
-                    self.begun = None;
-                    self.times.clear();
+                    self.begun = Begun::Not;
+                    self.inside = Inside::default();
                 }
             }
         }
         // Pictures that the decoder gave up must not shift the times of all that follow.
-        while self.times.len() > MAX_HELD {
-            self.times.pop();
+        while self.inside.times.len() > MAX_HELD {
+            self.inside.times.pop();
         }
         Ok(())
+    }
+
+    /// Makes the decoder ready for a recovery point that is shown at `from`.
+    fn begin_grey(&mut self, whole: &[u8], from: i64) {
+        self.begun = Begun::AfterGrey;
+        self.inside.from = from;
+        for picture in grey::before(whole).unwrap_or_default() {
+            self.inside.grey += 1;
+            if matches!(self.decoder.decode(&picture), Ok(Some(_))) {
+                self.inside.grey -= 1;
+            }
+        }
     }
 
     /// Hands on what is still inside, and starts afresh.
@@ -99,7 +138,7 @@ impl FileDecoder {
         show: &mut dyn FnMut(i64, Planes<'_>),
     ) -> Result<(), ContainerError> {
         if let Ok(pictures) = self.decoder.flush_remaining() {
-            pictures.iter().for_each(|picture| hand_on(&mut self.times, picture, show));
+            pictures.iter().for_each(|picture| hand_on(&mut self.inside, picture, show));
         }
         self.renew()
     }
@@ -117,12 +156,8 @@ fn new_decoder() -> Result<Decoder, ContainerError> {
         .map_err(|error| ContainerError::unsupported(format!("no H.264 decoder: {error}")))
 }
 
-fn hand_on(
-    times: &mut BinaryHeap<Reverse<i64>>,
-    picture: &DecodedYUV<'_>,
-    show: &mut dyn FnMut(i64, Planes<'_>),
-) {
-    let Some(Reverse(time)) = times.pop() else { return };
+fn hand_on(inside: &mut Inside, picture: &DecodedYUV<'_>, show: &mut dyn FnMut(i64, Planes<'_>)) {
+    let Some(time) = inside.next() else { return };
     let (width, height) = picture.dimensions();
     let (y_stride, u_stride, v_stride) = picture.strides();
     let planes = Planes {
