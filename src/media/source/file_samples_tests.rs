@@ -121,7 +121,7 @@ fn what_a_decoder_need_not_know_is_passed_over() {
     for (name, count) in [("prefix-nal-own.mp4", 48), ("level-6.mp4", 95)] {
         let frames = shown(&sample(name));
         assert!(frames.len() >= count, "{name}: {}", frames.len());
-        // Where ffmpeg begins the other one is another question.
+        // Of the other one ffmpeg shows a picture from before the first edit.
         if name == "level-6.mp4" {
             let off = off(&frames[0].1, &sample(name));
             assert!(off < 1.0, "{name}: {off}");
