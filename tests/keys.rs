@@ -152,7 +152,7 @@ async fn a_page_and_a_peer_see_the_same_seven_words() {
             true => page.call("bob").await,
             false => {
                 bob.type_line("call page");
-                page.wait_for_status("bob is calling").await;
+                page.wait_for_status("'bob' is calling").await;
                 page.browser.click("#answer").await;
             }
         }

@@ -18,6 +18,7 @@ mod endurance;
 mod errors;
 mod examples;
 mod face_to_face;
+mod files;
 mod foreign_server;
 mod help;
 mod hostile_calls;

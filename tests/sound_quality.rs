@@ -147,7 +147,7 @@ fn send(speech: &[f32], path: &Route) -> Vec<Sent> {
     let encoder = Box::new(OpusEncoder::new(settings).expect("an encoder"));
     let (to, packets) = sync_channel(speech.len());
     let deliver = move |packet: EncodedAudio| drop(to.send(packet));
-    let hooks = AudioOutHooks { notice: Box::new(|_| {}), ended: Box::new(|| {}) };
+    let hooks = AudioOutHooks { notice: Box::new(|_| {}), ended: Box::new(|_| {}) };
     let rate = SoundRate::new(1, path.copies);
     let budget = path.budget;
     let out = AudioOut::start(Box::new(source), encoder, (rate, move || budget), deliver, hooks);

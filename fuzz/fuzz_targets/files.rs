@@ -7,7 +7,7 @@ use std::io::Cursor;
 
 use libfuzzer_sys::fuzz_target;
 use peer::media::container::ivf::IvfReader;
-use peer::media::container::mkv::{self, MkvReader};
+use peer::media::container::mkv::MkvReader;
 use peer::media::container::mp4::Mp4Reader;
 use peer::media::container::ogg::OggOpusReader;
 use peer::media::container::wav::WavReader;
@@ -24,8 +24,10 @@ fuzz_target!(|data: &[u8]| {
             (0..packets).take_while(|index| mp4.packet(track, *index).is_ok()).count();
         }
     }
-    for track in mkv::tracks(file()).unwrap_or_default() {
-        if let Ok(mut reader) = MkvReader::open(file(), track) {
+    if let Ok(mut reader) = MkvReader::open(file()) {
+        for track in 0..reader.tracks.len() {
+            reader.choose(track);
+            let _ = (reader.rewind(), reader.span(), reader.rewind());
             (0..ENOUGH).take_while(|_| matches!(reader.next_packet(), Ok(Some(_)))).count();
         }
     }

@@ -34,6 +34,7 @@ fuzz_target!(|packets: Vec<Packet>| {
                 timestamp: packet.timestamp,
                 marker: packet.marker,
                 payload: packet.payload.into(),
+                orientation: None,
             },
         );
         buffer.handle_timeout(now);

@@ -45,12 +45,12 @@ pub(super) fn remote_end(
     Some(match (reached, reason) {
         (Reached::Connected, Some(LeaveReason::Gone)) => return None,
         (_, Some(LeaveReason::Failed | LeaveReason::Impostor)) => EndReason::ConnectionFailed,
+        // A camera, a file, a recording of theirs: nobody has said no, and nobody has hung up.
+        (_, Some(LeaveReason::Media)) => EndReason::MediaFailed,
         (Reached::Calling, Some(LeaveReason::Busy)) => EndReason::Busy,
         (Reached::Calling | Reached::Ringing, Some(LeaveReason::Timeout)) => EndReason::NoAnswer,
         (Reached::Calling, Some(LeaveReason::Gone)) => EndReason::NoAnswer,
-        (Reached::Calling, None | Some(LeaveReason::Rejected | LeaveReason::Media)) => {
-            EndReason::Rejected
-        }
+        (Reached::Calling, None | Some(LeaveReason::Rejected)) => EndReason::Rejected,
         (Reached::Accepted | Reached::Connected, _) if lost => EndReason::ConnectionFailed,
         // Nobody hangs up with no word in the middle of an outage but a server or an older end.
         (Reached::Connected, None) if trouble.is_some() => EndReason::ConnectionFailed,
@@ -68,6 +68,10 @@ mod tests {
         for reached in [Reached::Calling, Reached::Ringing, Reached::Accepted, Reached::Connected] {
             let told = leave_for(EndReason::ConnectionFailed, reached);
             assert_eq!(remote_end(reached, Some(told), None), Some(EndReason::ConnectionFailed));
+        }
+        for reached in [Reached::Calling, Reached::Ringing, Reached::Accepted, Reached::Connected] {
+            let told = leave_for(EndReason::MediaFailed, reached);
+            assert_eq!(remote_end(reached, Some(told), None), Some(EndReason::MediaFailed));
         }
         assert_eq!(leave_for(EndReason::Hangup, Reached::Connected), Hangup);
         assert_eq!(leave_for(EndReason::Hangup, Reached::Ringing), Rejected);
@@ -103,7 +107,7 @@ mod tests {
         for (reason, end) in [
             (None, EndReason::Rejected),
             (Some(Rejected), EndReason::Rejected),
-            (Some(Media), EndReason::Rejected),
+            (Some(Media), EndReason::MediaFailed),
             (Some(Busy), EndReason::Busy),
             (Some(Timeout), EndReason::NoAnswer),
             (Some(Hangup), EndReason::RemoteHangup),

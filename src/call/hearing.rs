@@ -107,7 +107,8 @@ impl Running {
 
     pub(super) async fn media_event(&mut self, event: MediaEvent) -> Option<Input> {
         match event {
-            MediaEvent::SourceEnded => return Some(Input::MediaEnded),
+            MediaEvent::SourceEnded(Ok(())) => return Some(Input::MediaEnded),
+            MediaEvent::SourceEnded(Err(reason)) => return self.give_up(reason).await,
             MediaEvent::FirstVideo { size, at } => {
                 let ms = self.ms_since_began(at);
                 self.summary.setup_ms.first_video_frame = Some(ms);
@@ -121,7 +122,7 @@ impl Running {
             MediaEvent::Device(notice) => {
                 self.say(Said::Error(notice.news.as_str(), notice.message)).await;
             }
-            MediaEvent::RecordingEnded(theirs, end) => self.recording_ended(theirs, end).await,
+            MediaEvent::Recording(theirs, news) => self.recording_news(theirs, news).await,
         }
         None
     }

@@ -60,15 +60,18 @@ impl IncomingVideo {
         let decoder = Box::new(H264Decoder::up_to(most)?);
         let decoding = VideoIn::start(decoder, sink, hooks).map_err(no_thread)?;
         let (input, counters) = (decoding.input(), Arc::new(ReceiveCounters::default()));
-        let (counted, rung) = (Arc::clone(&counters), bell.clone());
+        let (counted, rung, wanted) = (Arc::clone(&counters), bell.clone(), bell.clone());
         let task = tokio::spawn(async move {
             let deliver = |frame: crate::rtc::jitter_buffer::ReceivedFrame| {
-                recording.remote_video(&frame);
+                if recording.remote_video(&frame) {
+                    wanted.ring();
+                }
                 input(ReceivedVideo {
                     data: frame.data,
                     keyframe: frame.keyframe,
                     rtp_timestamp: frame.timestamp,
                     first_packet_at: frame.first_packet_at,
+                    orientation: frame.orientation,
                 })
             };
             receive_video(&track, &rung, &counted, deliver).await;

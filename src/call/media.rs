@@ -4,14 +4,14 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
 use super::incoming::{IncomingAudio, IncomingVideo};
 use super::media_event::{MediaEvent, no_panic, no_thread};
 use super::outgoing::Outgoing;
-use super::recording::{Recording, RecordingTap, RecordingThread};
+use super::recording::{Next, Recording, RecordingTap, RecordingThread};
 use crate::clock;
 use crate::media::adaptation::Content;
 use crate::media::codec::CodecError;
@@ -32,6 +32,7 @@ pub(super) struct Media {
     /// Feeds the recording of what they send.
     recording: RecordingTap,
     open_recorder: OpenRecorder,
+    split: Option<Duration>,
     recording_local: Option<Recording>,
     recording_threads: Vec<RecordingThread>,
     sync: Arc<Mutex<LipSync>>,
@@ -52,6 +53,7 @@ impl Media {
             audio: None,
             recording: RecordingTap::default(),
             open_recorder: Arc::clone(&sinks.open_recorder),
+            split: sinks.record_split,
             recording_local: None,
             recording_threads: vec![],
             sync,
@@ -62,7 +64,8 @@ impl Media {
             media.record(recorder)?;
         }
         if let Some(recorder) = sinks.record_local.take() {
-            media.recording_local = Some(media.start_recording(recorder, epoch, false)?);
+            let next = Next { after: media.split, open: Arc::clone(&sinks.open_local_recorder) };
+            media.recording_local = Some(media.start_recording(recorder, epoch, next, false)?);
         }
         media.sinks = sinks;
         Ok(media)
@@ -76,7 +79,8 @@ impl Media {
 
     /// Records what they send, from the next keyframe on, which is asked for.
     pub(super) fn record(&mut self, recorder: Recorder) -> Result<(), CodecError> {
-        let recording = self.start_recording(recorder, clock::now(), true)?;
+        let next = Next { after: self.split, open: Arc::clone(&self.open_recorder) };
+        let recording = self.start_recording(recorder, clock::now(), next, true)?;
         self.recording.set(Some(recording));
         if let Some(video) = &self.video {
             video.want_keyframe();
@@ -98,14 +102,16 @@ impl Media {
         &mut self,
         recorder: Recorder,
         epoch: Instant,
+        next: Next,
         theirs: bool,
     ) -> Result<Recording, CodecError> {
         let events = self.events.clone();
-        let ended = move |end| {
-            let _ = events.blocking_send(MediaEvent::RecordingEnded(theirs, end));
+        let news = move |news| {
+            let _ = events.blocking_send(MediaEvent::Recording(theirs, news));
         };
-        let (recording, thread) =
-            Recording::start(recorder, Arc::clone(&self.sync), epoch, ended).map_err(no_thread)?;
+        let sync = Arc::clone(&self.sync);
+        let started = Recording::start(recorder, sync, epoch, next, news);
+        let (recording, thread) = started.map_err(no_thread)?;
         self.recording_threads.retain(|thread| !thread.is_over());
         self.recording_threads.push(thread);
         Ok(recording)

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-use super::recording::RecordingEnd;
+use super::recording::RecordingNews;
 use crate::media::codec::CodecError;
 use crate::media::device::DeviceNotice;
 use crate::media::frame::Size;
@@ -12,16 +12,16 @@ use crate::media::frame::Size;
 /// What the media threads tell the call.
 #[derive(Debug)]
 pub(super) enum MediaEvent {
-    /// A source has no more.
-    SourceEnded,
+    /// A source has no more, or cannot go on for this reason.
+    SourceEnded(Result<(), String>),
     /// The first picture of theirs was decoded.
     FirstVideo { size: Size, at: Instant },
     /// The first sound of theirs was decoded.
     FirstAudio { at: Instant },
     /// Something happened to a device.
     Device(DeviceNotice),
-    /// A recording of theirs (`true`) or ours is as it stays.
-    RecordingEnded(bool, RecordingEnd),
+    /// News of a recording of theirs (`true`) or ours.
+    Recording(bool, RecordingNews),
 }
 
 /// Tells the call what happened to a device.

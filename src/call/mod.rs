@@ -196,7 +196,8 @@ impl Running {
     fn because(&mut self, reason: EndReason) -> Option<Because> {
         match reason {
             EndReason::MediaFailed => {
-                let message = self.media_trouble.take()?;
+                let theirs = || "their pictures or sound could not go on, on their side".to_owned();
+                let message = self.media_trouble.take().unwrap_or_else(theirs);
                 Some(Because { message, advice: None })
             }
             EndReason::NoAnswer if self.machine.left_unanswered() => Some(Because {

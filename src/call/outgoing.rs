@@ -17,6 +17,7 @@ use crate::media::codec::opus::OpusEncoder;
 use crate::media::codec::{
     CodecError, EncodedVideo, OpusSettings, VideoEncoder, VideoEncoderSettings,
 };
+use crate::media::pipeline::Ended;
 use crate::media::pipeline::audio_out::{AudioOut, AudioOutHooks, AudioOutState, EncodedAudio};
 use crate::media::pipeline::video_out::{
     Allowance, Delivery, VideoOut, VideoOutHooks, VideoOutState,
@@ -100,10 +101,9 @@ impl Outgoing {
         let encoder: Box<dyn VideoEncoder> = Box::new(H264Encoder::new(settings)?);
         let (to_send, queue) = mpsc::channel::<EncodedVideo>(VIDEO_QUEUE);
         let deliver = move |frame: EncodedVideo| {
-            if let Some(recording) = &recording {
-                recording.local_video(&frame);
-            }
+            let wanted = recording.as_ref().is_some_and(|recording| recording.local_video(&frame));
             match to_send.try_send(frame) {
+                Ok(()) if wanted => Delivery::TakenAndKeyframe,
                 Ok(()) => Delivery::Taken,
                 Err(_) => Delivery::Dropped,
             }
@@ -171,10 +171,10 @@ impl Outgoing {
     }
 }
 
-fn tell_ended(events: &mpsc::Sender<MediaEvent>) -> Box<dyn FnOnce() + Send> {
+fn tell_ended(events: &mpsc::Sender<MediaEvent>) -> Ended {
     let events = events.clone();
-    Box::new(move || {
-        let _ = events.blocking_send(MediaEvent::SourceEnded);
+    Box::new(move |why| {
+        let _ = events.blocking_send(MediaEvent::SourceEnded(why));
     })
 }
 

@@ -5,7 +5,7 @@
 
 use super::media::Media;
 use super::media_event::MediaEvent;
-use super::recording::RecordingEnd;
+use super::recording::{RecordingEnd, RecordingNews};
 use super::{Running, Said, text};
 
 impl Running {
@@ -39,20 +39,33 @@ impl Running {
         }
     }
 
-    /// A recording, of theirs or ours, is as it stays.
-    pub(super) async fn recording_ended(&mut self, theirs: bool, (path, end): RecordingEnd) {
-        let empty = matches!(end, Ok(false));
-        if let Err(error) = end {
-            self.say(Said::Error("recording", error.to_string())).await;
-        }
-        if theirs {
-            // One that failed is still fed.
-            if let Some(media) = &self.media
-                && media.recorded_to().as_ref() == Some(&path)
-            {
-                media.stop_recording();
+    /// A recording, of theirs or ours, has something to tell.
+    pub(super) async fn recording_news(&mut self, theirs: bool, news: RecordingNews) {
+        match news {
+            RecordingNews::Ended(end) => self.recording_ended(theirs, end).await,
+            RecordingNews::Continues(path) if theirs => {
+                self.say(Said::RecordingStarted(path)).await;
             }
-            self.say(Said::RecordingStopped(path, empty)).await;
+            RecordingNews::Continues(_) => {}
+        }
+    }
+
+    /// A file, of theirs or ours, is as it stays.
+    async fn recording_ended(&mut self, theirs: bool, (path, end): RecordingEnd) {
+        let empty = matches!(end, Ok(false));
+        let reason = end.err().map(|error| error.to_string());
+        if let Some(reason) = &reason {
+            self.say(Said::Error("recording", reason.clone())).await;
+        }
+        // One that failed is still fed.
+        if theirs
+            && let Some(media) = &self.media
+            && media.recorded_to().as_ref() == Some(&path)
+        {
+            media.stop_recording();
+        }
+        if theirs || reason.is_some() {
+            self.say(Said::RecordingStopped { path, empty, reason }).await;
         }
     }
 
@@ -60,8 +73,8 @@ impl Running {
     pub(super) async fn stop(&mut self, media: Media) {
         let mut ended = Vec::new();
         let mut hear = |event| {
-            if let MediaEvent::RecordingEnded(theirs, end) = event {
-                ended.push((theirs, end));
+            if let MediaEvent::Recording(theirs, news) = event {
+                ended.push((theirs, news));
             }
         };
         let mut stopped = std::pin::pin!(media.stop());
@@ -74,8 +87,8 @@ impl Running {
         while let Ok(event) = self.media_events.1.try_recv() {
             hear(event);
         }
-        for (theirs, end) in ended {
-            self.recording_ended(theirs, end).await;
+        for (theirs, news) in ended {
+            self.recording_news(theirs, news).await;
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Owns the times in a recording: RTP timestamps of both streams on one clock.
 //! What a file looks like is the recorder's.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -11,11 +11,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use crate::clock;
 use crate::media::codec::EncodedVideo;
 use crate::media::pipeline::audio_out::EncodedAudio;
 use crate::media::playout::sync::LipSync;
-use crate::media::sink::SinkError;
+use crate::media::showing::Orientation;
 use crate::media::sink::recorder::Recorder;
+use crate::media::sink::{OpenRecorder, SinkError};
 use crate::rtc::codecs::{AUDIO_CLOCK, VIDEO_CLOCK};
 use crate::rtc::jitter_buffer::ReceivedFrame;
 use crate::rtc::receiver::ReceivedPacket;
@@ -28,7 +30,7 @@ const QUEUE: usize = 256;
 const SLEW: f64 = 0.001;
 
 enum Item {
-    Video { data: Bytes, keyframe: bool, at: At },
+    Video { data: Bytes, keyframe: bool, at: At, orientation: Orientation },
     Audio { data: Bytes, samples: u32, at: At },
 }
 
@@ -38,28 +40,57 @@ enum At {
     There { rtp: u32, arrived: Instant },
 }
 
+/// A player can go to a picture that needs no other, so that one is asked for when the last is so
+/// long ago; it is there within ten seconds.
+const KEYFRAME_EVERY: Duration = Duration::from_secs(8);
+
 /// A recording that runs; clones feed the same file. When the last is gone the file is finished.
 #[derive(Clone)]
 pub(super) struct Recording {
     to_write: SyncSender<Item>,
-    path: Arc<Path>,
+    shared: Arc<Mutex<Progress>>,
+}
+
+/// How far a recording is.
+struct Progress {
+    path: PathBuf,
+    keyframe_at: Instant,
+    orientation: Option<Orientation>,
 }
 
 /// How a recording ended: its file, and whether anything is in it, or why it ended before its time.
 pub(super) type RecordingEnd = (PathBuf, Result<bool, SinkError>);
 
+/// What a recording tells.
+#[derive(Debug)]
+pub(super) enum RecordingNews {
+    /// A file is as it stays.
+    Ended(RecordingEnd),
+    /// It goes on in this file.
+    Continues(PathBuf),
+}
+
+/// How a recording goes on in another file.
+pub(super) struct Next {
+    /// After so long, if at all.
+    pub(super) after: Option<Duration>,
+    /// Makes the file.
+    pub(super) open: OpenRecorder,
+}
+
 impl Recording {
-    /// Starts the thread, which tells `ended` when the file is as it stays. The second value waits
-    /// for that.
+    /// Starts the thread, which tells `news` of each file. The second value waits for its end.
     pub(super) fn start(
         recorder: Recorder,
         sync: Arc<Mutex<LipSync>>,
         epoch: Instant,
-        ended: impl FnOnce(RecordingEnd) + Send + 'static,
+        next: Next,
+        news: impl FnMut(RecordingNews) + Send + 'static,
     ) -> std::io::Result<(Self, RecordingThread)> {
         let (to_write, items) = sync_channel(QUEUE);
-        let path: Arc<Path> = recorder.path().into();
-        let written = path.to_path_buf();
+        let path = recorder.path().to_owned();
+        let shared = Progress { path, keyframe_at: epoch, orientation: None };
+        let shared = Arc::new(Mutex::new(shared));
         let times = Times {
             sync,
             epoch,
@@ -67,21 +98,45 @@ impl Recording {
             audio: Stream::new(AUDIO_CLOCK),
             shift: 0.0,
         };
-        let thread =
-            std::thread::Builder::new().name("peer-record".to_owned()).spawn(move || {
-                ended((written, write(recorder, times, &items)));
-            })?;
-        Ok((Self { to_write, path }, RecordingThread(Some(thread))))
+        let mut news = news;
+        let writing = Writing { recorder, times, next, shared: Arc::clone(&shared) };
+        let thread = std::thread::Builder::new()
+            .name("peer-record".to_owned())
+            .spawn(move || writing.run(&items, &mut news))?;
+        Ok((Self { to_write, shared }, RecordingThread(Some(thread))))
     }
 
     /// The file.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    pub(super) fn path(&self) -> PathBuf {
+        progress(&self.shared).path.clone()
     }
 
-    pub(super) fn local_video(&self, frame: &EncodedVideo) {
-        let at = At::Here(frame.captured_at);
-        self.put(Item::Video { data: frame.data.clone(), keyframe: frame.keyframe, at });
+    /// Notes a picture; says whether one that needs no other should be asked for.
+    fn wants_keyframe(&self, keyframe: bool, orientation: Orientation) -> bool {
+        let now = clock::now();
+        let mut progress = progress(&self.shared);
+        if keyframe {
+            (progress.keyframe_at, progress.orientation) = (now, Some(orientation));
+        }
+        // Turned pictures go into a file of their own, which begins with a keyframe.
+        let turned = progress.orientation.is_some_and(|known| known != orientation);
+        let old = now.saturating_duration_since(progress.keyframe_at) >= KEYFRAME_EVERY;
+        if old {
+            // Asked for once; who is asked asks again himself.
+            progress.keyframe_at = now;
+        }
+        if turned {
+            progress.orientation = Some(orientation);
+        }
+        turned || old
+    }
+
+    /// Takes a picture of ours; says whether one that needs no other is wanted.
+    pub(super) fn local_video(&self, frame: &EncodedVideo) -> bool {
+        let (at, keyframe) = (At::Here(frame.captured_at), frame.keyframe);
+        let orientation = Orientation::UPRIGHT;
+        self.put(Item::Video { data: frame.data.clone(), keyframe, at, orientation });
+        self.wants_keyframe(keyframe, orientation)
     }
 
     pub(super) fn local_audio(&self, packet: &EncodedAudio) {
@@ -89,9 +144,11 @@ impl Recording {
         self.put(Item::Audio { data: packet.data.clone(), samples: packet.samples, at });
     }
 
-    fn remote_video(&self, frame: &ReceivedFrame) {
+    fn remote_video(&self, frame: &ReceivedFrame) -> bool {
         let at = At::There { rtp: frame.timestamp, arrived: frame.first_packet_at };
-        self.put(Item::Video { data: frame.data.clone(), keyframe: frame.keyframe, at });
+        let (keyframe, orientation) = (frame.keyframe, frame.orientation);
+        self.put(Item::Video { data: frame.data.clone(), keyframe, at, orientation });
+        self.wants_keyframe(keyframe, orientation)
     }
 
     fn remote_audio(&self, packet: &ReceivedPacket, samples: u32) {
@@ -120,13 +177,12 @@ impl RecordingTap {
 
     /// The file that is fed.
     pub(super) fn path(&self) -> Option<PathBuf> {
-        self.lock().as_ref().map(|recording| recording.path().to_owned())
+        self.lock().as_ref().map(Recording::path)
     }
 
-    pub(super) fn remote_video(&self, frame: &ReceivedFrame) {
-        if let Some(recording) = &*self.lock() {
-            recording.remote_video(frame);
-        }
+    /// Takes a picture of theirs; says whether one that needs no other is wanted.
+    pub(super) fn remote_video(&self, frame: &ReceivedFrame) -> bool {
+        self.lock().as_ref().is_some_and(|recording| recording.remote_video(frame))
     }
 
     pub(super) fn remote_audio(&self, packet: &ReceivedPacket, samples: u32) {
@@ -161,22 +217,76 @@ impl Drop for RecordingThread {
     }
 }
 
-fn write(
-    mut recorder: Recorder,
-    mut times: Times,
-    items: &Receiver<Item>,
-) -> Result<bool, SinkError> {
-    for item in items {
-        match item {
-            Item::Video { data, keyframe, at } => {
-                recorder.video(&data, keyframe, times.of_video(&at))?;
-            }
-            Item::Audio { data, samples, at } => {
-                recorder.audio(&data, samples, times.of_audio(&at))?;
+fn progress(shared: &Mutex<Progress>) -> std::sync::MutexGuard<'_, Progress> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The thread's side of a recording.
+struct Writing {
+    recorder: Recorder,
+    times: Times,
+    next: Next,
+    shared: Arc<Mutex<Progress>>,
+}
+
+impl Writing {
+    fn run(mut self, items: &Receiver<Item>, news: &mut dyn FnMut(RecordingNews)) {
+        let end = self.write(items, news);
+        let path = self.recorder.path().to_owned();
+        let end = end.and_then(|()| self.recorder.finish());
+        news(RecordingNews::Ended((path, end)));
+    }
+
+    fn write(
+        &mut self,
+        items: &Receiver<Item>,
+        news: &mut dyn FnMut(RecordingNews),
+    ) -> Result<(), SinkError> {
+        for item in items {
+            match item {
+                Item::Video { data, keyframe, at, orientation } => {
+                    let at = self.times.of_video(&at);
+                    if keyframe && self.ends_here(at, orientation) {
+                        self.go_on(news)?;
+                    }
+                    if keyframe && self.recorder.orientation().is_none() {
+                        self.recorder.set_orientation(orientation);
+                    }
+                    self.recorder.video(&data, keyframe, at)?;
+                }
+                Item::Audio { data, samples, at } => {
+                    let at = self.times.of_audio(&at);
+                    if self.recorder.orientation().is_none() && self.lasted(at) {
+                        self.go_on(news)?;
+                    }
+                    self.recorder.audio(&data, samples, at)?;
+                }
             }
         }
+        Ok(())
     }
-    recorder.finish()
+
+    fn ends_here(&self, at: Duration, orientation: Orientation) -> bool {
+        // A file says once for all which way up its pictures are.
+        let turned = self.recorder.orientation().is_some_and(|known| known != orientation);
+        turned || self.lasted(at)
+    }
+
+    fn lasted(&self, at: Duration) -> bool {
+        let began = self.recorder.began_at();
+        let lasted = began.map(|began| at.saturating_sub(began));
+        self.next.after.zip(lasted).is_some_and(|(after, lasted)| lasted >= after)
+    }
+
+    /// Begins another file and ends this one.
+    fn go_on(&mut self, news: &mut dyn FnMut(RecordingNews)) -> Result<(), SinkError> {
+        let before = std::mem::replace(&mut self.recorder, (self.next.open)()?);
+        let (old, new) = (before.path().to_owned(), self.recorder.path().to_owned());
+        progress(&self.shared).path.clone_from(&new);
+        news(RecordingNews::Ended((old, before.finish())));
+        news(RecordingNews::Continues(new));
+        Ok(())
+    }
 }
 
 /// Times of both streams since `epoch`.

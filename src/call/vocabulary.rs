@@ -76,8 +76,15 @@ pub enum Said {
     FirstAudio(u64),
     /// What they send is recorded to this file from now on.
     RecordingStarted(PathBuf),
-    /// This recording is finished; whether nothing came, and there is no file.
-    RecordingStopped(PathBuf, bool),
+    /// This recording is finished.
+    RecordingStopped {
+        /// Its file.
+        path: PathBuf,
+        /// Whether nothing came, and there is no file.
+        empty: bool,
+        /// Why it ended before its time.
+        reason: Option<String>,
+    },
     /// Pictures stopped while the call goes on, or came back.
     Pictures(PictureNews),
     /// How the call goes.

@@ -95,14 +95,19 @@ pub async fn run(command: CallCommand, mut stage: Stage, output: &Output) -> Res
         reporter: &mut reporter,
         stage: &mut stage,
         asks: asks.then(|| output.clone()),
+        cut_short: None,
     };
     let ended = desk.until_ended(&command.name, &mut events).await;
+    let cut_short = desk.cut_short.take();
     output.clear_status();
     // What still comes is of no interest, and must not keep the phone waiting.
     drop(events);
     phone.close().await;
     match ended {
-        Some((reason, _)) if reason_exit(reason) == Exit::Done => Ok(()),
+        Some((reason, _)) if reason_exit(reason) == Exit::Done => match cut_short {
+            Some(why) => Err(Failure::Recording(why)),
+            None => Ok(()),
+        },
         Some((reason, because)) => Err(Failure::Call { reason, name: command.name, because }),
         None => Err(anyhow::anyhow!("the phone stopped before the call had ended").into()),
     }
@@ -119,6 +124,8 @@ struct Desk<'a> {
     stage: &'a mut Stage,
     /// Somebody types there, and can be asked.
     asks: Option<Output>,
+    /// Why a recording ended before its time, if one did.
+    cut_short: Option<String>,
 }
 
 impl Desk<'_> {
@@ -144,6 +151,9 @@ impl Desk<'_> {
                 }
             };
             self.stage.follow(&event);
+            if let EventKind::RecordingStopped { reason: Some(reason), .. } = &event.kind {
+                self.cut_short = Some(reason.clone());
+            }
             let ours = event.peer.as_deref().is_none_or(|peer| peer == name);
             let (reason, because) = match &event.kind {
                 EventKind::Ended { reason, because, .. } if ours => (*reason, because.clone()),

@@ -59,6 +59,9 @@ pub enum Failure {
         /// What is known of how it came to that.
         because: Option<Because>,
     },
+    /// The call ended as asked, but not all of it was recorded.
+    #[error("not all of the call is recorded: {0}")]
+    Recording(String),
     /// What a flag asks for cannot be had.
     #[error("{flag}: {reason}")]
     Setting {
@@ -123,7 +126,7 @@ impl Failure {
             Self::Phone(error) | Self::Recalled(error) => phone_exit(error),
             Self::Loopback(error) => loopback_exit(error),
             Self::Call { reason, .. } => reason_exit(*reason),
-            Self::StatsFile { .. } => Exit::Media,
+            Self::StatsFile { .. } | Self::Recording(_) => Exit::Media,
             Self::Listen { .. } => Exit::Signaling,
             Self::NoName
             | Self::NoPage(_)
@@ -373,6 +376,7 @@ mod tests {
         let address = std::net::SocketAddr::from(([127, 0, 0, 1], 80));
         for (failure, code) in [
             (Failure::StatsFile { path: "/x".into(), reason: "no".into() }, 5),
+            (Failure::Recording("the disk is full".into()), 5),
             (Failure::Listen { address, reason: "in use".into() }, 3),
             (Failure::NoName, 2),
             (Failure::Tls(TlsError::NotMade { reason: "no".into() }), 2),

@@ -48,7 +48,10 @@ pub fn event(event: &Event, asks: bool) -> Option<String> {
             format!("first sound from '{peer}' after {setup_ms} ms")
         }
         EventKind::RecordingStarted { path } => format!("recording '{peer}' to {path}"),
-        EventKind::RecordingStopped { path, empty: false } => format!("recorded {path}"),
+        EventKind::RecordingStopped { path, reason: Some(reason), .. } => {
+            format!("the recording {path} ended before its time: {reason}")
+        }
+        EventKind::RecordingStopped { path, empty: false, .. } => format!("recorded {path}"),
         EventKind::RecordingStopped { path, .. } => format!("nothing came to record to {path}"),
         EventKind::VideoPaused { side: Side::Local } => {
             "the network is too slow for pictures; sound goes on".to_owned()

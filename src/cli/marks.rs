@@ -99,7 +99,7 @@ mod tests {
     }
 
     fn recorded(path: &str) -> Event {
-        event(EventKind::RecordingStopped { path: path.to_owned(), empty: false })
+        event(EventKind::RecordingStopped { path: path.to_owned(), empty: false, reason: None })
     }
 
     #[test]

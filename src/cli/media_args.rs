@@ -65,6 +65,9 @@ pub struct MediaArgs {
     /// Record what we send: FILE.mkv or FILE.mp4
     #[arg(long, value_name = "FILE", value_parser = recording)]
     record_local: Option<PathBuf>,
+    /// Go on in another file after so long, such as 10m: FILE-2.mkv beside FILE.mkv
+    #[arg(long, value_name = "TIME", value_parser = values::duration)]
+    record_split: Option<std::time::Duration>,
     /// Leave in the microphone's sound what the speaker plays
     #[arg(long)]
     no_echo_cancellation: bool,
@@ -120,6 +123,7 @@ impl MediaArgs {
             speaker: self.speaker.clone(),
             record: self.record.clone(),
             record_local: self.record_local.clone(),
+            record_split: self.record_split,
             echo: echo.clone(),
             max_picture: self.max_picture,
         }

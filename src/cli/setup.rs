@@ -91,7 +91,7 @@ pub fn phone_config(
     let key = keyring.as_ref().map(|keyring| own_key(keyring, &identity.name)).transpose()?;
     let echo = EchoReference::default();
     let (media_options, sink_options) = (media.media_options(&echo), media.sink_options(&echo));
-    sink::check(&sink_options).map_err(PhoneError::from)?;
+    sink::check(&sink_options, &media_options.inputs()).map_err(PhoneError::from)?;
     // The words of a screen are read as they are.
     let mirrored = !matches!(media_options.video, VideoSourceSpec::Screen(_));
     // Recordings that are begun in a call count as well: no two have the same name.

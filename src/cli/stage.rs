@@ -143,7 +143,7 @@ impl Stage {
             EventKind::RecordingStarted { path } => {
                 self.words.line = format!("recording to {path}")
             }
-            EventKind::RecordingStopped { path, empty: false } => {
+            EventKind::RecordingStopped { path, empty: false, reason: None } => {
                 self.words.line = format!("recorded {path}");
             }
             EventKind::RecordingStopped { .. } => {

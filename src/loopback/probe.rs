@@ -10,10 +10,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::clock;
+use crate::media::device::DeviceNotice;
 use crate::media::frame::{AudioFrame, FramePool, VideoFrame};
 use crate::media::quality::stamp::{read_stamp, write_stamp};
 use crate::media::quality::{psnr_y, resized, ssim_y};
 use crate::media::sink::{AudioSink, SinkError, VideoSink};
+use crate::media::source::timeline::StopFlag;
 use crate::media::source::{AudioSource, SourceError, VideoFormat, VideoSource};
 
 /// Sent pictures that wait to be compared; two seconds at 30 a second. One that comes later counts
@@ -124,6 +126,7 @@ impl VideoSource for StampingSource {
         let Some(frame) = self.inner.next_frame()? else { return Ok(None) };
         // The source may show this picture again, so the stamp goes onto a copy.
         let mut stamped = self.pool.take(frame.size(), frame.captured_at());
+        stamped.set_colour(frame.colour());
         stamped.i420_mut().copy_from_slice(frame.i420());
         write_stamp(&mut stamped, self.next);
         let stamped = Arc::new(stamped);
@@ -139,6 +142,14 @@ impl VideoSource for StampingSource {
 
     fn format(&self) -> VideoFormat {
         self.inner.format()
+    }
+
+    fn notice(&mut self) -> Option<DeviceNotice> {
+        self.inner.notice()
+    }
+
+    fn set_stop(&mut self, stop: StopFlag) {
+        self.inner.set_stop(stop);
     }
 }
 
@@ -159,6 +170,14 @@ impl AudioSource for RememberingSource {
 
     fn channels(&self) -> usize {
         self.inner.channels()
+    }
+
+    fn notice(&mut self) -> Option<DeviceNotice> {
+        self.inner.notice()
+    }
+
+    fn set_stop(&mut self, stop: StopFlag) {
+        self.inner.set_stop(stop);
     }
 }
 

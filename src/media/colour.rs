@@ -1,7 +1,7 @@
 //! I420 and what cameras, screens, windows and terminals have in its place.
 //!
-//! The only file that names the converter. All pictures are BT.601, limited range;
-//! rows are packed unless a stride is named.
+//! The only file that names the converter. What is shown is converted as the picture says; what
+//! devices give becomes BT.601 in limited range. Rows are packed unless a stride is named.
 
 use yuv::{
     BufferStoreMut, YuvConversionMode, YuvPackedImage, YuvPlanarImage, YuvPlanarImageMut, YuvRange,
@@ -9,18 +9,34 @@ use yuv::{
 };
 
 use super::frame::{Size, VideoFrame};
+use super::showing::Matrix;
 
+/// What devices' pictures are made into.
 const RANGE: YuvRange = YuvRange::Limited;
 const MATRIX: YuvStandardMatrix = YuvStandardMatrix::Bt601;
 
+/// What the samples of a picture mean, in the converter's words.
+fn meaning(frame: &VideoFrame) -> (YuvRange, YuvStandardMatrix) {
+    let colour = frame.colour();
+    let range = if colour.full_range { YuvRange::Full } else { YuvRange::Limited };
+    let matrix = match colour.matrix {
+        Matrix::Bt601 => YuvStandardMatrix::Bt601,
+        Matrix::Bt709 => YuvStandardMatrix::Bt709,
+        Matrix::Bt2020 => YuvStandardMatrix::Bt2020,
+    };
+    (range, matrix)
+}
+
 /// Writes a picture as bytes in the order blue, green, red, 255 into rows of `stride` pixels.
 pub(in crate::media) fn to_bgra(frame: &VideoFrame, bgra: &mut [u8], stride: usize) {
-    told(yuv420_to_bgra(&planes(frame), bgra, stride as u32 * 4, RANGE, MATRIX));
+    let (range, matrix) = meaning(frame);
+    told(yuv420_to_bgra(&planes(frame), bgra, stride as u32 * 4, range, matrix));
 }
 
 /// Writes a picture as bytes in the order red, green, blue.
 pub(in crate::media) fn to_rgb(frame: &VideoFrame, rgb: &mut [u8]) {
-    told(yuv420_to_rgb(&planes(frame), rgb, frame.size().width * 3, RANGE, MATRIX));
+    let (range, matrix) = meaning(frame);
+    told(yuv420_to_rgb(&planes(frame), rgb, frame.size().width * 3, range, matrix));
 }
 
 fn told(drawn: Result<(), yuv::YuvError>) {
@@ -83,5 +99,49 @@ fn planes_mut(size: Size, i420: &mut [u8]) -> YuvPlanarImageMut<'_, u8> {
         v_stride: width / 2,
         width,
         height,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+    use crate::clock;
+    use crate::media::frame::FramePool;
+    use crate::media::showing::Colour;
+
+    /// One flat colour through the converter, red, green and blue.
+    fn shown(yuv: [u8; 3], matrix: Matrix, full_range: bool) -> [u8; 3] {
+        let size = Size { width: 32, height: 16 };
+        let mut frame = FramePool::new().take(size, clock::now());
+        frame.set_colour(Colour { matrix, full_range });
+        let (y, u, v) = frame.planes_mut();
+        y.fill(yuv[0]);
+        u.fill(yuv[1]);
+        v.fill(yuv[2]);
+        let mut rgb = vec![0; size.luma_len() * 3];
+        to_rgb(&frame, &mut rgb);
+        let mut bgra = vec![0; size.luma_len() * 4];
+        to_bgra(&frame, &mut bgra, size.width as usize);
+        assert_eq!([bgra[2], bgra[1], bgra[0]], [rgb[0], rgb[1], rgb[2]]);
+        [rgb[0], rgb[1], rgb[2]]
+    }
+
+    #[test]
+    fn a_colour_is_what_its_picture_says() {
+        // Pure red in each (BT.601 and BT.709, table of the standard; JFIF).
+        for (yuv, matrix, full) in [
+            ([81, 90, 240], Matrix::Bt601, false),
+            ([63, 102, 240], Matrix::Bt709, false),
+            ([76, 85, 255], Matrix::Bt601, true),
+            ([54, 99, 255], Matrix::Bt709, true),
+        ] {
+            let [red, green, blue] = shown(yuv, matrix, full);
+            assert!(
+                red >= 252 && green <= 3 && blue <= 3,
+                "{matrix:?} {full}: {red} {green} {blue}"
+            );
+        }
+        assert_eq!(shown([30, 128, 128], Matrix::Bt709, true), [30, 30, 30]);
     }
 }

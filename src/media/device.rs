@@ -42,6 +42,10 @@ pub enum DeviceNews {
     Back,
     /// There is none, and nobody asked for one by name.
     Missing,
+    /// A file ends in the middle.
+    Cut,
+    /// A pipe into which nobody writes.
+    Waiting,
 }
 
 impl DeviceNews {
@@ -52,6 +56,8 @@ impl DeviceNews {
             Self::Lost => "device-lost",
             Self::Back => "device-back",
             Self::Missing => "device-missing",
+            Self::Cut => "file-cut",
+            Self::Waiting => "source-waits",
         }
     }
 }

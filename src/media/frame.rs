@@ -6,6 +6,8 @@
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
 
+use super::showing::Colour;
+
 /// The sample rate of all sound inside `peer`, in Hz (RFC 7587 section 4.1: Opus RTP runs at 48 kHz).
 pub const SAMPLE_RATE: u32 = 48_000;
 
@@ -118,7 +120,8 @@ impl std::str::FromStr for MaxPicture {
     }
 }
 
-/// A picture: 8-bit I420 (BT.601 limited range), planes Y, U, V one after the other without padding.
+/// A picture: 8-bit I420, planes Y, U, V one after the other without padding. What its samples mean
+/// says its [`Colour`], BT.601 of limited range unless somebody said otherwise.
 ///
 /// Y is `width x height`, U and V are `width/2 x height/2`.
 #[derive(Debug)]
@@ -126,6 +129,7 @@ pub struct VideoFrame {
     size: Size,
     data: Vec<u8>,
     captured_at: Instant,
+    colour: Colour,
     home: Weak<PoolInner>,
 }
 
@@ -137,6 +141,7 @@ impl VideoFrame {
             size,
             data,
             captured_at,
+            colour: Colour::default(),
             home: Weak::new(),
         })
     }
@@ -192,6 +197,26 @@ impl VideoFrame {
         (y, u, v)
     }
 
+    /// What its samples mean.
+    #[must_use]
+    pub fn colour(&self) -> Colour {
+        self.colour
+    }
+
+    /// Says what its samples mean.
+    pub fn set_colour(&mut self, colour: Colour) {
+        self.colour = colour;
+    }
+
+    /// Makes it black.
+    pub fn blacken(&mut self) {
+        let black = self.colour.black();
+        let (y, u, v) = self.planes_mut();
+        y.fill(black);
+        u.fill(128);
+        v.fill(128);
+    }
+
     /// Says when the picture was taken.
     pub fn set_captured_at(&mut self, at: Instant) {
         self.captured_at = at;
@@ -232,13 +257,15 @@ impl FramePool {
         Self::default()
     }
 
-    /// A frame to draw into. Its bytes are whatever an earlier picture left there.
+    /// A frame to draw into. Its bytes are whatever an earlier picture left there; its colours are
+    /// those of BT.601 in limited range until somebody says otherwise.
     #[must_use]
     pub fn take(&self, size: Size, captured_at: Instant) -> VideoFrame {
         let reused = self.inner.free.lock().ok().and_then(|mut free| free.pop());
         let mut data = reused.unwrap_or_default();
         data.resize(size.i420_len(), 0);
-        VideoFrame { size, data, captured_at, home: Arc::downgrade(&self.inner) }
+        let colour = Colour::default();
+        VideoFrame { size, data, captured_at, colour, home: Arc::downgrade(&self.inner) }
     }
 }
 

@@ -15,6 +15,8 @@ pub mod pipeline;
 pub mod playout;
 pub mod quality;
 mod scale;
+pub mod showing;
 pub mod sink;
 pub mod sound_rate;
 pub mod source;
+mod upright;

@@ -50,18 +50,27 @@ impl Scaler {
         Self { quick: true, ..Self::default() }
     }
 
-    /// Draws `picture` into `frame`, whatever sizes they have.
+    /// Draws `picture` into `frame`, whatever sizes they have. Colours stay as they are: the frame
+    /// says what they mean.
     pub(in crate::media) fn draw(&mut self, picture: Planes<'_>, frame: &mut VideoFrame) {
+        self.draw_shown(picture, (picture.width as u32, picture.height as u32), frame);
+    }
+
+    /// The same for a picture whose samples are not square: `shown` is its size in square pixels.
+    pub(in crate::media) fn draw_shown(
+        &mut self,
+        picture: Planes<'_>,
+        shown: (u32, u32),
+        frame: &mut VideoFrame,
+    ) {
         let to = frame.size();
-        let inner = fit(picture.width, picture.height, to);
+        let inner = fit(shown.0 as usize, shown.1 as usize, to);
         let (width, height) = (to.width as usize, to.height as usize);
         let own = Size::even(picture.width as u32, picture.height as u32);
-        let (y, u, v) = frame.planes_mut();
         if inner != to {
-            y.fill(16);
-            u.fill(128);
-            v.fill(128);
+            frame.blacken();
         }
+        let (y, u, v) = frame.planes_mut();
         let half = |side: u32| (side / 2) as usize;
         let (w, h) = (inner.width as usize, inner.height as usize);
         let source = (own.width as usize, own.height as usize);

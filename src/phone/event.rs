@@ -103,6 +103,9 @@ pub enum EventKind {
         /// Nothing came that could be recorded: there is no file.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         empty: bool,
+        /// Why it ended before its time: what is there plays up to then.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// Pictures have stopped while sound goes on: because the path carries no more, or because the
     /// other side sends none.

@@ -345,8 +345,8 @@ impl Switch {
             }
             Said::FirstAudio(setup_ms) => EventKind::FirstAudio { setup_ms },
             Said::RecordingStarted(path) => EventKind::RecordingStarted { path: whole(&path) },
-            Said::RecordingStopped(path, empty) => {
-                EventKind::RecordingStopped { path: whole(&path), empty }
+            Said::RecordingStopped { path, empty, reason } => {
+                EventKind::RecordingStopped { path: whole(&path), empty, reason }
             }
             Said::Pictures(PictureNews::Paused(side)) => EventKind::VideoPaused { side },
             Said::Pictures(PictureNews::Resumed(side)) => EventKind::VideoResumed { side },

@@ -6,8 +6,9 @@
 use rtc::peer_connection::configuration::media_engine::{
     MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MediaEngine,
 };
+use rtc::rtp_transceiver::RTCRtpTransceiverDirection;
 use rtc::rtp_transceiver::rtp_sender::{
-    RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RtpCodecKind,
+    RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
 };
 use webrtc::error::Result;
 
@@ -40,6 +41,10 @@ pub(super) const RED: &str = "audio/red";
 /// section 8.1). Constrained baseline first: everybody decodes it. The plain baseline of the second
 /// is what some browsers list first; what we send is a subset of it.
 const H264: [(u8, u8, &str); 2] = [(102, 103, "42e01f"), (104, 105, "42001f")];
+
+/// The header extension by which a camera that is turned says so instead of turning its pictures: who
+/// receives them must be able to (RFC 7742 section 4; 3GPP TS 26.114 section 7.4.5).
+pub(super) const ORIENTATION: &str = "urn:3gpp:video-orientation";
 
 /// The codec of our outgoing pictures, as the tracks name it.
 #[must_use]
@@ -95,6 +100,12 @@ pub(super) fn media_engine() -> Result<MediaEngine> {
             RtpCodecKind::Video,
         );
     }
+    engine.register_header_extension(
+        RTCRtpHeaderExtensionCapability { uri: ORIENTATION.to_owned() },
+        RtpCodecKind::Video,
+        // Ours stand upright.
+        Some(RTCRtpTransceiverDirection::Recvonly),
+    )?;
     Ok(engine)
 }
 

@@ -33,7 +33,7 @@ use super::events::{ConnectionEvent, Events};
 use super::fingerprints::{Unfit, for_library};
 use super::interceptors::{RtcpCounters, RtcpTap, TapState};
 use super::netem::Wire;
-use super::receiver::RedTypes;
+use super::receiver::Reading;
 pub use super::refusal::ConnectionError;
 use super::refusal::{ANSWERING, OPENING, TAKING_ANSWER};
 use super::relay::{Relays, ServerReport};
@@ -83,7 +83,7 @@ pub struct Connection {
     relays: Arc<Relays>,
     tap: Arc<TapState>,
     path: Path,
-    red: Arc<RedTypes>,
+    reading: Arc<Reading>,
     video: Option<VideoSender>,
     audio: Option<AudioSender>,
     config: ConnectionConfig,
@@ -122,9 +122,9 @@ impl Connection {
     ) -> Result<(Self, mpsc::Receiver<ConnectionEvent>), ConnectionError> {
         let progress = Arc::new(Progress::default());
         let path = Path::new(config.max_bitrate);
-        let red = Arc::new(RedTypes::default());
+        let reading = Arc::new(Reading::default());
         let vouch = Arc::new(Vouch::default());
-        let known = (path.clone(), Arc::clone(&red), Arc::clone(&vouch));
+        let known = (path.clone(), Arc::clone(&reading), Arc::clone(&vouch));
         let (events, news, receiver) = Events::new(Arc::clone(&progress), known);
         let (servers, trust) = (&config.ice_servers, config.trust.clone());
         let relays = Relays::new(servers, trust, news.clone(), Arc::clone(&progress));
@@ -136,6 +136,7 @@ impl Connection {
             video_rtx_ssrc: rand::random(),
             audio_ssrc: rand::random(),
             mappings: Mutex::new(HashMap::new()),
+            reading: Arc::clone(&reading),
             news,
         });
         let failed = ConnectionError::at("preparing the connection");
@@ -162,7 +163,7 @@ impl Connection {
             relays,
             tap,
             path,
-            red,
+            reading,
             video: None,
             audio: None,
             config: config.clone(),
@@ -299,7 +300,7 @@ impl Connection {
 
     /// What either side calls RED comes as RED, whoever of us chose the number.
     fn note_red(&self, sdp: &str) {
-        red_payload_types(sdp).for_each(|payload_type| self.red.add(payload_type));
+        red_payload_types(sdp).for_each(|payload_type| self.reading.add_red(payload_type));
     }
 
     /// W2: the library does not turn round the direction of an offer.

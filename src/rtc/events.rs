@@ -11,7 +11,7 @@ use webrtc::peer_connection::{
 
 use super::codecs::MediaKind;
 use super::congestion::Path;
-use super::receiver::{RedTypes, RemoteTrack};
+use super::receiver::{Reading, RemoteTrack};
 use super::relay::ServerFault;
 use super::runtime::Progress;
 use super::vouch::{Verdict, Vouch};
@@ -105,17 +105,17 @@ pub(super) struct Events {
     to: mpsc::Sender<ConnectionEvent>,
     progress: Arc<Progress>,
     path: Path,
-    red: Arc<RedTypes>,
+    reading: Arc<Reading>,
     vouch: Arc<Vouch>,
 }
 
 impl Events {
     pub(super) fn new(
         progress: Arc<Progress>,
-        (path, red, vouch): (Path, Arc<RedTypes>, Arc<Vouch>),
+        (path, reading, vouch): (Path, Arc<Reading>, Arc<Vouch>),
     ) -> (Self, mpsc::Sender<ConnectionEvent>, mpsc::Receiver<ConnectionEvent>) {
         let (to, from) = mpsc::channel(EVENT_QUEUE);
-        (Self { to: to.clone(), progress, path, red, vouch }, to, from)
+        (Self { to: to.clone(), progress, path, reading, vouch }, to, from)
     }
 
     /// Fails only when nobody listens any more, and then nobody cares.
@@ -188,8 +188,8 @@ impl PeerConnectionEventHandler for Events {
         if !self.vouches().await {
             return;
         }
-        let (path, red) = (self.path.clone(), Arc::clone(&self.red));
-        if let Some(track) = RemoteTrack::new(track, path, red).await {
+        let (path, reading) = (self.path.clone(), Arc::clone(&self.reading));
+        if let Some(track) = RemoteTrack::new(track, path, reading).await {
             self.tell(ConnectionEvent::Track(track)).await;
         }
     }

@@ -71,6 +71,7 @@ impl Default for Media {
             audio_ssrc: SOUND,
             mappings: Mutex::default(),
             news: to,
+            reading: Arc::default(),
         });
         let path = Path::new(2_000_000);
         let transmit = Transmit::new(Arc::clone(&state), path.clone(), 0..2_000_000);

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::depacketizer::{Assembler, begins_nal_unit};
 use super::packetizer::STAP_A;
 use crate::media::codec::h264::nal::{contains_idr, nal_type, nal_unit_type};
+use crate::media::showing::Orientation;
 
 /// How long a missing packet may hold up the pictures behind it, before a round trip is known, at
 /// least and at most: a repair takes a round trip, and may be lost itself.
@@ -38,6 +39,8 @@ pub struct VideoPacket {
     pub marker: bool,
     /// H.264 payload (RFC 6184).
     pub payload: Bytes,
+    /// Which way up its picture is to be shown, where the packet says so.
+    pub orientation: Option<Orientation>,
 }
 
 /// A complete access unit.
@@ -51,6 +54,8 @@ pub struct ReceivedFrame {
     pub timestamp: u32,
     /// When its first packet came.
     pub first_packet_at: Instant,
+    /// Which way up it is to be shown: as was said last.
+    pub orientation: Orientation,
 }
 
 /// What the buffer says.
@@ -93,6 +98,7 @@ pub struct JitterBuffer {
     waits_for_keyframe: bool,
     /// The sender marks the last packet of each picture.
     marks: bool,
+    orientation: Orientation,
     patience: Duration,
     outputs: VecDeque<Output>,
     counters: Counters,
@@ -114,6 +120,7 @@ impl JitterBuffer {
             highest: None,
             waits_for_keyframe: true,
             marks: false,
+            orientation: Orientation::UPRIGHT,
             patience: PATIENCE,
             outputs: VecDeque::new(),
             counters: Counters::default(),
@@ -272,6 +279,7 @@ impl JitterBuffer {
                 timestamp = held.packet.timestamp;
                 only_padding &= held.packet.payload.is_empty();
                 marked |= held.packet.marker;
+                self.orientation = held.packet.orientation.unwrap_or(self.orientation);
                 // The error is remembered by the assembler, which then gives no picture.
                 let _ = assembler.add(&held.packet.payload);
             }
@@ -292,7 +300,8 @@ impl JitterBuffer {
             return self.drop_picture();
         }
         self.waits_for_keyframe = false;
-        let frame = ReceivedFrame { data, keyframe, timestamp, first_packet_at };
+        let orientation = self.orientation;
+        let frame = ReceivedFrame { data, keyframe, timestamp, first_packet_at, orientation };
         self.outputs.push_back(Output::Frame(frame));
     }
 

@@ -23,6 +23,7 @@ fn picture(first_sequence: u16, timestamp: u32, keyframe: bool, parts: usize) ->
                 timestamp,
                 marker: end,
                 payload: Bytes::from(payload),
+                orientation: None,
             }
         })
         .collect()
@@ -59,8 +60,13 @@ fn a_picture_comes_out_with_its_last_packet() {
 /// Parameter sets, as an encoder puts them before a keyframe, and the keyframe.
 fn whole_keyframe(first_sequence: u16, timestamp: u32) -> Vec<VideoPacket> {
     let sets = Bytes::from_static(&[0x78, 0, 2, 0x67, 9, 0, 2, 0x68, 9]);
-    let sets =
-        VideoPacket { sequence_number: first_sequence, timestamp, marker: false, payload: sets };
+    let sets = VideoPacket {
+        sequence_number: first_sequence,
+        timestamp,
+        marker: false,
+        payload: sets,
+        orientation: None,
+    };
     let slices = picture(first_sequence.wrapping_add(1), timestamp, true, 3);
     std::iter::once(sets).chain(slices).collect()
 }
@@ -153,6 +159,25 @@ fn what_never_comes_costs_the_pictures_until_a_keyframe() {
 }
 
 #[test]
+fn pictures_stand_as_was_said_last() {
+    let mut buffer = JitterBuffer::new();
+    let mut turned = picture(0, 7, true, 3);
+    turned[2].orientation = Some(Orientation::quarters(1));
+    feed(&mut buffer, turned);
+    feed(&mut buffer, picture(3, 8, false, 1));
+    let mut upright = picture(4, 9, false, 1);
+    upright[0].orientation = Some(Orientation::UPRIGHT);
+    feed(&mut buffer, upright);
+    let mut seen = Vec::new();
+    while let Some(output) = buffer.poll() {
+        let Output::Frame(frame) = output else { panic!("{output:?}") };
+        seen.push(frame.orientation);
+    }
+    let turned = Orientation::quarters(1);
+    assert_eq!(seen, [turned, turned, Orientation::UPRIGHT]);
+}
+
+#[test]
 fn padding_is_no_picture() {
     let mut buffer = JitterBuffer::new();
     feed(&mut buffer, picture(0, 7, true, 1));
@@ -161,6 +186,7 @@ fn padding_is_no_picture() {
         timestamp: 7,
         marker: false,
         payload: Bytes::new(),
+        orientation: None,
     };
     feed(&mut buffer, [padding(1), padding(2)]);
     feed(&mut buffer, picture(3, 8, false, 1));
@@ -264,7 +290,9 @@ proptest! {
         let now = clock::now();
         for (sequence_number, timestamp, marker, payload) in input {
             let payload = Bytes::from(payload);
-            buffer.insert(now, VideoPacket { sequence_number, timestamp, marker, payload });
+            let orientation = None;
+            buffer
+                .insert(now, VideoPacket { sequence_number, timestamp, marker, payload, orientation });
             buffer.handle_timeout(now + PATIENCE);
             while buffer.poll().is_some() {}
             prop_assert!(buffer.packets.len() <= MAX_PACKETS);

@@ -4,7 +4,7 @@
 //! assembly are decided in `jitter_buffer.rs`; nothing is decoded here.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ use super::congestion::Path;
 use super::jitter_buffer::{Counters, JitterBuffer, Output, ReceivedFrame, VideoPacket};
 use super::red::{self, AudioCopy};
 use crate::clock;
+use crate::media::showing::Orientation;
 
 /// One RTP packet of theirs, decrypted, repaired where need was.
 #[derive(Debug, Clone)]
@@ -35,6 +36,8 @@ pub struct ReceivedPacket {
     pub marker: bool,
     /// What it carries.
     pub payload: Bytes,
+    /// Which way up its picture is to be shown, where it says so.
+    pub orientation: Option<Orientation>,
     /// Earlier sound that it carried again (RED), oldest first.
     pub copies: Vec<AudioCopy>,
 }
@@ -45,7 +48,7 @@ pub struct RemoteTrack {
     kind: MediaKind,
     track: Arc<dyn TrackRemote>,
     path: Path,
-    red: Arc<RedTypes>,
+    reading: Arc<Reading>,
 }
 
 impl std::fmt::Debug for RemoteTrack {
@@ -58,14 +61,14 @@ impl RemoteTrack {
     pub(super) async fn new(
         track: Arc<dyn TrackRemote>,
         path: Path,
-        red: Arc<RedTypes>,
+        reading: Arc<Reading>,
     ) -> Option<Self> {
         let kind = match track.kind().await {
             RtpCodecKind::Audio => MediaKind::Audio,
             RtpCodecKind::Video => MediaKind::Video,
             _ => return None,
         };
-        Some(Self { kind, track, path, red })
+        Some(Self { kind, track, path, reading })
     }
 
     /// Pictures or sound.
@@ -81,7 +84,7 @@ impl RemoteTrack {
                 TrackRemoteEvent::OnRtpPacket(packet) => {
                     let (header, payload) = (packet.header, packet.payload);
                     let has_copies =
-                        self.kind == MediaKind::Audio && self.red.contains(header.payload_type);
+                        self.kind == MediaKind::Audio && self.reading.is_red(header.payload_type);
                     let (copies, payload) = match has_copies {
                         true => match red::split(header.timestamp, &payload) {
                             Some(parts) => parts,
@@ -89,7 +92,10 @@ impl RemoteTrack {
                         },
                         false => (Vec::new(), payload),
                     };
+                    let cvo = self.reading.orientation_id().and_then(|id| header.get_extension(id));
+                    let cvo = cvo.and_then(|said| said.first().copied());
                     return Some(ReceivedPacket {
+                        orientation: cvo.map(Orientation::from_cvo),
                         arrived_at: clock::now(),
                         ssrc: header.ssrc,
                         sequence_number: header.sequence_number,
@@ -126,19 +132,32 @@ impl RemoteTrack {
     }
 }
 
-/// The payload types that either side calls RED, whoever offered it.
+/// What both sides have agreed on that is needed to read packets.
 #[derive(Debug, Default)]
-pub(super) struct RedTypes([AtomicU64; 2]);
+pub(super) struct Reading {
+    /// The payload types that either side calls RED, whoever offered it.
+    red: [AtomicU64; 2],
+    /// The number of the header extension for orientation; 0: none (RFC 8285 section 4.2).
+    orientation: AtomicU8,
+}
 
-impl RedTypes {
-    pub(super) fn add(&self, payload_type: u8) {
+impl Reading {
+    pub(super) fn add_red(&self, payload_type: u8) {
         let payload_type = usize::from(payload_type & 0x7f);
-        self.0[payload_type / 64].fetch_or(1 << (payload_type % 64), Ordering::Relaxed);
+        self.red[payload_type / 64].fetch_or(1 << (payload_type % 64), Ordering::Relaxed);
     }
 
-    fn contains(&self, payload_type: u8) -> bool {
+    fn is_red(&self, payload_type: u8) -> bool {
         let payload_type = usize::from(payload_type & 0x7f);
-        self.0[payload_type / 64].load(Ordering::Relaxed) >> (payload_type % 64) & 1 == 1
+        self.red[payload_type / 64].load(Ordering::Relaxed) >> (payload_type % 64) & 1 == 1
+    }
+
+    pub(super) fn set_orientation_id(&self, id: u8) {
+        self.orientation.store(id, Ordering::Relaxed);
+    }
+
+    fn orientation_id(&self) -> Option<u8> {
+        Some(self.orientation.load(Ordering::Relaxed)).filter(|id| *id != 0)
     }
 }
 
@@ -271,6 +290,7 @@ fn video_packet(packet: ReceivedPacket) -> VideoPacket {
         timestamp: packet.timestamp,
         marker: packet.marker,
         payload: packet.payload,
+        orientation: packet.orientation,
     }
 }
 

@@ -12,6 +12,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::frame::{Size, VideoFrame};
+use super::showing::Showing;
 
 /// Why encoding or decoding did not work.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +95,12 @@ pub trait VideoDecoder: Send {
         data: &[u8],
         captured_at: Instant,
     ) -> Result<Option<Arc<VideoFrame>>, CodecError>;
+
+    /// How the stream says that its pictures are to be shown, beside their colours, which each
+    /// picture says itself.
+    fn showing(&self) -> Showing {
+        Showing::default()
+    }
 }
 
 /// Encodes sound of 48 kHz: 20, 40 or 60 ms a packet.

@@ -66,8 +66,12 @@ impl<R: Read + Seek> AnnexBReader<R> {
         if self.buffer.len() > MAX_PACKET {
             return Err(ContainerError::corrupt("a picture without an end; is this H.264?"));
         }
-        let got = (&mut self.reader).take(64 << 10).read_to_end(&mut self.buffer)?;
-        self.at_end = got == 0;
+        // What there is, and no more: a pipe may give the next picture much later.
+        let before = self.buffer.len();
+        self.buffer.resize(before + (64 << 10), 0);
+        let got = self.reader.read(&mut self.buffer[before..]);
+        self.buffer.truncate(before + *got.as_ref().unwrap_or(&0));
+        self.at_end = got? == 0;
         Ok(())
     }
 

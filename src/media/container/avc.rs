@@ -36,28 +36,34 @@ impl AvcConfig {
         Ok(Self { length_size, sps, pps })
     }
 
-    /// Turns one sample into Annex B; puts the parameter sets before an IDR that has none.
+    /// Turns one sample into Annex B; puts the parameter sets before an IDR that has none. Of a
+    /// sample that ends in the middle of a unit the rest is what there is.
     ///
     /// # Errors
-    /// When a length points past the end of the sample.
+    /// Never today; a sample is whatever its bytes are.
     pub fn to_annexb(&self, sample: &[u8]) -> Result<Vec<u8>, ContainerError> {
         let mut cursor = Cursor::new(sample);
         let mut out = Vec::with_capacity(sample.len().min(MAX_PACKET) + 64);
         let mut has_sps = false;
-        while !cursor.rest().is_empty() {
-            let len = cursor.uint(self.length_size)?;
+        while let Ok(len) = cursor.uint(self.length_size) {
             let nal = usize::try_from(len).ok().and_then(|len| cursor.take(len).ok());
-            let nal = nal.ok_or_else(|| {
-                ContainerError::corrupt("an H.264 unit is longer than its sample")
-            })?;
+            let Some(nal) = nal else { break };
             has_sps |= nal_unit_type(nal) == nal_type::SPS;
             if nal_unit_type(nal) == nal_type::IDR && !has_sps {
                 has_sps = true;
-                self.sps.iter().chain(&self.pps).for_each(|set| push_nal(&mut out, set));
+                out.extend_from_slice(&self.sets());
             }
             push_nal(&mut out, nal);
         }
         Ok(out)
+    }
+
+    /// The parameter sets in Annex B form: what a decoder must see that begins without an IDR.
+    #[must_use]
+    pub fn sets(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.sps.iter().chain(&self.pps).for_each(|set| push_nal(&mut out, set));
+        out
     }
 }
 

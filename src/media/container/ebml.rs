@@ -60,9 +60,15 @@ pub fn put_master(out: &mut Vec<u8>, id: Id, build: impl FnOnce(&mut Vec<u8>)) {
     put_bytes(out, id, &inner);
 }
 
-/// Appends filler of `total` bytes, 2 to 120, header included.
+/// Appends filler of `total` bytes, 2 at least, header included.
 pub fn put_void(out: &mut Vec<u8>, total: usize) {
-    put_bytes(out, 0xEC, &vec![0; total.saturating_sub(2)]);
+    if total < 100 {
+        return put_bytes(out, 0xEC, &vec![0; total.saturating_sub(2)]);
+    }
+    let content = total - 9;
+    put_id(out, 0xEC);
+    out.extend_from_slice(&wide_size(content as u64));
+    out.resize(out.len() + content, 0);
 }
 
 #[cfg(test)]
@@ -79,6 +85,15 @@ mod tests {
             out,
             [0xD7, 0x81, 1, 0x2A, 0xD7, 0xB1, 0x83, 0x0F, 0x42, 0x40, 0x1A, 0x45, 0xDF, 0xA3, 0x80]
         );
+    }
+
+    #[test]
+    fn filler_is_as_long_as_it_shall_be() {
+        for total in [2, 11, 99, 100, 5000] {
+            let mut out = Vec::new();
+            put_void(&mut out, total);
+            assert_eq!(out.len(), total);
+        }
     }
 
     #[test]

@@ -13,8 +13,17 @@ pub struct IvfReader<R> {
     reader: R,
     rate: u32,
     scale: u32,
+    /// Ticks from one picture to the next, of the first ones the fewest.
+    step: u64,
     first_packet: u64,
+    cut: bool,
 }
+
+/// Pictures that are looked at for what a tick is.
+const LOOKED_AT: usize = 16;
+
+/// The clock of RTP (RFC 6184 section 8.2.1), by which some write while their header names another.
+const RTP_CLOCK: u32 = 90_000;
 
 impl<R: Read + Seek> IvfReader<R> {
     /// Reads the header.
@@ -37,29 +46,75 @@ impl<R: Read + Seek> IvfReader<R> {
         }
         let header_len = u64::from(u16::from_le_bytes([head[6], head[7]])).max(32);
         reader.seek(SeekFrom::Start(header_len))?;
-        Ok(Self { reader, rate: le(16).max(1), scale: le(20).max(1), first_packet: header_len })
+        let (rate, scale) = (le(16).max(1), le(20).max(1));
+        Ok(Self { reader, rate, scale, step: 1, first_packet: header_len, cut: false })
     }
 
-    /// Pictures a second, when the header's time base is one picture.
-    #[must_use]
-    pub fn fps(&self) -> f64 {
-        f64::from(self.rate) / f64::from(self.scale)
-    }
-
-    /// The next packet; `None` at the end.
+    /// Looks at the first time stamps and goes back: pictures that would be seconds apart by the
+    /// header's clock are told in another.
     ///
     /// # Errors
-    /// When the file is cut in a packet, or a packet is too large.
+    /// When the file cannot be read.
+    pub fn find_clock(&mut self) -> Result<(), ContainerError> {
+        let mut times = Vec::new();
+        while times.len() < LOOKED_AT
+            && let Some((_, ticks)) = self.next_raw()?
+        {
+            times.push(ticks);
+        }
+        self.rewind()?;
+        times.sort_unstable();
+        let steps = times.windows(2).map(|pair| pair[1] - pair[0]);
+        self.step = steps.filter(|step| *step > 0).min().unwrap_or(1);
+        let seconds = self.step as f64 * f64::from(self.scale) / f64::from(self.rate);
+        if seconds > 2.0 && self.step >= 100 {
+            (self.rate, self.scale) = (RTP_CLOCK, 1);
+        }
+        Ok(())
+    }
+
+    /// Whether the file turned out to end in the middle of something.
+    #[must_use]
+    pub fn was_cut(&self) -> bool {
+        self.cut
+    }
+
+    /// Pictures a second, as far as is known.
+    #[must_use]
+    pub fn fps(&self) -> f64 {
+        f64::from(self.rate) / f64::from(self.scale) / self.step as f64
+    }
+
+    /// The next packet; `None` at the end, which may be a cut.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or a packet is too large.
     pub fn next_packet(&mut self) -> Result<Option<Packet>, ContainerError> {
+        let Some((data, ticks)) = self.next_raw()? else { return Ok(None) };
+        let ticks = i64::try_from(ticks).unwrap_or(i64::MAX).saturating_mul(i64::from(self.scale));
+        Ok(Some(Packet::new(data, to_nanos(ticks, u64::from(self.rate)))))
+    }
+
+    fn next_raw(&mut self) -> Result<Option<(Vec<u8>, u64)>, ContainerError> {
         let mut head = Vec::new();
         (&mut self.reader).take(12).read_to_end(&mut head)?;
-        let Some((size, time)) = head.split_first_chunk::<4>() else { return Ok(None) };
-        let Ok(time) = <[u8; 8]>::try_from(time) else { return Ok(None) };
+        let parts = head.split_first_chunk::<4>();
+        let Some((size, Ok(time))) = parts.map(|(size, time)| (size, <[u8; 8]>::try_from(time)))
+        else {
+            self.cut |= !head.is_empty();
+            return Ok(None);
+        };
         let size = u64::from(u32::from_le_bytes(*size));
-        let data = read_bounded(&mut self.reader, size, MAX_PACKET)?;
-        let ticks = i64::try_from(u64::from_le_bytes(time)).unwrap_or(i64::MAX);
-        let ticks = ticks.saturating_mul(i64::from(self.scale));
-        Ok(Some(Packet { data, pts: to_nanos(ticks, u64::from(self.rate)) }))
+        if size > MAX_PACKET as u64 {
+            return Err(ContainerError::corrupt("an IVF packet above 32 MiB"));
+        }
+        let mut data = Vec::new();
+        (&mut self.reader).take(size).read_to_end(&mut data)?;
+        if (data.len() as u64) < size {
+            self.cut = true;
+            return Ok(None);
+        }
+        Ok(Some((data, u64::from_le_bytes(time))))
     }
 
     /// Goes back to the first packet.
@@ -95,12 +150,38 @@ mod tests {
     fn packets_have_their_times() {
         let mut ivf = IvfReader::open(Cursor::new(file(b"H264"))).unwrap();
         assert!((ivf.fps() - 30.0).abs() < 1e-9);
-        assert_eq!(ivf.next_packet().unwrap().unwrap(), Packet { data: vec![0; 3], pts: 0 });
+        assert_eq!(ivf.next_packet().unwrap().unwrap(), Packet::new(vec![0; 3], 0));
         let second = ivf.next_packet().unwrap().unwrap();
         assert_eq!((second.data, second.pts), (vec![1; 3], 33_333_333));
         assert_eq!(ivf.next_packet().unwrap(), None);
         ivf.rewind().unwrap();
         assert_eq!(ivf.next_packet().unwrap().unwrap().pts, 0);
+    }
+
+    #[test]
+    fn times_of_rtp_under_a_clock_of_pictures_are_known() {
+        let mut data = file(b"H264")[..32].to_vec();
+        for n in 0..4u64 {
+            data.extend_from_slice(&[1, 0, 0, 0]);
+            data.extend_from_slice(&(3_600_000_000 + n * 3000).to_le_bytes());
+            data.push(7);
+        }
+        let mut ivf = IvfReader::open(Cursor::new(data)).unwrap();
+        ivf.find_clock().unwrap();
+        assert!((ivf.fps() - 30.0).abs() < 1e-9, "{}", ivf.fps());
+        let first = ivf.next_packet().unwrap().unwrap().pts;
+        assert_eq!(ivf.next_packet().unwrap().unwrap().pts - first, 33_333_333);
+    }
+
+    #[test]
+    fn a_packet_that_is_cut_ends_the_file() {
+        let whole = file(b"H264");
+        for gone in [1, 4, 10] {
+            let data = &whole[..whole.len() - gone];
+            let mut ivf = IvfReader::open(Cursor::new(data)).unwrap();
+            assert!(ivf.next_packet().unwrap().is_some() && !ivf.was_cut());
+            assert!(ivf.next_packet().unwrap().is_none() && ivf.was_cut(), "{gone}");
+        }
     }
 
     #[test]

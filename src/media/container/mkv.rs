@@ -1,282 +1,322 @@
-//! Reads Matroska and WebM through the `matroska-demuxer` crate.
+//! Reads Matroska and WebM (RFC 9559), from the front to the back: what is there plays, whether the
+//! file is whole, cut, still being written, or comes through a pipe.
 //!
-//! Owns choosing a track, header stripping, and turning H.264 into Annex B.
-//! A file that was cut while it was written plays up to the cut.
+//! Written here because the usual crate wants the index at the end, which a cut file has not, and
+//! keeps to itself how pictures are shown and where sound is trimmed. What elements mean is
+//! `mkv_elements.rs`.
 
-use std::io::{Read, Seek, SeekFrom};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 
-use matroska_demuxer::{
-    ContentCompAlgo, ContentEncodingValue, DemuxError, Frame, MatroskaFile, TrackEntry, TrackType,
-};
+use super::bytes::{Cursor, read_bounded};
+pub use super::mkv_elements::{MkvCodec, MkvTrack};
+use super::mkv_elements::{elements, int, read_id, read_size, time_scale, tracks, uint, unlaced};
+use super::{AudioCodec, ContainerError, MAX_PACKET, Packet};
+use crate::media::codec::opus::packet_samples;
 
-use super::avc::AvcConfig;
-use super::ogg::parse_opus_head;
-use super::{AudioCodec, ContainerError, MAX_PACKET, Packet, to_nanos};
+const EBML: u32 = 0x1A45_DFA3;
+const SEGMENT: u32 = 0x1853_8067;
+const INFO: u32 = 0x1549_A966;
+const TRACKS: u32 = 0x1654_AE6B;
+const CLUSTER: u32 = 0x1F43_B675;
+const TIMESTAMP: u32 = 0xE7;
+const SIMPLE_BLOCK: u32 = 0xA3;
+const BLOCK_GROUP: u32 = 0xA0;
 
-/// A Matroska file of which one track is read.
-pub struct MkvReader<R: Read + Seek> {
-    file: MatroskaFile<Shared<R>>,
-    reader: Shared<R>,
-    track: MkvTrack,
+/// The largest description of tracks that is read; fonts and covers are not in it.
+const MAX_HEAD: usize = 16 << 20;
+
+/// A Matroska file.
+#[derive(Debug)]
+pub struct MkvReader<R> {
+    reader: R,
+    /// The tracks in the order of the file.
+    pub tracks: Vec<MkvTrack>,
+    /// Nanoseconds a tick.
     scale: u64,
-    /// The time that becomes zero.
-    origin: u64,
-    frame: Frame,
+    /// Where the first cluster begins.
+    first_cluster: u64,
+    cluster_at: i64,
+    /// The track that is read.
+    chosen: Option<usize>,
+    /// Packets of a block that were not handed out yet.
+    laced: VecDeque<Packet>,
+    cut: bool,
 }
 
-/// A file that starts later than this, in nanoseconds, does not start at zero.
-const FAR_FROM_ZERO: i64 = 1_000_000_000;
-
-/// What a track is and how its packets are stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MkvTrack {
-    number: u64,
-    /// What it holds.
-    pub codec: MkvCodec,
-    /// Bytes that were stripped from the front of every packet.
-    prefix: Vec<u8>,
-    /// `CodecDelay`, nanoseconds.
-    delay: i64,
-    /// `DefaultDuration` of a packet, nanoseconds.
-    pub packet_duration: Option<u64>,
+/// The head of an element.
+struct Head {
+    id: u32,
+    /// `None`: until something begins that cannot be in it.
+    len: Option<u64>,
 }
 
-/// What a Matroska track holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MkvCodec {
-    /// H.264 pictures.
-    H264(AvcConfig),
-    /// Sound.
-    Audio(AudioCodec),
-    /// Pictures that we do not decode, by CodecID.
-    OtherVideo(String),
-    /// Sound that we do not decode, by CodecID.
-    OtherAudio(String),
-}
-
-/// The tracks of a Matroska file that hold pictures or sound, without the reader.
-///
-/// # Errors
-/// When the file is no Matroska or its head is broken.
-pub fn tracks(reader: impl Read + Seek) -> Result<Vec<MkvTrack>, ContainerError> {
-    let file = MatroskaFile::open(Shared::new(reader)).map_err(broken)?;
-    let mut found = Vec::new();
-    for entry in file.tracks().iter().take(64) {
-        if matches!(entry.track_type(), TrackType::Video | TrackType::Audio) {
-            found.push(describe(entry)?);
-        }
-    }
-    Ok(found)
-}
-
-/// How long the file plays, in nanoseconds: what it says itself, or else counted through to the end.
-///
-/// # Errors
-/// When the file is no Matroska or its head is broken.
-pub fn duration(reader: impl Read + Seek) -> Result<i64, ContainerError> {
-    let reader = Shared::new(reader);
-    let mut file = MatroskaFile::open(reader.clone()).map_err(broken)?;
-    let scale = file.info().timestamp_scale().get();
-    if let Some(ticks) = file.info().duration().filter(|ticks| *ticks > 0.0) {
-        return Ok((ticks * scale as f64) as i64);
-    }
-    let mut frame = Frame::default();
-    let (mut first, mut last, mut before) = (None, 0, 0);
-    reader.renew();
-    while let Ok(true) = file.next_frame(&mut frame) {
-        reader.renew();
-        first.get_or_insert(frame.timestamp);
-        if frame.timestamp > last {
-            (before, last) = (last, frame.timestamp);
-        }
-    }
-    // The last packet lasts about as long as the one before it.
-    let ticks = last.saturating_sub(first.unwrap_or(0)).saturating_add(last - before);
-    Ok(nanos(ticks, scale))
+/// A block before its packets are taken apart.
+struct Block {
+    /// Ticks.
+    at: i64,
+    flags: u8,
+    data: Vec<u8>,
+    /// Nanoseconds to drop from its end.
+    discard: i64,
+    /// Ticks that it lasts, if told.
+    lasts: Option<u64>,
 }
 
 impl<R: Read + Seek> MkvReader<R> {
-    /// Opens one of [`tracks`] for reading.
+    /// Reads the head, up to the first cluster.
     ///
     /// # Errors
-    /// When the file is broken.
-    pub fn open(reader: R, track: MkvTrack) -> Result<Self, ContainerError> {
-        let reader = Shared::new(reader);
-        let mut file = MatroskaFile::open(reader.clone()).map_err(broken)?;
-        let scale = file.info().timestamp_scale().get();
-        let mut frame = Frame::default();
-        file.next_frame(&mut frame).map_err(broken)?;
-        // A few milliseconds are the delay of one track; more is a file cut out of a longer one.
-        let late = nanos(frame.timestamp, scale) > FAR_FROM_ZERO;
-        let origin = if late { frame.timestamp } else { 0 };
-        let mut this = Self { file, reader, track, scale, origin, frame };
-        this.rewind()?;
-        Ok(this)
-    }
-
-    /// What is read.
-    #[must_use]
-    pub fn track(&self) -> &MkvTrack {
-        &self.track
-    }
-
-    /// The next packet of the track; `None` at the end, which may be a cut.
-    ///
-    /// # Errors
-    /// When the file breaks the format.
-    pub fn next_packet(&mut self) -> Result<Option<Packet>, ContainerError> {
+    /// When it is no Matroska, or ends before its tracks are described.
+    pub fn open(reader: R) -> Result<Self, ContainerError> {
+        let mut this = Self {
+            reader,
+            tracks: Vec::new(),
+            scale: 1_000_000,
+            first_cluster: 0,
+            cluster_at: 0,
+            chosen: None,
+            laced: VecDeque::new(),
+            cut: false,
+        };
+        let no_tracks =
+            || ContainerError::corrupt("Matroska: the file ends before its tracks are described");
+        let first = this.head()?.ok_or_else(no_tracks)?;
+        if first.id != EBML {
+            return Err(ContainerError::corrupt("Matroska: it does not begin with an EBML head"));
+        }
+        this.pass(first.len)?;
         loop {
-            self.reader.renew();
-            match self.file.next_frame(&mut self.frame) {
-                Ok(true) if self.frame.track == self.track.number => {
-                    return self.packet().map(Some);
+            let at = this.reader.stream_position()?;
+            let Some(head) = this.head()? else { return Err(no_tracks()) };
+            match head.id {
+                SEGMENT => {}
+                INFO => this.scale = time_scale(&this.content(&head, MAX_HEAD)?),
+                TRACKS => this.tracks = tracks(&this.content(&head, MAX_HEAD)?),
+                CLUSTER if this.tracks.is_empty() => return Err(no_tracks()),
+                CLUSTER => {
+                    this.first_cluster = at;
+                    return Ok(this);
                 }
-                Ok(true) => {}
-                Ok(false) | Err(DemuxError::ElementSizeExceedsStream { .. }) => return Ok(None),
-                Err(error) => return Err(broken(error)),
+                _ => this.pass(head.len)?,
             }
         }
     }
 
-    fn packet(&self) -> Result<Packet, ContainerError> {
-        if self.frame.data.len() > MAX_PACKET {
-            return Err(ContainerError::corrupt("a Matroska packet above 32 MiB"));
+    /// Reads one of [`Self::tracks`] from now on.
+    pub fn choose(&mut self, track: usize) {
+        self.chosen = Some(track);
+    }
+
+    /// The track that is read.
+    #[must_use]
+    pub fn track(&self) -> Option<&MkvTrack> {
+        self.tracks.get(self.chosen?)
+    }
+
+    /// Whether the file turned out to end in the middle of something.
+    #[must_use]
+    pub fn was_cut(&self) -> bool {
+        self.cut
+    }
+
+    /// The next packet of the chosen track; `None` at the end, which may be a cut.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or a packet is too large.
+    pub fn next_packet(&mut self) -> Result<Option<Packet>, ContainerError> {
+        let Some(chosen) = self.chosen.and_then(|track| self.tracks.get(track)) else {
+            return Ok(None);
+        };
+        let number = chosen.number;
+        loop {
+            if let Some(packet) = self.laced.pop_front() {
+                return Ok(Some(packet));
+            }
+            match self.next_block(number)? {
+                Some(block) => self.take_apart(block)?,
+                None => return Ok(None),
+            }
         }
-        let mut data = self.track.prefix.clone();
-        data.extend_from_slice(&self.frame.data);
-        if let MkvCodec::H264(config) = &self.track.codec {
-            data = config.to_annexb(&data)?;
-        }
-        let pts = nanos(self.frame.timestamp, self.scale)
-            .saturating_sub(nanos(self.origin, self.scale))
-            .saturating_sub(self.track.delay);
-        Ok(Packet { data, pts })
     }
 
     /// Goes back to the first packet.
     ///
     /// # Errors
-    /// When the file cannot be read again.
+    /// When the file cannot be sought.
     pub fn rewind(&mut self) -> Result<(), ContainerError> {
-        self.reader.renew();
-        self.reader.seek(SeekFrom::Start(0))?;
-        self.file = MatroskaFile::open(self.reader.clone()).map_err(broken)?;
+        self.reader.seek(SeekFrom::Start(self.first_cluster))?;
+        self.laced.clear();
+        self.cluster_at = 0;
+        Ok(())
+    }
+
+    /// From when to when the chosen track plays, nanoseconds, found by looking through the whole
+    /// file; then it is at its end. `None` when it has no packets.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn span(&mut self) -> Result<Option<(i64, i64)>, ContainerError> {
+        let Some(track) = self.track().cloned() else { return Ok(None) };
+        let mut span: Option<(i64, i64)> = None;
+        let (mut last, mut usual) = (i64::MIN, 0);
+        while let Some(packet) = self.next_packet()? {
+            let at = packet.pts.saturating_add(track.delay);
+            if last != i64::MIN && at > last {
+                usual = at - last;
+            }
+            last = last.max(at);
+            let samples = match &track.codec {
+                MkvCodec::Audio(AudioCodec::Opus { .. }) => packet_samples(&packet.data),
+                _ => None,
+            };
+            let lasts = samples.map(|samples| i64::from(samples) * 1_000_000_000 / 48_000);
+            let lasts = lasts.or(track.packet_duration.map(|nanos| nanos as i64)).unwrap_or(usual);
+            // What the encoder put before the sound is not heard, and so ends nothing later.
+            let end = packet.pts.saturating_add(lasts).saturating_sub(packet.trim);
+            let span = span.get_or_insert((at, end));
+            *span = (span.0.min(at), span.1.max(end));
+        }
+        Ok(span)
+    }
+
+    fn take_apart(&mut self, block: Block) -> Result<(), ContainerError> {
+        let Some(track) = self.chosen.and_then(|track| self.tracks.get(track)) else {
+            return Ok(());
+        };
+        // A block that is broken is a packet that is missing.
+        let Some(parts) = unlaced(block.flags, &block.data) else { return Ok(()) };
+        let count = parts.len() as u64;
+        let told = block.lasts.map(|ticks| ticks.saturating_mul(self.scale) / count);
+        let mut at = nanos(block.at, self.scale).saturating_sub(track.delay);
+        for (n, part) in parts.iter().enumerate() {
+            let mut data = [&track.prefix[..], part].concat();
+            let opus = matches!(track.codec, MkvCodec::Audio(AudioCodec::Opus { .. }));
+            let samples = packet_samples(&data).filter(|_| opus);
+            let lasts = samples.map(|samples| u64::from(samples) * 1_000_000_000 / 48_000);
+            let lasts = lasts.or(told).or(track.packet_duration).unwrap_or(0);
+            if let MkvCodec::H264(config) = &track.codec {
+                data = config.to_annexb(&data)?;
+            }
+            let last = n + 1 == parts.len();
+            let trim = if last { block.discard.max(0) } else { 0 };
+            self.laced.push_back(Packet { data, pts: at, trim });
+            at = at.saturating_add(i64::try_from(lasts).unwrap_or(0));
+        }
+        Ok(())
+    }
+
+    /// The next block of that track.
+    fn next_block(&mut self, wanted: u64) -> Result<Option<Block>, ContainerError> {
+        while let Some(head) = self.head()? {
+            match head.id {
+                SEGMENT | CLUSTER => {}
+                TIMESTAMP => match self.small(&head)? {
+                    Some(content) => self.cluster_at = uint(&content).map_or(0, |at| at as i64),
+                    None => return Ok(None),
+                },
+                SIMPLE_BLOCK => {
+                    let Some(data) = self.small(&head)? else { return Ok(None) };
+                    if let Some(block) = self.block(&data, wanted) {
+                        return Ok(Some(block));
+                    }
+                }
+                BLOCK_GROUP => {
+                    let Some(data) = self.small(&head)? else { return Ok(None) };
+                    let found = |id| elements(&data).find(|(found, _)| *found == id);
+                    let block = found(0xA1).and_then(|(_, data)| self.block(data, wanted));
+                    if let Some(mut block) = block {
+                        block.discard = found(0x75A2).and_then(|(_, data)| int(data)).unwrap_or(0);
+                        block.lasts = found(0x9B).and_then(|(_, data)| uint(data));
+                        return Ok(Some(block));
+                    }
+                }
+                _ => {
+                    if self.pass(head.len).is_err() {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn block(&self, data: &[u8], wanted: u64) -> Option<Block> {
+        let mut cursor = Cursor::new(data);
+        let track = read_size(&mut cursor)??;
+        let offset = i64::from(cursor.u16().ok()? as i16);
+        let flags = cursor.u8().ok()?;
+        let at = self.cluster_at.saturating_add(offset);
+        let data = cursor.rest().to_vec();
+        (track == wanted).then_some(Block { at, flags, data, discard: 0, lasts: None })
+    }
+
+    /// The next head; `None` at the end of the file, and where something stands that is no element.
+    fn head(&mut self) -> Result<Option<Head>, ContainerError> {
+        let mut bytes = [0; 12];
+        let mut len = 0;
+        // At most four bytes of id and eight of size, each told by its first byte.
+        for part in 0..2 {
+            let start = len;
+            if !self.fill(&mut bytes[start..=start], start > 0)? {
+                return Ok(None);
+            }
+            let more = bytes[start].leading_zeros() as usize;
+            if more >= if part == 0 { 4 } else { 8 } {
+                self.cut = true;
+                return Ok(None);
+            }
+            if !self.fill(&mut bytes[start + 1..start + 1 + more], true)? {
+                return Ok(None);
+            }
+            len += 1 + more;
+        }
+        let mut cursor = Cursor::new(&bytes[..len]);
+        let head = read_id(&mut cursor).zip(read_size(&mut cursor));
+        Ok(head.map(|(id, len)| Head { id, len }))
+    }
+
+    /// Reads exactly so much; `false` at the end of the file, which is a cut in the middle of something.
+    fn fill(&mut self, to: &mut [u8], in_the_middle: bool) -> Result<bool, ContainerError> {
+        match self.reader.read_exact(to) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                self.cut |= in_the_middle;
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn content(&mut self, head: &Head, limit: usize) -> Result<Vec<u8>, ContainerError> {
+        let len =
+            head.len.ok_or_else(|| ContainerError::corrupt("Matroska: a part without an end"))?;
+        read_bounded(&mut self.reader, len, limit)
+    }
+
+    /// The content of an element of a cluster; `None` where the file ends in it.
+    fn small(&mut self, head: &Head) -> Result<Option<Vec<u8>>, ContainerError> {
+        let Some(len) = head.len else { return Ok(None) };
+        if len > MAX_PACKET as u64 {
+            return Err(ContainerError::corrupt("a Matroska packet above 32 MiB"));
+        }
+        let mut data = Vec::new();
+        (&mut self.reader).take(len).read_to_end(&mut data)?;
+        self.cut |= (data.len() as u64) < len;
+        Ok((data.len() as u64 == len).then_some(data))
+    }
+
+    /// Goes past the content of an element.
+    fn pass(&mut self, len: Option<u64>) -> Result<(), ContainerError> {
+        let Some(len) = len else { return Ok(()) };
+        let len = i64::try_from(len).map_err(|_| {
+            ContainerError::corrupt("Matroska: a part of more than a file can hold")
+        })?;
+        self.reader.seek(SeekFrom::Current(len))?;
         Ok(())
     }
 }
 
-fn nanos(ticks: u64, scale: u64) -> i64 {
-    i64::try_from(ticks.saturating_mul(scale)).unwrap_or(i64::MAX)
-}
-
-fn describe(entry: &TrackEntry) -> Result<MkvTrack, ContainerError> {
-    let private = entry.codec_private().unwrap_or_default();
-    let id = entry.codec_id();
-    let codec = match id {
-        "V_MPEG4/ISO/AVC" => MkvCodec::H264(AvcConfig::parse(private)?),
-        "A_OPUS" => MkvCodec::Audio(parse_opus_head(private)?),
-        id if id.starts_with("A_AAC") && private.len() >= 2 => {
-            MkvCodec::Audio(AudioCodec::Aac { config: private.to_vec() })
-        }
-        other if entry.track_type() == TrackType::Video => MkvCodec::OtherVideo(clean(other)),
-        other => MkvCodec::OtherAudio(clean(other)),
-    };
-    let delay = i64::try_from(entry.codec_delay().unwrap_or(0)).unwrap_or(0);
-    Ok(MkvTrack {
-        number: entry.track_number().get(),
-        codec,
-        prefix: stripped(entry)?,
-        delay: delay.clamp(0, to_nanos(10, 1)),
-        packet_duration: entry.default_duration().map(std::num::NonZeroU64::get),
-    })
-}
-
-fn clean(id: &str) -> String {
-    id.chars().filter(char::is_ascii_graphic).take(40).collect()
-}
-
-/// The bytes that header stripping took from every packet.
-fn stripped(entry: &TrackEntry) -> Result<Vec<u8>, ContainerError> {
-    match entry.content_encodings().unwrap_or_default() {
-        [] => Ok(Vec::new()),
-        [one] => match one.encoding() {
-            ContentEncodingValue::Compression(how)
-                if how.algo() == ContentCompAlgo::Stripping
-                    && how.settings().is_none_or(|bytes| bytes.len() < 1024) =>
-            {
-                Ok(how.settings().unwrap_or_default().to_vec())
-            }
-            _ => Err(packed()),
-        },
-        _ => Err(packed()),
-    }
-}
-
-fn packed() -> ContainerError {
-    ContainerError::unsupported(
-        "the Matroska track is compressed or encrypted; copy it with `ffmpeg -i IN -c copy OUT.mkv`",
-    )
-}
-
-fn broken(error: DemuxError) -> ContainerError {
-    match error {
-        DemuxError::IoError(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
-            ContainerError::Io(error)
-        }
-        other => ContainerError::corrupt(format!("Matroska: {other}")),
-    }
-}
-
-/// Reads and seeks that the demuxer may do for the head of a file, or for one packet: it follows
-/// whatever lengths a file names, in circles too.
-const MOST_STEPS: u64 = 1_000_000;
-
-/// One reader in two hands: the demuxer keeps its own, and rewinding needs it back.
-struct Shared<R>(Arc<Mutex<R>>, Arc<AtomicU64>);
-
-impl<R> Shared<R> {
-    fn new(reader: R) -> Self {
-        Self(Arc::new(Mutex::new(reader)), Arc::new(AtomicU64::new(MOST_STEPS)))
-    }
-
-    /// Something new begins.
-    fn renew(&self) {
-        self.1.store(MOST_STEPS, Ordering::Relaxed);
-    }
-
-    fn step(&self) -> std::io::Result<MutexGuard<'_, R>> {
-        let less = |left: u64| left.checked_sub(1);
-        if self.1.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_err() {
-            return Err(std::io::Error::other("its lengths lead in circles"));
-        }
-        self.0.lock().map_err(poisoned)
-    }
-}
-
-impl<R> Clone for Shared<R> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0), Arc::clone(&self.1))
-    }
-}
-
-fn poisoned<T>(_: T) -> std::io::Error {
-    std::io::Error::other("another reader of this file failed")
-}
-
-impl<R: Read> Read for Shared<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.step()?.read(buffer)
-    }
-}
-
-impl<R: Seek> Seek for Shared<R> {
-    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
-        self.step()?.seek(to)
-    }
-
-    fn stream_position(&mut self) -> std::io::Result<u64> {
-        self.step()?.stream_position()
-    }
+fn nanos(ticks: i64, scale: u64) -> i64 {
+    ticks.saturating_mul(i64::try_from(scale).unwrap_or(i64::MAX))
 }

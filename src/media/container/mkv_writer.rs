@@ -6,7 +6,9 @@ use super::ebml::{
     UNKNOWN_SIZE, put_bytes, put_float, put_id, put_master, put_size, put_uint, put_void,
     put_wide_uint, wide_size,
 };
-use super::mux::{Heads, MuxSample, Track, begins_piece};
+use super::mux::{HEAD, Heads, MuxSample, Track, begins_piece};
+
+use crate::media::showing::Orientation;
 
 const INFO: u32 = 0x1549_A966;
 const TRACKS: u32 = 0x1654_AE6B;
@@ -18,7 +20,7 @@ fn segment_start(head: &[u8]) -> usize {
 }
 
 /// A Matroska file being written.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct MkvWriter {
     heads: Heads,
     /// Bytes given out so far.
@@ -26,11 +28,25 @@ pub struct MkvWriter {
     cluster: Vec<u8>,
     /// When the open cluster began, nanoseconds; `None` when it is empty.
     cluster_at: Option<u64>,
-    /// Time in milliseconds and place of the clusters that begin with a keyframe.
-    cues: Vec<(u64, u64)>,
-    cluster_has_key: bool,
+    /// Where a player can begin.
+    cues: Vec<Cue>,
+    /// The track for which the open cluster is such a place.
+    cluster_key: Option<Track>,
     end: u64,
 }
+
+/// A cluster at which playing can begin.
+#[derive(Debug, Clone, Copy)]
+struct Cue {
+    /// Milliseconds.
+    at: u64,
+    /// Bytes before it.
+    place: u64,
+    track: Track,
+}
+
+/// Sound can be begun anywhere; a place for each so many milliseconds is enough.
+const SOUND_CUES: u64 = 5_000;
 
 impl MkvWriter {
     /// A file with these tracks, and its first bytes.
@@ -43,10 +59,27 @@ impl MkvWriter {
             cluster: Vec::new(),
             cluster_at: None,
             cues: Vec::new(),
-            cluster_has_key: false,
+            cluster_key: None,
             end: 0,
         };
         (writer, head)
+    }
+
+    /// Another track begins: what is to be written over the beginning of the file. `None` when there
+    /// is no room for it, and then it is not in the file.
+    pub fn add(&mut self, heads: Heads) -> Option<Vec<u8>> {
+        let head = file_head(&heads, None);
+        let before = file_head(&self.heads, None).len();
+        (head.len() == before).then(|| {
+            self.heads = heads;
+            head
+        })
+    }
+
+    /// The bytes that it has given out so far, all whole clusters.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written
     }
 
     /// Takes a sample; gives back the cluster that it closed, if it did.
@@ -62,8 +95,9 @@ impl MkvWriter {
         self.cluster.extend_from_slice(&offset.to_be_bytes());
         self.cluster.push(if sample.keyframe { 0x80 } else { 0 });
         self.cluster.extend_from_slice(&sample.data);
-        self.cluster_has_key |=
-            sample.keyframe && (sample.track == Track::Video || self.heads.video.is_none());
+        if sample.keyframe && (sample.track == Track::Video || self.cluster_key.is_none()) {
+            self.cluster_key = Some(sample.track);
+        }
         self.end = self.end.max(sample.at.saturating_add(sample.lasts));
         closed
     }
@@ -71,9 +105,14 @@ impl MkvWriter {
     fn close(&mut self) -> Option<Vec<u8>> {
         let at = self.cluster_at.take()? / 1_000_000;
         let blocks = std::mem::take(&mut self.cluster);
-        if std::mem::take(&mut self.cluster_has_key) {
-            self.cues.push((at, self.written));
-        }
+        let last = self.cues.last().map(|cue| cue.at);
+        let track = self.cluster_key.take().filter(|track| {
+            // Once there are pictures, a place without a keyframe of theirs is none.
+            let pictures = self.heads.video.is_some();
+            let far = last.is_none_or(|last| at >= last + SOUND_CUES);
+            *track == Track::Video || !pictures && far
+        });
+        self.cues.extend(track.map(|track| Cue { at, place: self.written, track }));
         let mut out = Vec::with_capacity(blocks.len() + 32);
         put_master(&mut out, 0x1F43_B675, |inner| {
             put_uint(inner, 0xE7, at);
@@ -81,6 +120,16 @@ impl MkvWriter {
         });
         self.written += out.len() as u64;
         Some(out)
+    }
+
+    /// Closes a file to which nothing can be added: bytes to write over its beginning, so that its
+    /// length is known.
+    #[must_use]
+    pub fn abandon(self) -> Vec<u8> {
+        let start = segment_start(&ebml_head()) as u64;
+        let size = self.written.saturating_sub(start);
+        let known = Known { size, duration: self.end as f64 / 1e6, cues_at: None };
+        file_head(&self.heads, Some(&known))
     }
 
     /// Closes the file: bytes to append, then bytes to write over its beginning.
@@ -92,19 +141,19 @@ impl MkvWriter {
         let cues_at = self.written - start;
         if !self.cues.is_empty() {
             put_master(&mut tail, CUES, |cues| {
-                for (time, place) in &self.cues {
+                for cue in &self.cues {
                     put_master(cues, 0xBB, |point| {
-                        put_uint(point, 0xB3, *time);
+                        put_uint(point, 0xB3, cue.at);
                         put_master(point, 0xB7, |at| {
-                            put_uint(at, 0xF7, if self.heads.video.is_some() { 1 } else { 2 });
-                            put_uint(at, 0xF1, place - start);
+                            put_uint(at, 0xF7, cue.track.number().into());
+                            put_uint(at, 0xF1, cue.place - start);
                         });
                     });
                 }
             });
         }
         let size = before + tail.len() as u64 - start;
-        let known = Known { size, duration: self.end as f64 / 1e6, cues_at };
+        let known = Known { size, duration: self.end as f64 / 1e6, cues_at: Some(cues_at) };
         let head = file_head(&self.heads, Some(&known));
         (tail, head)
     }
@@ -114,7 +163,7 @@ impl MkvWriter {
 struct Known {
     size: u64,
     duration: f64,
-    cues_at: u64,
+    cues_at: Option<u64>,
 }
 
 fn ebml_head() -> Vec<u8> {
@@ -131,7 +180,8 @@ fn ebml_head() -> Vec<u8> {
     out
 }
 
-/// Everything before the first cluster; as long with what is known at the end as without it.
+/// Everything before the first cluster; as long with what is known at the end, and with more tracks,
+/// as without.
 fn file_head(heads: &Heads, known: Option<&Known>) -> Vec<u8> {
     let mut out = ebml_head();
     put_id(&mut out, 0x1853_8067);
@@ -139,16 +189,20 @@ fn file_head(heads: &Heads, known: Option<&Known>) -> Vec<u8> {
     let info = info(known.map(|known| known.duration));
     let tracks = tracks(heads);
     let index_len = seek_head(0, 0, 0).len();
-    match known {
-        Some(known) => {
+    match known.and_then(|known| known.cues_at) {
+        Some(cues_at) => {
             let info_at = index_len as u64;
             let tracks_at = info_at + info.len() as u64;
-            out.extend(seek_head(info_at, tracks_at, known.cues_at));
+            out.extend(seek_head(info_at, tracks_at, cues_at));
         }
         None => put_void(&mut out, index_len),
     }
     out.extend(info);
     out.extend(tracks);
+    // Room for a track that begins later.
+    if let Some(room) = HEAD.checked_sub(out.len()).filter(|room| *room >= 2) {
+        put_void(&mut out, room);
+    }
     out
 }
 
@@ -188,6 +242,7 @@ fn tracks(heads: &Heads) -> Vec<u8> {
                 put_master(entry, 0xE0, |size| {
                     put_uint(size, 0xB0, video.width.into());
                     put_uint(size, 0xBA, video.height.into());
+                    put_projection(size, video.orientation);
                 });
             });
         }
@@ -204,6 +259,20 @@ fn tracks(heads: &Heads) -> Vec<u8> {
         }
     });
     out
+}
+
+/// Which way up: a roll counter-clockwise after a yaw, which mirrors (section 5.1.4.1.28.41).
+fn put_projection(out: &mut Vec<u8>, orientation: Orientation) {
+    let (mirrored, quarters) = orientation.mirror_and_quarters();
+    if orientation == Orientation::UPRIGHT {
+        return;
+    }
+    put_master(out, 0x7670, |projection| {
+        put_uint(projection, 0x7671, 0);
+        put_float(projection, 0x7673, if mirrored { 180.0 } else { 0.0 });
+        put_float(projection, 0x7674, 0.0);
+        put_float(projection, 0x7675, [0.0, -90.0, 180.0, 90.0][usize::from(quarters)]);
+    });
 }
 
 fn track_entry(out: &mut Vec<u8>, track: Track, kind: u64, codec: &[u8], private: &[u8]) {

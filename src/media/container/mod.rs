@@ -12,6 +12,7 @@ pub mod bytes;
 pub mod ebml;
 pub mod ivf;
 pub mod mkv;
+mod mkv_elements;
 pub mod mkv_writer;
 pub mod mp4;
 pub mod mp4_boxes;
@@ -57,9 +58,20 @@ pub const MAX_PACKET: usize = 32 << 20;
 pub struct Packet {
     /// The bytes: Annex B for H.264 whatever the container held, a raw frame otherwise.
     pub data: Vec<u8>,
-    /// When to present it, nanoseconds from the start of the file; negative for what a decoder
-    /// needs but nobody hears (encoder delay).
+    /// When to present it, nanoseconds on the clock of the file; what lies before its start is what a
+    /// decoder needs but nobody hears (encoder delay).
     pub pts: i64,
+    /// How much of what comes out of it is not to be heard, nanoseconds at its end: an encoder fills
+    /// its last packet up.
+    pub trim: i64,
+}
+
+impl Packet {
+    /// A packet that is wanted whole.
+    #[must_use]
+    pub fn new(data: Vec<u8>, pts: i64) -> Self {
+        Self { data, pts, trim: 0 }
+    }
 }
 
 /// The codec of a sound track.
@@ -70,13 +82,30 @@ pub enum AudioCodec {
         /// The AudioSpecificConfig.
         config: Vec<u8>,
     },
-    /// Opus, with what its identification header says (RFC 7845 section 5.1).
-    Opus {
-        /// Channels: 1 or 2.
-        channels: u8,
-        /// Samples at 48 kHz to drop from the start.
-        pre_skip: u16,
-    },
+    /// Opus, with what its identification header says.
+    Opus(OpusHead),
+}
+
+/// What an Opus identification header says (RFC 7845 section 5.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpusHead {
+    /// Samples at 48 kHz to drop from the start.
+    pub pre_skip: u16,
+    /// What to add to the loudness, in 1/256 dB.
+    pub gain: i16,
+    /// Streams in a packet, and how many of them are stereo.
+    pub streams: (u8, u8),
+    /// Which decoded channel each channel is, in the order of WAVE: one to eight.
+    pub mapping: Vec<u8>,
+}
+
+impl OpusHead {
+    /// One stream of one or two channels, as it is.
+    #[must_use]
+    pub fn plain(channels: u8) -> Self {
+        let coupled = u8::from(channels > 1);
+        Self { pre_skip: 0, gain: 0, streams: (1, coupled), mapping: (0..=coupled).collect() }
+    }
 }
 
 /// The containers that are told apart by their first bytes.

@@ -10,6 +10,7 @@ use super::mp4_boxes::{BoxLen, TrackCodec, boxes, find, find_path, header, track
 use super::mp4_fragments::{Defaults, FragmentTrack, parse_trex, read_fragment};
 use super::mp4_tables::{Sample, read_samples};
 use super::{ContainerError, MAX_PACKET, Packet, to_nanos};
+use crate::media::showing::{Orientation, Showing};
 
 /// The largest index (`moov` or `moof`) that is read.
 const MAX_INDEX: usize = 128 << 20;
@@ -20,6 +21,7 @@ pub struct Mp4Reader<R> {
     reader: R,
     /// The tracks in the order of the file.
     pub tracks: Vec<Mp4Track>,
+    cut: bool,
 }
 
 /// One track.
@@ -27,10 +29,14 @@ pub struct Mp4Reader<R> {
 pub struct Mp4Track {
     /// What it holds.
     pub codec: TrackCodec,
+    /// How its pictures are shown.
+    pub showing: Showing,
     /// Ticks a second.
     timescale: u32,
     /// Ticks to take off every time: what the edit list and reordering shift.
     shift: i64,
+    /// When it is over by its edit list, ticks after `shift`.
+    edit_end: Option<i64>,
     samples: Vec<Sample>,
 }
 
@@ -47,11 +53,23 @@ impl Mp4Track {
         self.samples.is_empty()
     }
 
-    /// When its last sample ends, nanoseconds.
+    /// When it begins and when it is over, nanoseconds.
     #[must_use]
-    pub fn end(&self) -> i64 {
+    pub fn span(&self) -> (i64, i64) {
         let ends = self.samples.iter().map(|s| s.pts.saturating_add(i64::from(s.duration)));
-        self.nanos(ends.max().unwrap_or(self.shift))
+        let end = ends.max().unwrap_or(self.shift);
+        let end = self.edit_end.map_or(end, |told| end.min(told.saturating_add(self.shift)));
+        // What lies before the first edit is not shown.
+        let begin = self.samples.iter().map(|s| s.pts).min().unwrap_or(self.shift);
+        (self.nanos(begin).max(0), self.nanos(end))
+    }
+
+    /// What of a sample lies behind the end of the edit list, nanoseconds.
+    fn excess(&self, sample: &Sample) -> i64 {
+        let Some(told) = self.edit_end else { return 0 };
+        let lasts = i64::from(sample.duration);
+        let end = sample.pts.saturating_sub(self.shift).saturating_add(lasts);
+        to_nanos(end.saturating_sub(told).clamp(0, lasts), u64::from(self.timescale))
     }
 
     fn nanos(&self, ticks: i64) -> i64 {
@@ -91,8 +109,14 @@ impl<R: Read + Seek> Mp4Reader<R> {
         let movie = movie.ok_or_else(|| {
             ContainerError::corrupt("the MP4 file has no index (moov); it was not finished")
         })?;
-        let tracks = build_tracks(&movie, &fragments, file_len)?;
-        Ok(Self { reader, tracks })
+        let (tracks, cut) = build_tracks(&movie, &fragments, file_len)?;
+        Ok(Self { reader, tracks, cut })
+    }
+
+    /// Whether the file ends before what its index promises.
+    #[must_use]
+    pub fn was_cut(&self) -> bool {
+        self.cut
     }
 
     /// Reads sample `index` of track `track`; `None` past the last. H.264 comes as Annex B.
@@ -107,7 +131,7 @@ impl<R: Read + Seek> Mp4Reader<R> {
         if let TrackCodec::H264(config) = &track.codec {
             data = config.to_annexb(&data)?;
         }
-        Ok(Some(Packet { data, pts: track.nanos(sample.pts) }))
+        Ok(Some(Packet { data, pts: track.nanos(sample.pts), trim: track.excess(sample) }))
     }
 }
 
@@ -136,12 +160,16 @@ fn build_tracks(
     movie: &[u8],
     fragments: &[(u64, Vec<u8>)],
     file_len: u64,
-) -> Result<Vec<Mp4Track>, ContainerError> {
+) -> Result<(Vec<Mp4Track>, bool), ContainerError> {
+    let mut cut = false;
+    let turned = find(movie, b"mvhd").and_then(|mvhd| orientation(mvhd, 32));
     let movie_scale = find(movie, b"mvhd").and_then(timescale).unwrap_or(1000);
     let mut tracks = Vec::new();
     let mut parts = Vec::new();
     for (_, trak) in boxes(movie).filter(|(name, _)| name == b"trak").take(64) {
-        let Some((track, id)) = build_track(trak, movie_scale)? else { continue };
+        let Some((mut track, id)) = build_track(trak, movie_scale)? else { continue };
+        let whole = track.showing.orientation.then(turned.unwrap_or_default());
+        track.showing.orientation = whole;
         let next_dts = track.samples.iter().map(|s| i64::from(s.duration)).sum();
         parts.push(FragmentTrack {
             id,
@@ -162,10 +190,12 @@ fn build_tracks(
     for (track, part) in tracks.iter_mut().zip(parts) {
         track.samples = part.samples;
         // The tail of a file that was cut is not there.
+        let promised = track.samples.len();
         track.samples.retain(|s| s.offset.saturating_add(u64::from(s.size)) <= file_len);
+        cut |= track.samples.len() < promised;
         track.samples.shrink_to_fit();
     }
-    Ok(tracks)
+    Ok((tracks, cut))
 }
 
 fn extends(movie: &[u8]) -> Vec<(u32, Defaults)> {
@@ -180,7 +210,7 @@ fn build_track(trak: &[u8], movie_scale: u32) -> Result<Option<(Mp4Track, u32)>,
     else {
         return Ok(None);
     };
-    let codec = track_codec(handler, find(stbl, b"stsd").unwrap_or_default())?;
+    let (mut codec, mut showing) = track_codec(handler, find(stbl, b"stsd").unwrap_or_default());
     if codec == TrackCodec::Other {
         return Ok(None);
     }
@@ -188,13 +218,35 @@ fn build_track(trak: &[u8], movie_scale: u32) -> Result<Option<(Mp4Track, u32)>,
         .and_then(timescale)
         .filter(|scale| *scale > 0)
         .ok_or_else(|| ContainerError::corrupt("MP4: a track without a time scale"))?;
-    let id = find(trak, b"tkhd").and_then(track_id).unwrap_or(0);
+    let tkhd = find(trak, b"tkhd");
+    let id = tkhd.and_then(track_id).unwrap_or(0);
+    showing.orientation = tkhd.and_then(|tkhd| orientation(tkhd, 36)).unwrap_or_default();
     let mut samples = Vec::new();
-    read_samples(stbl, &mut samples)?;
-    let shift = find_path(trak, &[b"edts", b"elst"])
-        .and_then(|elst| edit_shift(elst, timescale, movie_scale))
-        .unwrap_or(0);
-    Ok(Some((Mp4Track { codec, timescale, shift, samples }, id)))
+    // A track with broken tables is one that we do not play; perhaps nobody wants it.
+    if let Err(error) = read_samples(stbl, &mut samples) {
+        samples.clear();
+        codec = match codec {
+            TrackCodec::H264(_) | TrackCodec::OtherVideo(_) => {
+                TrackCodec::OtherVideo(error.to_string())
+            }
+            _ => TrackCodec::OtherAudio(error.to_string()),
+        };
+    }
+    let (shift, edit_end) = find_path(trak, &[b"edts", b"elst"])
+        .and_then(|elst| edits(elst, timescale, movie_scale))
+        .unwrap_or((0, None));
+    Ok(Some((Mp4Track { codec, showing, timescale, shift, edit_end, samples }, id)))
+}
+
+/// Which way up, from the matrix of `mvhd` or `tkhd`, which stands so many bytes behind version and
+/// flags, in the long form 12 more (sections 8.2.2 and 8.3.2).
+fn orientation(data: &[u8], at: usize) -> Option<Orientation> {
+    let mut cursor = Cursor::new(data);
+    let wide = cursor.u32().ok()? >> 24 == 1;
+    cursor.take(if wide { at + 12 } else { at }).ok()?;
+    let mut next = || cursor.u32().ok().map(|value| i64::from(value as i32));
+    let (a, b, _, c, d) = (next()?, next()?, next()?, next()?, next()?);
+    Orientation::from_matrix([a, b, c, d])
 }
 
 /// `timescale` of `mvhd` or `mdhd`.
@@ -213,22 +265,28 @@ fn track_id(tkhd: &[u8]) -> Option<u32> {
 }
 
 /// What the edit list takes off every time, in ticks of the track: where the first real edit starts,
-/// less the empty edits before it (section 8.6.6).
-fn edit_shift(elst: &[u8], timescale: u32, movie_scale: u32) -> Option<i64> {
+/// less the empty edits before it (section 8.6.6). And when all is over, where one real edit says so.
+fn edits(elst: &[u8], timescale: u32, movie_scale: u32) -> Option<(i64, Option<i64>)> {
     let mut cursor = Cursor::new(elst);
     let wide = if cursor.u32().ok()? >> 24 == 1 { 8 } else { 4 };
     let count = cursor.u32().ok()?;
     let mut empty = 0i64;
-    for _ in 0..count.min(16) {
+    for n in 0..count.min(16) {
         let duration = i64::try_from(cursor.uint(wide).ok()?).ok()?;
         let start = cursor.uint(wide).ok()?;
         let start = if wide == 8 { start as i64 } else { i64::from(start as u32 as i32) };
         cursor.u32().ok()?;
-        if start >= 0 {
-            return start.checked_sub(empty);
-        }
         let ticks = i128::from(duration) * i128::from(timescale) / i128::from(movie_scale.max(1));
-        empty = empty.checked_add(i64::try_from(ticks).ok()?)?;
+        let ticks = i64::try_from(ticks).ok()?;
+        if start >= 0 {
+            // Fragments come on top of an edit that lasts nothing.
+            let last = n + 1 == count && ticks > 0;
+            // The movie's clock is coarser: a tick of it is rounding, not an end.
+            let slack = i64::from(timescale / movie_scale.max(1)) + 1;
+            let end = last.then(|| empty.saturating_add(ticks).saturating_add(slack));
+            return Some((start.checked_sub(empty)?, end));
+        }
+        empty = empty.checked_add(ticks)?;
     }
     None
 }

@@ -5,8 +5,9 @@
 
 use super::avc::AvcConfig;
 use super::bytes::Cursor;
-use super::ogg::opus_codec;
+use super::ogg::opus_head;
 use super::{AudioCodec, ContainerError};
+use crate::media::showing::{ColourHint, Crop, Matrix, Showing};
 
 /// The name of a box.
 pub type Name = [u8; 4];
@@ -69,43 +70,125 @@ pub enum TrackCodec {
     H264(AvcConfig),
     /// Sound.
     Audio(AudioCodec),
-    /// Pictures in a codec that we do not decode, by its four letters.
+    /// Pictures that we do not play: their codec, or why.
     OtherVideo(String),
-    /// Sound in a codec that we do not decode.
+    /// Sound that we do not play: its codec, or why.
     OtherAudio(String),
     /// Subtitles, data, cover art, anything.
     Other,
 }
 
-/// Reads the codec from `hdlr` and the first entry of `stsd`.
-///
-/// # Errors
-/// When the description of a codec that we know is broken.
-pub fn track_codec(handler: &[u8], stsd: &[u8]) -> Result<TrackCodec, ContainerError> {
+/// Reads the codec from `hdlr` and the first entry of `stsd`, and how pictures are shown. What is
+/// broken is a track that we do not play, and refuses nothing else.
+#[must_use]
+pub fn track_codec(handler: &[u8], stsd: &[u8]) -> (TrackCodec, Showing) {
     let Some((format, entry)) = stsd.get(8..).and_then(|entries| boxes(entries).next()) else {
-        return Ok(TrackCodec::Other);
+        return (TrackCodec::Other, Showing::default());
     };
-    let name = String::from_utf8_lossy(&format).escape_default().to_string();
     match handler.get(8..12) {
-        Some(b"vide") => video_codec(&format, entry, name),
-        Some(b"soun") => audio_codec(&format, entry, name),
-        _ => Ok(TrackCodec::Other),
-    }
-}
-
-fn video_codec(format: &Name, entry: &[u8], name: String) -> Result<TrackCodec, ContainerError> {
-    // A visual sample entry has 78 bytes before its boxes (section 12.1.3).
-    let avcc = entry.get(78..).and_then(|inner| find(inner, b"avcC"));
-    match (format, avcc) {
-        (b"avc1" | b"avc3", Some(avcc)) => Ok(TrackCodec::H264(AvcConfig::parse(avcc)?)),
-        (b"avc1" | b"avc3", None) => {
-            Err(ContainerError::corrupt("the H.264 track has no configuration (avcC)"))
+        Some(b"vide") => (video_codec(&format, entry), showing(entry)),
+        Some(b"soun") => {
+            let codec = audio_codec(&format, entry);
+            let codec = codec.unwrap_or_else(|error| TrackCodec::OtherAudio(error.to_string()));
+            (codec, Showing::default())
         }
-        _ => Ok(TrackCodec::OtherVideo(name)),
+        _ => (TrackCodec::Other, Showing::default()),
     }
 }
 
-fn audio_codec(format: &Name, entry: &[u8], name: String) -> Result<TrackCodec, ContainerError> {
+/// A visual sample entry has so many bytes before its boxes (section 12.1.3).
+const VISUAL: usize = 78;
+
+fn video_codec(format: &Name, entry: &[u8]) -> TrackCodec {
+    let avcc = entry.get(VISUAL..).and_then(|inner| find(inner, b"avcC"));
+    match (format, avcc) {
+        (b"avc1" | b"avc3", Some(avcc)) => match AvcConfig::parse(avcc) {
+            Ok(config) => TrackCodec::H264(config),
+            Err(error) => TrackCodec::OtherVideo(error.to_string()),
+        },
+        (b"avc1" | b"avc3", None) => {
+            TrackCodec::OtherVideo("H.264 without its configuration (avcC)".to_owned())
+        }
+        _ => TrackCodec::OtherVideo(plain_name(format)),
+    }
+}
+
+/// What people call a codec.
+fn plain_name(format: &Name) -> String {
+    let name = match format {
+        b"hvc1" | b"hev1" => "HEVC",
+        b"vp08" => "VP8",
+        b"vp09" => "VP9",
+        b"av01" => "AV1",
+        b"mp4v" => "MPEG-4 part 2",
+        b".mp3" | b"mp3 " => "MP3",
+        b"ac-3" => "AC-3",
+        b"ec-3" => "E-AC-3",
+        b"alac" => "ALAC",
+        b"fLaC" => "FLAC",
+        b"encv" | b"enca" => "encrypted",
+        other => return String::from_utf8_lossy(other).escape_default().to_string(),
+    };
+    name.to_owned()
+}
+
+/// What the boxes of a visual sample entry say of showing: `pasp`, `clap` (section 12.1.4) and `colr`
+/// (section 12.1.5). Which way up is the track header's.
+fn showing(entry: &[u8]) -> Showing {
+    let inner = entry.get(VISUAL..).unwrap_or_default();
+    let side = |at: usize| match entry.get(at..at + 2) {
+        Some([high, low]) => u32::from(u16::from_be_bytes([*high, *low])),
+        _ => 0,
+    };
+    let pasp = find(inner, b"pasp").and_then(|pasp| {
+        let mut cursor = Cursor::new(pasp);
+        Some((cursor.u32().ok()?, cursor.u32().ok()?))
+    });
+    let clap = find(inner, b"clap").and_then(|clap| clean_aperture(clap, side(24), side(26)));
+    Showing {
+        crop: clap.unwrap_or_default(),
+        aspect: pasp.filter(|(width, height)| *width > 0 && *height > 0),
+        colour: find(inner, b"colr").map(colour).unwrap_or_default(),
+        ..Showing::default()
+    }
+}
+
+/// The clean aperture as a crop of a picture of this size; `None` when it does not lie inside.
+fn clean_aperture(clap: &[u8], width: u32, height: u32) -> Option<Crop> {
+    let mut cursor = Cursor::new(clap);
+    let mut fraction = || {
+        let (over, under) = (cursor.u32().ok()? as i32, cursor.u32().ok()? as i32);
+        (under > 0).then(|| f64::from(over) / f64::from(under))
+    };
+    let (wide, high) = (fraction()?, fraction()?);
+    let (right, down) = (fraction()?, fraction()?);
+    let cut = |all: u32, clean: f64, offset: f64| {
+        let before = (f64::from(all) - clean) / 2.0 + offset;
+        let after = f64::from(all) - clean - before;
+        let inside = clean >= 2.0 && before > -0.5 && after > -0.5;
+        inside.then(|| (before.round() as u32, after.round() as u32))
+    };
+    let ((left, right), (top, bottom)) = (cut(width, wide, right)?, cut(height, high, down)?);
+    Some(Crop { left, right, top, bottom })
+}
+
+fn colour(colr: &[u8]) -> ColourHint {
+    let code = |at: usize| match colr.get(at..at + 2) {
+        Some([high, low]) => u64::from(u16::from_be_bytes([*high, *low])),
+        _ => 2,
+    };
+    match colr.get(..4) {
+        // QuickTime's has no range.
+        Some(b"nclc") => ColourHint { matrix: Matrix::from_code(code(8)), full_range: None },
+        Some(b"nclx") => ColourHint {
+            matrix: Matrix::from_code(code(8)),
+            full_range: colr.get(10).map(|flags| flags & 0x80 != 0),
+        },
+        _ => ColourHint::default(),
+    }
+}
+
+fn audio_codec(format: &Name, entry: &[u8]) -> Result<TrackCodec, ContainerError> {
     // 28 bytes (section 12.2.3); QuickTime's versions 1 and 2 have 16 and 36 more.
     let extra = match entry.get(8..10) {
         Some([0, 1]) => 16,
@@ -116,25 +199,38 @@ fn audio_codec(format: &Name, entry: &[u8], name: String) -> Result<TrackCodec, 
     match format {
         b"mp4a" => {
             let esds = find(inner, b"esds").or_else(|| find_path(inner, &[b"wave", b"esds"]));
-            Ok(match esds.and_then(aac_config) {
-                Some(config) => TrackCodec::Audio(AudioCodec::Aac { config }),
-                None => TrackCodec::OtherAudio(name),
+            Ok(match esds.and_then(elementary_stream) {
+                Some((0x40 | 0x66..=0x68, Some(config))) => {
+                    TrackCodec::Audio(AudioCodec::Aac { config })
+                }
+                // MPEG-1 and MPEG-2 audio (registration authority of MP4, object types).
+                Some((0x69 | 0x6B, _)) => TrackCodec::OtherAudio("MP3".to_owned()),
+                Some((0xA5, _)) => TrackCodec::OtherAudio("AC-3".to_owned()),
+                Some((0xA6, _)) => TrackCodec::OtherAudio("E-AC-3".to_owned()),
+                Some((0xA9, _)) => TrackCodec::OtherAudio("DTS".to_owned()),
+                Some((0xAD, _)) => TrackCodec::OtherAudio("Opus in an unusual wrapping".to_owned()),
+                Some((0xDD, _)) => TrackCodec::OtherAudio("Vorbis".to_owned()),
+                Some((kind, _)) => TrackCodec::OtherAudio(format!("MPEG-4 object type {kind:#x}")),
+                None => TrackCodec::OtherAudio("mp4a without a description".to_owned()),
             })
         }
         b"Opus" => {
             let dops = find(inner, b"dOps")
-                .ok_or_else(|| ContainerError::corrupt("the Opus track has no dOps box"))?;
+                .ok_or_else(|| ContainerError::corrupt("Opus without its description (dOps)"))?;
             let mut cursor = Cursor::new(dops);
             cursor.u8()?;
-            let channels = cursor.u8()?;
-            Ok(TrackCodec::Audio(opus_codec(channels, cursor.u16()?)?))
+            let (channels, pre_skip) = (cursor.u8()?, cursor.u16()?);
+            cursor.u32()?;
+            let gain = cursor.u16()? as i16;
+            Ok(TrackCodec::Audio(AudioCodec::Opus(opus_head(channels, pre_skip, gain, cursor)?)))
         }
-        _ => Ok(TrackCodec::OtherAudio(name)),
+        _ => Ok(TrackCodec::OtherAudio(plain_name(format))),
     }
 }
 
-/// The AudioSpecificConfig out of `esds` (ISO/IEC 14496-1 section 7.2.6); `None` when it is not AAC.
-fn aac_config(esds: &[u8]) -> Option<Vec<u8>> {
+/// The object type out of `esds` and, where there is one, the AudioSpecificConfig (ISO/IEC 14496-1
+/// section 7.2.6).
+fn elementary_stream(esds: &[u8]) -> Option<(u8, Option<Vec<u8>>)> {
     let mut cursor = Cursor::new(esds.get(4..)?);
     let (mut body, tag) = descriptor(&mut cursor)?;
     if tag == 3 {
@@ -154,13 +250,10 @@ fn aac_config(esds: &[u8]) -> Option<Vec<u8>> {
         body = descriptor(&mut es).filter(|(_, tag)| *tag == 4)?.0;
     }
     let mut config = Cursor::new(body);
-    // 0x40 is MPEG-4 audio, 0x66 to 0x68 MPEG-2 AAC.
-    if !matches!(config.u8().ok()?, 0x40 | 0x66..=0x68) {
-        return None;
-    }
+    let kind = config.u8().ok()?;
     config.take(12).ok()?;
-    let (info, tag) = descriptor(&mut config)?;
-    (tag == 5 && info.len() >= 2).then(|| info.to_vec())
+    let info = descriptor(&mut config).filter(|(info, tag)| *tag == 5 && info.len() >= 2);
+    Some((kind, info.map(|(info, _)| info.to_vec())))
 }
 
 fn descriptor<'a>(cursor: &mut Cursor<'a>) -> Option<(&'a [u8], u8)> {
@@ -200,9 +293,31 @@ mod tests {
             0, 0, 0, 0, 3, 0x19, 0, 1, 0, 4, 0x11, 0x40, 0x15, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5,
             2, 0x12, 0x10, 6, 1, 2,
         ];
-        assert_eq!(aac_config(&esds), Some(vec![0x12, 0x10]));
+        assert_eq!(elementary_stream(&esds), Some((0x40, Some(vec![0x12, 0x10]))));
         let mut mp3 = esds;
         mp3[11] = 0x6B;
-        assert_eq!(aac_config(&mp3), None);
+        assert_eq!(elementary_stream(&mp3).unwrap().0, 0x6B);
+    }
+
+    fn put(out: &mut Vec<u8>, name: &Name, content: &[u8]) {
+        out.extend_from_slice(&(8 + content.len() as u32).to_be_bytes());
+        out.extend_from_slice(name);
+        out.extend_from_slice(content);
+    }
+
+    #[test]
+    fn an_entry_says_how_its_pictures_are_shown() {
+        let mut entry = vec![0; VISUAL];
+        entry[24..28].copy_from_slice(&[2, 0xD0, 1, 0xE0]);
+        let words = |words: &[u32]| words.iter().flat_map(|w| w.to_be_bytes()).collect::<Vec<_>>();
+        put(&mut entry, b"pasp", &words(&[10, 11]));
+        put(&mut entry, b"clap", &words(&[704, 1, 480, 1, 4, 1, 0, 1]));
+        put(&mut entry, b"colr", b"nclx\0\x06\0\x06\0\x06\x80");
+        let shown = showing(&entry);
+        assert_eq!(shown.aspect, Some((10, 11)));
+        assert_eq!(shown.crop, Crop { left: 12, right: 4, top: 0, bottom: 0 });
+        let colour = ColourHint { matrix: Some(Matrix::Bt601), full_range: Some(true) };
+        assert_eq!(shown.colour, colour);
+        assert_eq!(clean_aperture(&words(&[800, 1, 480, 1, 0, 1, 0, 1]), 720, 480), None);
     }
 }

@@ -3,27 +3,119 @@
 //! Pure: gives back bytes and what to write over at the end. ISO/IEC 14496-12
 //! section 8.8; Opus as in "Encapsulation of Opus in ISO Base Media File Format".
 
-use super::mux::{Heads, MuxSample, Track, VideoHead, begins_piece};
+use super::mux::{HEAD, Heads, MuxSample, Track, VideoHead, begins_piece};
+use crate::media::showing::Orientation;
 
 const VIDEO_SCALE: u32 = 90_000;
 const AUDIO_SCALE: u32 = 48_000;
 
 /// An MP4 file being written.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Mp4Writer {
     heads: Heads,
     sequence: u32,
     /// The samples of the open fragment.
     open: Vec<MuxSample>,
+    /// The fragments that were given out.
+    index: Vec<Fragment>,
+    begins: Begins,
     end: u64,
 }
+
+/// When picture and sound begin, nanoseconds after the file; their own times count from there.
+#[derive(Debug, Clone, Copy, Default)]
+struct Begins {
+    video: u64,
+    audio: u64,
+}
+
+impl Begins {
+    fn of(self, track: Track) -> u64 {
+        match track {
+            Track::Video => self.video,
+            Track::Audio => self.audio,
+        }
+    }
+}
+
+/// What the index says of a fragment.
+#[derive(Debug, Clone, Copy)]
+struct Fragment {
+    /// When it begins, nanoseconds.
+    at: u64,
+    bytes: u64,
+    /// Whether a player can begin with it.
+    keyframe: bool,
+}
+
+/// A track that begins later than this, nanoseconds, came late.
+const LATE: u64 = 500_000_000;
+
+/// Room for the index, in bytes, and how many places of twelve bytes are in it.
+const INDEX: usize = 12 * 1024;
+const PLACES: usize = (INDEX - INDEX_HEAD - 8) / 12;
+const INDEX_HEAD: usize = 40;
 
 impl Mp4Writer {
     /// A file with these tracks, and its first bytes.
     #[must_use]
     pub fn new(heads: Heads) -> (Self, Vec<u8>) {
-        let head = file_head(&heads, 0);
-        (Self { heads, sequence: 0, open: Vec::new(), end: 0 }, head)
+        let begins = Begins::default();
+        let head = file_head(&heads, begins, 0, &[]);
+        let (open, index) = (Vec::new(), Vec::new());
+        (Self { heads, sequence: 0, open, index, begins, end: 0 }, head)
+    }
+
+    /// Another track begins: what is to be written over the beginning of the file. `None` when there
+    /// is no room for it, and then it is not in the file.
+    pub fn add(&mut self, heads: Heads, at: u64) -> Option<Vec<u8>> {
+        let mut begins = self.begins;
+        // The edit list counts in milliseconds.
+        let at = at / 1_000_000 * 1_000_000;
+        if self.heads.video.is_none() && heads.video.is_some() {
+            begins.video = at;
+        }
+        if self.heads.audio.is_none() && heads.audio.is_some() {
+            begins.audio = at;
+        }
+        let head = file_head(&heads, begins, 0, &[]);
+        let before = file_head(&self.heads, self.begins, 0, &[]).len();
+        (head.len() == before).then(|| {
+            (self.heads, self.begins) = (heads, begins);
+            head
+        })
+    }
+
+    /// The bytes that it has given out so far, all whole fragments.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        let head = file_head(&self.heads, self.begins, 0, &[]).len() as u64;
+        head + self.index.iter().map(|fragment| fragment.bytes).sum::<u64>()
+    }
+
+    /// Closes a file to which nothing can be added: bytes to write over its beginning, so that its
+    /// length is known.
+    #[must_use]
+    pub fn abandon(self) -> Vec<u8> {
+        self.final_head()
+    }
+
+    fn final_head(&self) -> Vec<u8> {
+        let duration = self.end / 1_000_000;
+        // Players take what the index says of one track for all, so that with one that came late they
+        // would think the file longer than it is.
+        if self.begins.video.max(self.begins.audio) > LATE {
+            return file_head(&self.heads, self.begins, duration, &[]);
+        }
+        let track = if self.heads.video.is_some() { Track::Video } else { Track::Audio };
+        let begins = self.begins.of(track);
+        let mut places = places(&self.index, self.end);
+        if let Some(first) = places.first_mut() {
+            first.2 = first.2.saturating_sub(begins.saturating_sub(first.0));
+            first.0 = first.0.max(begins);
+        }
+        let index = segment_index(track, begins, &places);
+        file_head(&self.heads, self.begins, duration, &index)
     }
 
     /// Takes a sample; gives back the fragment that it closed, if it did.
@@ -39,7 +131,7 @@ impl Mp4Writer {
     #[must_use]
     pub fn finish(mut self) -> (Vec<u8>, Vec<u8>) {
         let tail = self.close(None).unwrap_or_default();
-        (tail, file_head(&self.heads, self.end / 1_000_000))
+        (tail, self.final_head())
     }
 
     fn close(&mut self, next: Option<&MuxSample>) -> Option<Vec<u8>> {
@@ -60,6 +152,14 @@ impl Mp4Writer {
             let all = tracks.iter().flat_map(|(_, samples)| samples);
             all.for_each(|sample| data.extend_from_slice(&sample.data));
         });
+        let pictures = self.heads.video.is_some();
+        self.index.push(Fragment {
+            at: samples.iter().map(|sample| sample.at).min().unwrap_or(0),
+            bytes: out.len() as u64,
+            keyframe: samples
+                .iter()
+                .any(|sample| sample.keyframe && (sample.track == Track::Video || !pictures)),
+        });
         Some(out)
     }
 
@@ -75,7 +175,7 @@ impl Mp4Writer {
             let mut at = data_at;
             for (track, samples) in tracks {
                 let next = next.filter(|next| next.track == *track);
-                track_fragment(moof, *track, samples, next, at);
+                track_fragment(moof, (*track, self.begins.of(*track)), samples, next, at);
                 at += samples.iter().map(|sample| sample.data.len() as u32).sum::<u32>();
             }
         });
@@ -97,7 +197,7 @@ fn ticks(nanos: u64, track: Track) -> u64 {
 
 fn track_fragment(
     out: &mut Vec<u8>,
-    track: Track,
+    (track, begins): (Track, u64),
     samples: &[&MuxSample],
     next: Option<&MuxSample>,
     data_at: u32,
@@ -106,7 +206,8 @@ fn track_fragment(
         // Default base is moof.
         put_full(traf, b"tfhd", 0, 0x02_0000, |tfhd| put_u32(tfhd, track.number().into()));
         put_full(traf, b"tfdt", 1, 0, |tfdt| {
-            let start = samples.first().map_or(0, |sample| ticks(sample.at, track));
+            let first = samples.first().map_or(0, |sample| sample.at.saturating_sub(begins));
+            let start = ticks(first, track);
             tfdt.extend_from_slice(&start.to_be_bytes());
         });
         // Data offset, and for each sample duration, size and flags.
@@ -125,8 +226,58 @@ fn track_fragment(
     });
 }
 
-/// Everything before the first fragment; as long with the duration (milliseconds) as without it.
-fn file_head(heads: &Heads, duration: u64) -> Vec<u8> {
+/// The places at which a player can begin: when, how many bytes up to the next, and how long.
+fn places(fragments: &[Fragment], end: u64) -> Vec<(u64, u64, u64)> {
+    let mut places: Vec<(u64, u64)> = Vec::new();
+    for fragment in fragments {
+        match places.last_mut() {
+            Some((_, bytes)) if !fragment.keyframe => *bytes += fragment.bytes,
+            _ => places.push((fragment.at, fragment.bytes)),
+        }
+    }
+    // In a very long recording one place stands for several.
+    let together = places.len().div_ceil(PLACES).max(1);
+    let merged: Vec<(u64, u64)> = places
+        .chunks(together)
+        .map(|some| (some[0].0, some.iter().map(|(_, bytes)| bytes).sum()))
+        .collect();
+    let ends = merged.iter().skip(1).map(|(at, _)| *at).chain([end]);
+    let lasting = merged.iter().zip(ends);
+    lasting.map(|((at, bytes), end)| (*at, *bytes, end.saturating_sub(*at))).collect()
+}
+
+/// The segment index (section 8.16.3), in all the room that it has.
+fn segment_index(track: Track, begins: u64, places: &[(u64, u64, u64)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let room = INDEX - INDEX_HEAD - places.len() * 12;
+    put_full(&mut out, b"sidx", 1, 0, |sidx| {
+        put_u32(sidx, track.number().into());
+        put_u32(sidx, scale(track));
+        let first = places.first().map_or(0, |place| place.0.saturating_sub(begins));
+        let first = ticks(first, track);
+        sidx.extend_from_slice(&first.to_be_bytes());
+        sidx.extend_from_slice(&(room as u64).to_be_bytes());
+        put_u16(sidx, 0);
+        put_u16(sidx, places.len() as u16);
+        for (_, bytes, lasts) in places {
+            put_u32(sidx, u32::try_from(*bytes).unwrap_or(u32::MAX >> 1) & (u32::MAX >> 1));
+            put_u32(sidx, u32::try_from(ticks(*lasts, track)).unwrap_or(u32::MAX));
+            // It begins with a picture that needs no other.
+            put_u32(sidx, 0x9000_0000);
+        }
+    });
+    put_free(&mut out, room);
+    out
+}
+
+/// Filler of `total` bytes, 8 at least.
+fn put_free(out: &mut Vec<u8>, total: usize) {
+    put_box(out, b"free", |free| put_zeros(free, total.saturating_sub(8)));
+}
+
+/// Everything before the first fragment; as long with the duration (milliseconds), with the index and
+/// with more tracks as without.
+fn file_head(heads: &Heads, begins: Begins, duration: u64, index: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     put_box(&mut out, b"ftyp", |ftyp| ftyp.extend_from_slice(b"iso6\0\0\0\x01iso6mp42avc1Opus"));
     put_box(&mut out, b"moov", |moov| {
@@ -137,17 +288,21 @@ fn file_head(heads: &Heads, duration: u64) -> Vec<u8> {
             put_u32(mvhd, 0x0001_0000);
             mvhd.extend_from_slice(&[1, 0]);
             put_zeros(mvhd, 10);
-            put_matrix(mvhd);
+            put_matrix(mvhd, Orientation::UPRIGHT, (0, 0));
             put_zeros(mvhd, 24);
             put_u32(mvhd, 3);
         });
         if let Some(video) = &heads.video {
-            put_track(moov, Track::Video, duration, (video.width, video.height), |stsd| {
+            let size = (video.width, video.height);
+            let times = (duration, begins.video);
+            put_track(moov, Track::Video, times, (size, video.orientation), |stsd| {
                 put_avc_entry(stsd, video);
             });
         }
         if let Some(channels) = heads.audio {
-            put_track(moov, Track::Audio, duration, (0, 0), |stsd| put_opus_entry(stsd, channels));
+            let no_size = ((0, 0), Orientation::UPRIGHT);
+            let times = (duration, begins.audio);
+            put_track(moov, Track::Audio, times, no_size, |stsd| put_opus_entry(stsd, channels));
         }
         put_box(moov, b"mvex", |mvex| {
             put_full(mvex, b"mehd", 1, 0, |mehd| mehd.extend_from_slice(&duration.to_be_bytes()));
@@ -162,14 +317,23 @@ fn file_head(heads: &Heads, duration: u64) -> Vec<u8> {
             }
         });
     });
+    // Room for a track that begins later.
+    if let Some(room) = HEAD.checked_sub(out.len()).filter(|room| *room >= 8) {
+        put_free(&mut out, room);
+    }
+    if index.is_empty() {
+        put_free(&mut out, INDEX);
+    } else {
+        out.extend_from_slice(index);
+    }
     out
 }
 
 fn put_track(
     out: &mut Vec<u8>,
     track: Track,
-    duration: u64,
-    (width, height): (u32, u32),
+    (duration, begins): (u64, u64),
+    ((width, height), orientation): ((u32, u32), Orientation),
     entry: impl FnOnce(&mut Vec<u8>),
 ) {
     put_box(out, b"trak", |trak| {
@@ -181,11 +345,26 @@ fn put_track(
             put_zeros(tkhd, 12);
             tkhd.extend_from_slice(if track == Track::Audio { &[1, 0] } else { &[0, 0] });
             put_zeros(tkhd, 2);
-            put_matrix(tkhd);
+            put_matrix(tkhd, orientation, (width, height));
             put_u32(tkhd, width << 16);
             put_u32(tkhd, height << 16);
         });
+        if begins > 0 {
+            put_box(trak, b"edts", |edts| put_edits(edts, begins / 1_000_000));
+        }
         put_box(trak, b"mdia", |mdia| put_media(mdia, track, entry));
+    });
+}
+
+/// Nothing for so many milliseconds, then all that there is (section 8.6.6).
+fn put_edits(out: &mut Vec<u8>, begins: u64) {
+    put_full(out, b"elst", 1, 0, |elst| {
+        put_u32(elst, 2);
+        for (lasts, from) in [(begins, u64::MAX), (0, 0)] {
+            elst.extend_from_slice(&lasts.to_be_bytes());
+            elst.extend_from_slice(&from.to_be_bytes());
+            put_u32(elst, 0x0001_0000);
+        }
     });
 }
 
@@ -303,9 +482,13 @@ fn put_zeros(out: &mut Vec<u8>, count: usize) {
     out.resize(out.len() + count, 0);
 }
 
-/// The matrix that changes nothing.
-fn put_matrix(out: &mut Vec<u8>) {
-    for value in [0x0001_0000, 0, 0, 0, 0x0001_0000, 0, 0, 0, 0x4000_0000] {
+/// The matrix that turns pictures of this size and puts their corner back into its place.
+fn put_matrix(out: &mut Vec<u8>, orientation: Orientation, (width, height): (u32, u32)) {
+    let [a, b, c, d] = orientation.matrix().map(|unit| (unit as u32) << 16);
+    let (wide, high) = orientation.turned((width, height));
+    let x = if orientation.mirrored { wide << 16 } else { 0 };
+    let y = if orientation.flipped { high << 16 } else { 0 };
+    for value in [a, b, 0, c, d, 0, x, y, 0x4000_0000] {
         put_u32(out, value);
     }
 }

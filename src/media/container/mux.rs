@@ -2,6 +2,8 @@
 //!
 //! Knows neither Matroska nor MP4, and no clock: times come with the samples.
 
+use crate::media::showing::Orientation;
+
 /// The H.264 track of a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VideoHead {
@@ -11,10 +13,12 @@ pub struct VideoHead {
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
+    /// Which way up they are to be shown.
+    pub orientation: Orientation,
 }
 
-/// The tracks of a recording.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The tracks of a recording that have begun.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Heads {
     /// Pictures, if any.
     pub video: Option<VideoHead>,
@@ -56,6 +60,10 @@ pub struct MuxSample {
     /// How long it lasts, as far as is known, nanoseconds.
     pub lasts: u64,
 }
+
+/// The tracks are described in so many bytes at the beginning of a file, which can be written over
+/// when another track begins.
+pub const HEAD: usize = 4096;
 
 /// How much time one piece of the file holds, nanoseconds: what a killed process loses.
 pub const PIECE: u64 = 500_000_000;

@@ -16,6 +16,8 @@ pub struct WavReader<R> {
     pub channels: usize,
     /// Sample rate in Hz.
     pub rate: u32,
+    /// Which speakers they are for (`dwChannelMask`), where the format says so.
+    pub mask: Option<u32>,
     sample: Sample,
     data_start: u64,
     data_len: u64,
@@ -87,10 +89,10 @@ impl<R: Read + Seek> WavReader<R> {
                     format = Some(parse_format(&read_bounded(&mut reader, len.into(), 4096)?)?)
                 }
                 b"data" => {
-                    let (channels, rate, sample) = format.ok_or_else(|| {
+                    let format = format.ok_or_else(|| {
                         ContainerError::corrupt("the WAV file has its sound before its format")
                     })?;
-                    return Self::with_data(reader, channels, rate, sample, len);
+                    return Self::with_data(reader, format, len);
                 }
                 _ => {
                     reader.seek(SeekFrom::Current(i64::from(len)))?;
@@ -102,17 +104,17 @@ impl<R: Read + Seek> WavReader<R> {
         }
     }
 
-    fn with_data(
-        mut reader: R,
-        channels: usize,
-        rate: u32,
-        sample: Sample,
-        len: u32,
-    ) -> Result<Self, ContainerError> {
+    fn with_data(mut reader: R, format: Format, len: u32) -> Result<Self, ContainerError> {
+        let Format { channels, rate, sample, mask } = format;
         let data_start = reader.stream_position()?;
-        let end = reader.seek(SeekFrom::End(0))?;
-        reader.seek(SeekFrom::Start(data_start))?;
-        let there = end.saturating_sub(data_start);
+        let there = match reader.seek(SeekFrom::End(0)) {
+            Ok(end) => {
+                reader.seek(SeekFrom::Start(data_start))?;
+                end.saturating_sub(data_start)
+            }
+            // A pipe ends when it ends.
+            Err(_) => u64::MAX,
+        };
         // Writers that cannot seek back leave 0 or the largest number: then it is all that follows.
         let data_len = if len == 0 || len >= 0xFFFF_FF00 { there } else { there.min(len.into()) };
         let block = (channels * sample.bytes()) as u64;
@@ -121,7 +123,8 @@ impl<R: Read + Seek> WavReader<R> {
             return Err(ContainerError::corrupt("the WAV file holds no sound (its data is empty)"));
         }
         let buffer = Vec::new();
-        Ok(Self { reader, channels, rate, sample, data_start, data_len, left: data_len, buffer })
+        let left = data_len;
+        Ok(Self { reader, channels, rate, mask, sample, data_start, data_len, left, buffer })
     }
 
     /// Samples per channel in the whole file.
@@ -157,8 +160,16 @@ impl<R: Read + Seek> WavReader<R> {
     }
 }
 
-/// Channels, rate and kind of sample from a `fmt ` chunk.
-fn parse_format(chunk: &[u8]) -> Result<(usize, u32, Sample), ContainerError> {
+/// What a `fmt ` chunk says.
+#[derive(Debug, Clone, Copy)]
+struct Format {
+    channels: usize,
+    rate: u32,
+    sample: Sample,
+    mask: Option<u32>,
+}
+
+fn parse_format(chunk: &[u8]) -> Result<Format, ContainerError> {
     if chunk.len() < 16 {
         return Err(ContainerError::corrupt("the WAV format is cut"));
     }
@@ -166,7 +177,9 @@ fn parse_format(chunk: &[u8]) -> Result<(usize, u32, Sample), ContainerError> {
     let channels = usize::from(le16(2));
     let rate = u32::from_le_bytes([chunk[4], chunk[5], chunk[6], chunk[7]]);
     // The extensible format names the real one at the start of its sub-format.
-    let tag = if le16(0) == 0xFFFE && chunk.len() >= 26 { le16(24) } else { le16(0) };
+    let extensible = le16(0) == 0xFFFE && chunk.len() >= 26;
+    let tag = if extensible { le16(24) } else { le16(0) };
+    let mask = extensible.then(|| u32::from(le16(20)) | u32::from(le16(22)) << 16);
     let sample = match (tag, le16(14)) {
         (1, 8) => Sample::U8,
         (1, 16) => Sample::I16,
@@ -188,7 +201,7 @@ fn parse_format(chunk: &[u8]) -> Result<(usize, u32, Sample), ContainerError> {
             "a sample rate of {rate} Hz; 4000 to 384000 are played"
         )));
     }
-    Ok((channels, rate, sample))
+    Ok(Format { channels, rate, sample, mask: mask.filter(|mask| *mask != 0) })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use std::io::{Read, Seek, SeekFrom};
 
 use super::ContainerError;
+use crate::media::showing::Showing;
 
 /// The longest header or frame line that is believed.
 const MAX_LINE: usize = 1024;
@@ -23,7 +24,10 @@ pub struct Y4mReader<R> {
     pub height: u32,
     /// Pictures a second.
     pub fps: f64,
+    /// How they are shown.
+    pub showing: Showing,
     first_frame: u64,
+    cut: bool,
 }
 
 impl<R: Read + Seek> Y4mReader<R> {
@@ -40,6 +44,7 @@ impl<R: Read + Seek> Y4mReader<R> {
             return Err(ContainerError::corrupt("the y4m header does not start with YUV4MPEG2"));
         }
         let (mut width, mut height, mut fps) = (0, 0, 25.0);
+        let mut showing = Showing::default();
         for word in words {
             let Some(value) = word.get(1..) else { continue };
             match word.as_bytes().first() {
@@ -47,6 +52,12 @@ impl<R: Read + Seek> Y4mReader<R> {
                 Some(b'H') => height = side(value)?,
                 Some(b'F') => fps = rate(value)?,
                 Some(b'C') => check_colour(value)?,
+                Some(b'A') => showing.aspect = aspect(value),
+                Some(b'X') => match value.to_ascii_uppercase().as_str() {
+                    "COLORRANGE=FULL" => showing.colour.full_range = Some(true),
+                    "COLORRANGE=LIMITED" => showing.colour.full_range = Some(false),
+                    _ => {}
+                },
                 Some(b'I') if !matches!(value, "p" | "?") => {
                     return Err(ContainerError::unsupported(
                         "interlaced y4m; convert it with `ffmpeg -i IN -vf yadif OUT.y4m`",
@@ -59,7 +70,13 @@ impl<R: Read + Seek> Y4mReader<R> {
             return Err(ContainerError::corrupt("the y4m header names no width or height"));
         }
         let first_frame = reader.stream_position()?;
-        Ok(Self { reader, width, height, fps, first_frame })
+        Ok(Self { reader, width, height, fps, showing, first_frame, cut: false })
+    }
+
+    /// Whether the file turned out to end in the middle of something.
+    #[must_use]
+    pub fn was_cut(&self) -> bool {
+        self.cut
     }
 
     /// Bytes of one picture: Y, U and V, chroma sides rounded up.
@@ -70,18 +87,27 @@ impl<R: Read + Seek> Y4mReader<R> {
     }
 
     /// Reads the next picture into `out`, which has [`Self::frame_len`] bytes; `false` at the end of
-    /// the file.
+    /// the file, which may be a cut.
     ///
     /// # Errors
-    /// When the file ends in the middle of a picture or a frame line is broken.
+    /// When the file cannot be read, or a frame line is broken.
     pub fn read_frame(&mut self, out: &mut [u8]) -> Result<bool, ContainerError> {
-        let Some(line) = read_line(&mut self.reader)? else { return Ok(false) };
+        let line = match read_line(&mut self.reader) {
+            Ok(Some(line)) => line,
+            Ok(None) => return Ok(false),
+            Err(ContainerError::Io(error)) => return Err(error.into()),
+            Err(_) => {
+                self.cut = true;
+                return Ok(false);
+            }
+        };
         if !line.starts_with(b"FRAME") {
             return Err(ContainerError::corrupt("a y4m picture does not start with FRAME"));
         }
         match self.reader.read_exact(out) {
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-                Err(ContainerError::corrupt("the y4m file ends in the middle of a picture"))
+                self.cut = true;
+                Ok(false)
             }
             read => Ok(read.map(|()| true)?),
         }
@@ -117,6 +143,13 @@ fn rate(value: &str) -> Result<f64, ContainerError> {
         return Ok(25.0);
     }
     Ok((f64::from(num) / f64::from(den)).clamp(0.1, 1000.0))
+}
+
+/// Width to height of a sample; `0:0` says that nobody knows.
+fn aspect(value: &str) -> Option<(u32, u32)> {
+    let (width, height) = value.split_once(':')?;
+    let (width, height) = (width.parse().ok()?, height.parse().ok()?);
+    (width > 0 && height > 0).then_some((width, height))
 }
 
 fn check_colour(value: &str) -> Result<(), ContainerError> {
@@ -186,6 +219,29 @@ mod tests {
         let data = b"YUV4MPEG2 W6 H4 C422\nFRAME\n".to_vec();
         let error = Y4mReader::open(Cursor::new(data)).unwrap_err();
         assert!(matches!(&error, ContainerError::Unsupported(text) if text.contains("ffmpeg")));
+    }
+
+    #[test]
+    fn shape_and_range_are_told() {
+        let showing = |words: &str| {
+            let data = format!("YUV4MPEG2 W6 H4 {words}\nFRAME\n");
+            Y4mReader::open(Cursor::new(data.into_bytes())).unwrap().showing
+        };
+        assert_eq!(showing("A10:11 C420jpeg").aspect, Some((10, 11)));
+        assert_eq!(showing("A0:0").aspect, None);
+        assert_eq!(showing("XCOLORRANGE=FULL").colour.full_range, Some(true));
+        assert_eq!(showing("C420mpeg2 XCOLORRANGE=LIMITED").colour.full_range, Some(false));
+        assert_eq!(showing("C420").colour.full_range, None);
+    }
+
+    #[test]
+    fn a_picture_that_is_cut_ends_the_file() {
+        let mut data = file();
+        data.truncate(data.len() - 5);
+        let mut y4m = Y4mReader::open(Cursor::new(data)).unwrap();
+        let mut picture = [9; 36];
+        assert!(y4m.read_frame(&mut picture).unwrap() && y4m.read_frame(&mut picture).unwrap());
+        assert!(!y4m.was_cut() && !y4m.read_frame(&mut picture).unwrap() && y4m.was_cut());
     }
 
     proptest! {

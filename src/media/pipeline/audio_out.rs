@@ -5,12 +5,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::spawn;
+use super::{Ended, SourceThread};
 use crate::media::audio::level::LevelMeter;
 use crate::media::codec::AudioEncoder;
 use crate::media::device::DeviceNotice;
@@ -80,7 +79,7 @@ pub struct AudioOutHooks {
     /// Something happened to the device.
     pub notice: Box<dyn Fn(DeviceNotice) + Send>,
     /// The source has no more sound, or broke.
-    pub ended: Box<dyn FnOnce() + Send>,
+    pub ended: Ended,
 }
 
 /// The running thread; dropping it stops it.
@@ -88,7 +87,7 @@ pub struct AudioOutHooks {
 pub struct AudioOut {
     state: Arc<AudioOutState>,
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<SourceThread>,
 }
 
 impl AudioOut {
@@ -109,11 +108,13 @@ impl AudioOut {
         let state = Arc::new(AudioOutState { takes, ..Default::default() });
         let stop = Arc::new(AtomicBool::new(false));
         let (told, stopped) = (Arc::clone(&state), Arc::clone(&stop));
-        let thread = spawn("sound-out", move || {
+        let mut source = source;
+        source.set_stop(Arc::clone(&stop));
+        let thread = SourceThread::spawn("sound-out", move || {
             let encoding = Encoding::new(encoder, (rate, allowance), deliver);
-            run(source, encoding, &hooks.notice, &told, &stopped);
+            let end = run(source, encoding, &hooks.notice, &told, &stopped);
             if !stopped.load(Ordering::Relaxed) {
-                (hooks.ended)();
+                (hooks.ended)(end);
             }
         })?;
         Ok(Self { state, stop, thread: Some(thread) })
@@ -130,7 +131,7 @@ impl Drop for AudioOut {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            super::join(thread);
+            thread.join();
         }
     }
 }
@@ -141,7 +142,7 @@ fn run<A: FnMut() -> u32, D: FnMut(EncodedAudio)>(
     notice: &impl Fn(DeviceNotice),
     state: &AudioOutState,
     stop: &AtomicBool,
-) {
+) -> Result<(), String> {
     while !stop.load(Ordering::Relaxed) {
         let next = source.next_frame();
         source.notice().into_iter().for_each(notice);
@@ -153,13 +154,11 @@ fn run<A: FnMut() -> u32, D: FnMut(EncodedAudio)>(
                 state.level.on_sound(&frame.samples, frame.channels);
                 encoding.take(frame, state);
             }
-            Ok(None) => return,
-            Err(error) => {
-                tracing::error!(%error, "the sound ends here");
-                return;
-            }
+            Ok(None) => return Ok(()),
+            Err(error) => return Err(error.to_string()),
         }
     }
+    Ok(())
 }
 
 struct Encoding<A, D> {

@@ -11,6 +11,8 @@ mod spending;
 pub mod video_in;
 pub mod video_out;
 
+use std::convert::Infallible;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -30,6 +32,40 @@ fn join(thread: JoinHandle<()>) {
         tracing::error!("a media thread panicked");
     }
 }
+
+/// A thread that may be held up by what it reads from, a device, a pipe, a file far away: nobody waits
+/// for it for long.
+#[derive(Debug)]
+struct SourceThread {
+    thread: JoinHandle<()>,
+    ended: Receiver<Infallible>,
+}
+
+/// How long a source is waited for. A call that ends shall not be held up by more than this for each
+/// of picture and sound.
+const SOURCE_PATIENCE: Duration = Duration::from_millis(400);
+
+impl SourceThread {
+    fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<Self> {
+        let (alive, ended) = sync_channel(0);
+        let thread = spawn(name, move || {
+            let _alive = alive;
+            run();
+        })?;
+        Ok(Self { thread, ended })
+    }
+
+    /// Waits for it a while, and then leaves it alone: it ends when what it reads from lets it.
+    fn join(self) {
+        match self.ended.recv_timeout(SOURCE_PATIENCE) {
+            Err(RecvTimeoutError::Disconnected) => join(self.thread),
+            _ => tracing::info!("a source does not answer; nobody waits for it"),
+        }
+    }
+}
+
+/// What a pipeline tells when its source gives no more: that it has ended, or what is wrong.
+pub type Ended = Box<dyn FnOnce(Result<(), String>) + Send>;
 
 /// How long so many samples per channel last at 48 kHz.
 #[must_use]

@@ -19,7 +19,9 @@ use crate::clock;
 use crate::media::codec::VideoDecoder;
 use crate::media::frame::{Size, VideoFrame};
 use crate::media::playout::freeze::FreezeMeter;
+use crate::media::showing::{Orientation, Showing};
 use crate::media::sink::VideoSink;
+use crate::media::upright::Upright;
 
 /// One complete access unit from the network.
 #[derive(Debug, Clone)]
@@ -32,6 +34,8 @@ pub struct ReceivedVideo {
     pub rtp_timestamp: u32,
     /// When its first packet came.
     pub first_packet_at: Instant,
+    /// Which way up it is to be shown.
+    pub orientation: Orientation,
 }
 
 /// Pictures that wait for the decoder: one second. More means that it cannot keep up.
@@ -116,6 +120,7 @@ impl VideoIn {
         }
         let decoding = Decoding {
             decoder,
+            upright: Upright::default(),
             state: Arc::clone(&state),
             render: render.clone(),
             broken: hooks.broken,
@@ -159,6 +164,7 @@ impl Drop for VideoIn {
 
 struct Decoding {
     decoder: Box<dyn VideoDecoder>,
+    upright: Upright,
     state: Arc<VideoInState>,
     render: Option<RenderQueue>,
     broken: Box<dyn Fn() + Send>,
@@ -173,6 +179,9 @@ impl Decoding {
                 Ok(Some(frame)) => {
                     let frame = decoded_now(frame);
                     self.state.count(&frame, &picture);
+                    let orientation = picture.orientation;
+                    let showing = Showing { orientation, ..self.decoder.showing() };
+                    let frame = self.upright.frame(frame, &showing);
                     if let Some(first) = first.take() {
                         first(frame.size());
                     }

@@ -4,15 +4,15 @@
 //! enough for. What that is is told from outside; where encoded pictures go is
 //! the caller's.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::counters::PictureCounters;
 use super::slot::Slot;
-use super::spawn;
 use super::spending::Spending;
+use super::{Ended, SourceThread, spawn};
 use crate::clock;
 use crate::media::adaptation::Rung;
 use crate::media::codec::{EncodedVideo, VideoEncoder};
@@ -25,11 +25,16 @@ use crate::media::source::VideoSource;
 /// Keyframes are large; a storm of requests may not make more than one in this time.
 pub const KEYFRAME_INTERVAL: Duration = Duration::from_millis(300);
 
+/// So many pictures that the encoder refuses one after the other are its last word.
+const MAX_REFUSED: u32 = 3;
+
 /// Whether a consumer took an encoded picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
     /// It is on its way.
     Taken,
+    /// The same, and somebody needs a picture soon that needs no other.
+    TakenAndKeyframe,
     /// There was no room. Later pictures build on it, so the next one must be a keyframe.
     Dropped,
 }
@@ -107,8 +112,8 @@ pub struct VideoOutHooks {
     pub preview: Option<Box<dyn VideoSink>>,
     /// Something happened to the device.
     pub notice: Box<dyn Fn(DeviceNotice) + Send>,
-    /// The source has no more pictures, or broke.
-    pub ended: Box<dyn FnOnce() + Send>,
+    /// The source has no more pictures, or broke, or they cannot be encoded.
+    pub ended: Ended,
 }
 
 /// The running threads; dropping it stops them.
@@ -117,7 +122,8 @@ pub struct VideoOut {
     state: Arc<VideoOutState>,
     stop: Arc<AtomicBool>,
     slot: Slot<Arc<VideoFrame>>,
-    threads: Vec<JoinHandle<()>>,
+    encoding: Option<JoinHandle<()>>,
+    capturing: Option<SourceThread>,
 }
 
 impl VideoOut {
@@ -140,18 +146,33 @@ impl VideoOut {
             state: Arc::clone(&state),
             stop: Arc::clone(&stop),
             slot: slot.clone(),
-            threads: vec![],
+            encoding: None,
+            capturing: None,
         };
         let (to_encode, counted) = (slot.clone(), Arc::clone(&state));
         let told = Arc::clone(&state);
-        out.threads.push(spawn("encode", move || {
-            Encoding::new(encoder, counted, allowance, deliver).run(&to_encode);
+        // Whichever thread comes to an end first says why.
+        let ended = Arc::new(Mutex::new(Some(hooks.ended)));
+        let end = move |why| {
+            let told = ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(told) = told {
+                told(why);
+            }
+        };
+        let failed = end.clone();
+        out.encoding = Some(spawn("encode", move || {
+            let why = Encoding::new(encoder, counted, allowance, deliver).run(&to_encode);
+            if why.is_err() {
+                failed(why);
+            }
         })?);
-        out.threads.push(spawn("capture", move || {
-            capture(source, hooks.preview, &hooks.notice, &told, &slot, &stop);
+        let mut source = source;
+        source.set_stop(Arc::clone(&stop));
+        out.capturing = Some(SourceThread::spawn("capture", move || {
+            let why = capture(source, hooks.preview, &hooks.notice, &told, &slot, &stop);
             slot.close();
             if !stop.load(Ordering::Relaxed) {
-                (hooks.ended)();
+                end(why);
             }
         })?);
         Ok(out)
@@ -168,8 +189,11 @@ impl Drop for VideoOut {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         self.slot.close();
-        for thread in self.threads.drain(..) {
-            super::join(thread);
+        if let Some(capturing) = self.capturing.take() {
+            capturing.join();
+        }
+        if let Some(encoding) = self.encoding.take() {
+            super::join(encoding);
         }
     }
 }
@@ -181,7 +205,7 @@ fn capture(
     state: &VideoOutState,
     slot: &Slot<Arc<VideoFrame>>,
     stop: &AtomicBool,
-) {
+) -> Result<(), String> {
     while !stop.load(Ordering::Relaxed) {
         let next = source.next_frame();
         source.notice().into_iter().for_each(notice);
@@ -194,22 +218,18 @@ fn capture(
                 }
                 slot.put(frame);
             }
-            Ok(None) => return,
-            Err(error) => {
-                tracing::error!(%error, "the pictures end here");
-                return;
-            }
+            Ok(None) => return Ok(()),
+            Err(error) => return Err(error.to_string()),
         }
     }
+    Ok(())
 }
 
 /// A black picture of the same size and time: what W3C has a track send that is not enabled.
 fn darkened(frame: &VideoFrame) -> Arc<VideoFrame> {
     let mut dark = FramePool::default().take(frame.size(), frame.captured_at());
-    let (y, u, v) = dark.planes_mut();
-    y.fill(16);
-    u.fill(128);
-    v.fill(128);
+    dark.set_colour(frame.colour());
+    dark.blacken();
     Arc::new(dark)
 }
 
@@ -247,21 +267,34 @@ impl<A: FnMut(Instant) -> Allowance, D: FnMut(EncodedVideo) -> Delivery> Encodin
         }
     }
 
-    fn run(mut self, slot: &Slot<Arc<VideoFrame>>) {
+    /// Encodes until there are no more pictures, or none can be encoded.
+    fn run(mut self, slot: &Slot<Arc<VideoFrame>>) -> Result<(), String> {
+        let mut refused = 0;
         while let Some(frame) = slot.take() {
             let overwritten = slot.overwritten();
             self.state.counters.count_dropped(overwritten - self.overwritten);
             self.overwritten = overwritten;
             let Some(frame) = self.steer(frame) else { continue };
             match self.encoder.encode(&frame) {
-                Ok(Some(encoded)) => self.hand_over(encoded),
+                Ok(Some(encoded)) => {
+                    refused = 0;
+                    self.hand_over(encoded);
+                }
                 Ok(None) => self.state.counters.count_dropped(1),
                 Err(error) => {
-                    tracing::error!(%error, "a picture is lost");
+                    tracing::warn!(%error, "a picture is lost");
                     self.state.counters.count_dropped(1);
+                    refused += 1;
+                    if refused >= MAX_REFUSED {
+                        return Err(format!(
+                            "pictures of {} cannot be sent: {error}",
+                            frame.size()
+                        ));
+                    }
                 }
             }
         }
+        Ok(())
     }
 
     /// Tells the encoder what it may spend; gives the picture as it is to be encoded, if it is.
@@ -311,6 +344,10 @@ impl<A: FnMut(Instant) -> Allowance, D: FnMut(EncodedVideo) -> Delivery> Encodin
         }
         match (self.deliver)(encoded) {
             Delivery::Taken => self.state.counters.count(keyframe, size),
+            Delivery::TakenAndKeyframe => {
+                self.state.counters.count(keyframe, size);
+                self.state.want_keyframe();
+            }
             Delivery::Dropped => {
                 self.state.counters.count_dropped(1);
                 self.state.need_keyframe();
@@ -335,6 +372,7 @@ impl Scaled {
             return frame;
         };
         let mut smaller = self.pool.take(size, frame.captured_at());
+        smaller.set_colour(frame.colour());
         self.scaler.draw(planes, &mut smaller);
         Arc::new(smaller)
     }

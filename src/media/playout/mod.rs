@@ -8,5 +8,5 @@ pub mod freeze;
 mod pace;
 mod packets;
 pub mod pictures;
-mod stretch;
+pub(in crate::media) mod stretch;
 pub mod sync;

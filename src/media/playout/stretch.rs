@@ -36,7 +36,12 @@ const QUIET: f32 = 1e-6;
 
 /// Takes a piece of at most `most` samples out; gives back the samples per channel that are gone, 0
 /// when none may go. `pressure` from 0 to 1 says how much a flaw may be heard.
-pub(super) fn shorten(pcm: &mut Vec<f32>, channels: usize, most: usize, pressure: f32) -> usize {
+pub(in crate::media) fn shorten(
+    pcm: &mut Vec<f32>,
+    channels: usize,
+    most: usize,
+    pressure: f32,
+) -> usize {
     let Some(Place { lag, seam, alike }) = place(pcm, channels, most, pressure) else { return 0 };
     for n in 0..seam {
         let (old, new) = gains(n, seam, alike);
@@ -51,7 +56,12 @@ pub(super) fn shorten(pcm: &mut Vec<f32>, channels: usize, most: usize, pressure
 
 /// Puts a piece of at most `most` samples in; gives back the samples per channel that were added, 0
 /// when none may.
-pub(super) fn lengthen(pcm: &mut Vec<f32>, channels: usize, most: usize, pressure: f32) -> usize {
+pub(in crate::media) fn lengthen(
+    pcm: &mut Vec<f32>,
+    channels: usize,
+    most: usize,
+    pressure: f32,
+) -> usize {
     let Some(Place { lag, seam, alike }) = place(pcm, channels, most, pressure) else { return 0 };
     // After the first piece the sound goes on as it would, and fades back into its beginning.
     let mut again: Vec<f32> = Vec::with_capacity((lag + seam) * channels);
@@ -69,7 +79,7 @@ pub(super) fn lengthen(pcm: &mut Vec<f32>, channels: usize, most: usize, pressur
 
 /// Lets the end of `pcm` fade into the beginning of `next`, which then follows; the seam itself is in
 /// there twice and lost once.
-pub(super) fn join(pcm: &mut Vec<f32>, next: &[f32], channels: usize) {
+pub(in crate::media) fn join(pcm: &mut Vec<f32>, next: &[f32], channels: usize) {
     let seam = (pcm.len().min(next.len()) / channels).min(SEAM / 2);
     let from = pcm.len() - seam * channels;
     for n in 0..seam {

@@ -39,6 +39,7 @@ pub fn psnr_y(a: &VideoFrame, b: &VideoFrame) -> f64 {
 #[must_use]
 pub fn resized(picture: &VideoFrame, size: Size) -> VideoFrame {
     let mut frame = FramePool::new().take(size, picture.captured_at());
+    frame.set_colour(picture.colour());
     let (width, height) = (picture.size().width as usize, picture.size().height as usize);
     if let Some(planes) = Planes::packed(width, height, picture.i420()) {
         Scaler::default().draw(planes, &mut frame);

@@ -14,7 +14,7 @@ pub mod speaker;
 pub mod terminal;
 pub mod window;
 
-pub use open::{check, open, recorder_for};
+pub use open::{check, local_recorder_for, open, recorder_for};
 use terminal::Graphics;
 
 use super::audio::echo::EchoReference;
@@ -129,6 +129,8 @@ pub struct SinkOptions {
     pub record: Option<PathBuf>,
     /// Record what we send.
     pub record_local: Option<PathBuf>,
+    /// A recording goes on in another file after so long.
+    pub record_split: Option<Duration>,
     /// Told what the speaker plays.
     pub echo: EchoReference,
     /// The largest pictures of theirs that are decoded.
@@ -163,6 +165,10 @@ pub struct Sinks {
     pub open_recorder: OpenRecorder,
     /// Stores what we send.
     pub record_local: Option<recorder::Recorder>,
+    /// Makes the file in which that goes on.
+    pub open_local_recorder: OpenRecorder,
+    /// A recording goes on in another file after so long.
+    pub record_split: Option<Duration>,
     /// What there was not, and nobody asked for by name.
     pub missing: Vec<DeviceNotice>,
     /// The largest pictures of theirs that are decoded.
@@ -183,6 +189,8 @@ impl Default for Sinks {
             record: None,
             open_recorder: recorder_for(None, || 1),
             record_local: None,
+            open_local_recorder: recorder_for(None, || 1),
+            record_split: None,
             missing: Vec::new(),
             max_picture: MaxPicture::default(),
         }

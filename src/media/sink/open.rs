@@ -1,9 +1,11 @@
 //! The one table that turns the words of `--speaker` and `--record` into sinks; a window or a
 //! terminal belongs to a whole command, which puts it among them itself.
 
+use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::recorder::{Recorder, RecorderTracks};
 use super::speaker::Speaker;
@@ -21,6 +23,8 @@ pub fn open(options: &SinkOptions) -> Result<Sinks, SinkError> {
         record: options.record.as_deref().map(recorder).transpose()?,
         record_local: options.record_local.as_deref().map(recorder).transpose()?,
         max_picture: options.max_picture,
+        open_local_recorder: local_recorder_for(options.record_local.clone()),
+        record_split: options.record_split,
         ..Sinks::default()
     };
     open_speaker(options, &mut sinks)?;
@@ -44,15 +48,28 @@ fn open_speaker(options: &SinkOptions, sinks: &mut Sinks) -> Result<(), SinkErro
     Ok(())
 }
 
-/// Finds out whether `open` will work, leaving everything as it was.
+/// Finds out whether `open` will work, leaving everything as it was; `inputs` are the files that are
+/// read meanwhile.
 ///
 /// # Errors
-/// As [`open`].
-pub fn check(options: &SinkOptions) -> Result<(), SinkError> {
-    if options.record.is_some() && options.record == options.record_local {
-        let path = options.record.clone().unwrap_or_default();
-        let reason = "--record and --record-local need two files".to_owned();
-        return Err(SinkError::Unwritable { path, reason });
+/// As [`open`]; and when what is recorded would destroy what is read, or another recording, by
+/// whatever name.
+pub fn check(options: &SinkOptions, inputs: &[PathBuf]) -> Result<(), SinkError> {
+    let outputs: Vec<&PathBuf> =
+        [&options.record, &options.record_local].into_iter().flatten().collect();
+    let refused =
+        |path: &Path, reason: String| SinkError::Unwritable { path: path.to_owned(), reason };
+    for path in &outputs {
+        let read = inputs.iter().find(|input| identity(input) == identity(path));
+        if let Some(input) = read {
+            let reason = format!("it is the file that is sent, {}", input.display());
+            return Err(refused(path, reason));
+        }
+    }
+    if let [one, other] = outputs[..]
+        && identity(one) == identity(other)
+    {
+        return Err(refused(one, "two recordings need two files".to_owned()));
     }
     for path in [&options.record, &options.record_local].into_iter().flatten() {
         writable(path)?;
@@ -63,6 +80,24 @@ pub fn check(options: &SinkOptions) -> Result<(), SinkError> {
         SpeakerSpec::Named(name) => device::check(Kind::Speaker, Some(name))?,
     }
     Ok(())
+}
+
+/// Which file a path leads to, whatever it is called: device and inode, or for one that is not there
+/// yet those of its folder, and its name.
+fn identity(path: &Path) -> (Option<(u64, u64)>, Option<OsString>) {
+    use std::os::unix::fs::MetadataExt;
+    let of = |path: &Path| path.metadata().ok().map(|about| (about.dev(), about.ino()));
+    if let Some(found) = of(path) {
+        return (Some(found), None);
+    }
+    // A link may lead to a file that is not there yet.
+    let path = path.read_link().map_or_else(
+        |_| path.to_owned(),
+        |target| path.parent().unwrap_or(Path::new("")).join(target),
+    );
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_owned();
+    (of(folder.unwrap_or(Path::new("."))), Some(name))
 }
 
 /// A file that is there is not touched, one that is not is gone again afterwards.
@@ -111,6 +146,13 @@ pub fn recorder_for(
     })
 }
 
+/// Makes the files in which a recording of ours goes on: beside it, with the next free numbers.
+#[must_use]
+pub fn local_recorder_for(record: Option<PathBuf>) -> OpenRecorder {
+    let numbers = AtomicU32::new(2);
+    recorder_for(record, move || numbers.fetch_add(1, Ordering::Relaxed))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -121,7 +163,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for path in [folder.path().to_owned(), folder.path().join("no/such/folder.mkv")] {
             let options = SinkOptions { record: Some(path), ..SinkOptions::default() };
-            assert!(matches!(check(&options), Err(SinkError::Unwritable { .. })));
+            assert!(matches!(check(&options, &[]), Err(SinkError::Unwritable { .. })));
             assert!(matches!(open(&options), Err(SinkError::Unwritable { .. })));
         }
     }
@@ -136,16 +178,45 @@ mod tests {
             record_local: Some(new.clone()),
             ..SinkOptions::default()
         };
-        check(&options).unwrap();
+        check(&options, &[]).unwrap();
         assert_eq!(std::fs::read_to_string(&old).unwrap(), "precious");
         assert!(!new.exists());
         let same = SinkOptions { record_local: Some(old), ..options };
-        assert!(check(&same).is_err(), "one file for two recordings");
+        assert!(check(&same, &[]).is_err(), "one file for two recordings");
+    }
+
+    #[test]
+    fn nothing_is_written_over_what_is_read_by_whatever_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = |name: &str| folder.path().join(name);
+        std::fs::write(name("clip.mp4"), "precious").unwrap();
+        std::fs::create_dir(name("sub")).unwrap();
+        std::fs::hard_link(name("clip.mp4"), name("hard.mp4")).unwrap();
+        std::os::unix::fs::symlink(name("clip.mp4"), name("soft.mp4")).unwrap();
+        std::os::unix::fs::symlink("later.mkv", name("dangling.mkv")).unwrap();
+        let checked = |record: &str, local: &str| {
+            let options = SinkOptions {
+                record: Some(name(record)),
+                record_local: Some(name(local)),
+                ..SinkOptions::default()
+            };
+            check(&options, &[name("clip.mp4")])
+        };
+        for path in ["clip.mp4", "hard.mp4", "soft.mp4", "sub/../clip.mp4"] {
+            let error = checked(path, "other.mkv").unwrap_err().to_string();
+            assert!(error.contains("that is sent"), "{path}: {error}");
+            assert!(checked("other.mkv", path).is_err(), "{path}");
+        }
+        for (one, other) in [("a.mkv", "sub/../a.mkv"), ("dangling.mkv", "later.mkv")] {
+            let error = checked(one, other).unwrap_err().to_string();
+            assert!(error.contains("two files"), "{one} {other}: {error}");
+        }
+        checked("a.mkv", "b.mkv").unwrap();
+        assert_eq!(std::fs::read_to_string(name("clip.mp4")).unwrap(), "precious");
     }
 
     #[test]
     fn recordings_in_the_middle_of_a_call_write_over_nothing() {
-        use std::sync::atomic::{AtomicU32, Ordering};
         let folder = tempfile::tempdir().unwrap();
         let name = |name: &str| folder.path().join(name);
         std::fs::write(name("call-2.mkv"), "precious").unwrap();

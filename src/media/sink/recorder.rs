@@ -1,20 +1,24 @@
 //! Stores what was received, as it was received, so that it plays to the last second.
 //!
-//! Owns the file, when the recording begins and the order of times. Bytes come
-//! from the two writers; nothing is encoded again.
+//! Owns the order of times and what a recording is made of: tracks that begin when they do, and sound
+//! without holes where nothing was sent. Bytes come from the two writers; nothing is encoded again.
+//! Where they go is `recorder/place.rs`.
 
-use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
-use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::SinkError;
 use crate::media::codec::h264::sps::Sps;
+use crate::media::codec::opus::packet_samples;
 use crate::media::container::avc::{build_config, parameter_sets_of, to_length_prefixed};
 use crate::media::container::mkv_writer::MkvWriter;
 use crate::media::container::mp4_writer::Mp4Writer;
 use crate::media::container::mux::{Heads, MuxSample, Track, VideoHead};
+use crate::media::showing::Orientation;
+
+mod place;
+
+use place::Place;
 
 /// What a recording will hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,19 +31,23 @@ pub struct RecorderTracks {
 
 /// Writes one call to a file: H.264 and Opus as received, nothing encoded again.
 ///
-/// The recording begins with the first keyframe. A frame that was lost leaves a gap in time. After
-/// a write that failed (a full disk) the error is given back once and the rest is left out.
+/// The recording begins with the first packet of sound or the first keyframe, and what comes later
+/// joins it, whenever that is. A picture that was lost leaves a gap in time; where sound was lost or
+/// silence was not sent, the decoder is told to make it up. After a write that failed (a full disk)
+/// the file is made one that plays, the error is given back once, and the rest is left out.
 #[derive(Debug)]
 pub struct Recorder {
     path: PathBuf,
     tracks: RecorderTracks,
     format: Format,
-    file: File,
+    place: Place,
+    heads: Heads,
     state: State,
-    /// Sound that waits for the first keyframe.
-    waiting: VecDeque<(Vec<u8>, u64, u64)>,
     last_video: Option<u64>,
     last_audio: Option<u64>,
+    /// The first byte of the last packet of sound, and when the sound after it is due.
+    sound: Option<(u8, u64)>,
+    orientation: Orientation,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,29 +63,65 @@ enum State {
     Failed,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Writer {
     Mkv(Box<MkvWriter>),
     Mp4(Box<Mp4Writer>),
 }
 
-/// How much sound waits for a picture before the recording begins without one, nanoseconds.
-const PATIENCE: u64 = 5_000_000_000;
+impl Writer {
+    fn push(&mut self, sample: MuxSample) -> Option<Vec<u8>> {
+        match self {
+            Self::Mkv(mkv) => mkv.push(&sample),
+            Self::Mp4(mp4) => mp4.push(sample),
+        }
+    }
 
-/// Packets of sound that wait at most, whatever times they claim: five seconds of the shortest.
-const MAX_WAITING: usize = 2_000;
+    fn add(&mut self, heads: Heads, at: u64) -> Option<Vec<u8>> {
+        match self {
+            Self::Mkv(mkv) => mkv.add(heads),
+            Self::Mp4(mp4) => mp4.add(heads, at),
+        }
+    }
+
+    fn written(&self) -> u64 {
+        match self {
+            Self::Mkv(mkv) => mkv.written(),
+            Self::Mp4(mp4) => mp4.written(),
+        }
+    }
+
+    fn abandon(self) -> Vec<u8> {
+        match self {
+            Self::Mkv(mkv) => mkv.abandon(),
+            Self::Mp4(mp4) => mp4.abandon(),
+        }
+    }
+
+    fn finish(self) -> (Vec<u8>, Vec<u8>) {
+        match self {
+            Self::Mkv(mkv) => mkv.finish(),
+            Self::Mp4(mp4) => mp4.finish(),
+        }
+    }
+}
 
 /// How long a picture lasts when no other follows, nanoseconds.
 const PICTURE_LASTS: u64 = 33_333_333;
 
+/// Sound that is missing for so long was lost, or is silence of which nothing is sent (RFC 7587
+/// section 3.1.3); beyond that it is a pause. Nanoseconds.
+const HOLE: std::ops::Range<u64> = 15_000_000..3_000_000_000;
+
 impl Recorder {
-    /// Creates the file, over one that is there, so that a path that cannot be written fails now.
-    /// The ending says which container: `.mkv` or `.mp4`.
+    /// Records into the file; one that is there is replaced when the first packets are on disk, and
+    /// stays when none come. A path that cannot be written fails now. The ending says which
+    /// container: `.mkv` or `.mp4`.
     ///
     /// # Errors
     /// When the ending is another, the path is a directory, or the file cannot be created.
     pub fn create(path: &Path, tracks: RecorderTracks) -> Result<Self, SinkError> {
-        Self::open(path, tracks, OpenOptions::new().create(true).truncate(true))
+        Self::open(path, tracks, Place::over)
     }
 
     /// The same, but only where there is no such file yet; `None` where there is.
@@ -88,10 +132,14 @@ impl Recorder {
         if path.symlink_metadata().is_ok() {
             return Ok(None);
         }
-        Self::open(path, tracks, OpenOptions::new().create_new(true)).map(Some)
+        Self::open(path, tracks, Place::new).map(Some)
     }
 
-    fn open(path: &Path, tracks: RecorderTracks, how: &mut OpenOptions) -> Result<Self, SinkError> {
+    fn open(
+        path: &Path,
+        tracks: RecorderTracks,
+        how: impl Fn(&Path) -> std::io::Result<Place>,
+    ) -> Result<Self, SinkError> {
         let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
         let format = match ending.as_deref() {
             Some("mkv") => Format::Mkv,
@@ -103,17 +151,18 @@ impl Recorder {
         if path.is_dir() {
             return Err(unwritable(path, "it is a directory; name a file".to_owned()));
         }
-        let file =
-            how.write(true).open(path).map_err(|error| unwritable(path, error.to_string()))?;
+        let place = how(path).map_err(|error| unwritable(path, error.to_string()))?;
         Ok(Self {
             path: path.to_owned(),
             tracks,
             format,
-            file,
+            place,
+            heads: Heads::default(),
             state: State::Waiting,
-            waiting: VecDeque::new(),
             last_video: None,
             last_audio: None,
+            sound: None,
+            orientation: Orientation::UPRIGHT,
         })
     }
 
@@ -123,21 +172,45 @@ impl Recorder {
         &self.path
     }
 
+    /// Which way up the pictures that begin are to be shown; said before the first.
+    pub fn set_orientation(&mut self, orientation: Orientation) {
+        self.orientation = orientation;
+    }
+
+    /// Which way up its pictures are shown; `None` before there are any.
+    #[must_use]
+    pub fn orientation(&self) -> Option<Orientation> {
+        self.heads.video.as_ref().map(|head| head.orientation)
+    }
+
+    /// When it began, on the clock of what is recorded; `None` before that.
+    #[must_use]
+    pub fn began_at(&self) -> Option<Duration> {
+        match &self.state {
+            State::Recording { origin, .. } => Some(Duration::from_nanos(*origin)),
+            _ => None,
+        }
+    }
+
     /// Takes one access unit in Annex B form. `at` is its presentation time on the clock that it
     /// shares with the sound.
     ///
     /// # Errors
     /// When the file cannot be written; only once, then the recording has ended.
     pub fn video(&mut self, data: &[u8], keyframe: bool, at: Duration) -> Result<(), SinkError> {
-        if !self.tracks.video {
+        if !self.tracks.video || matches!(self.state, State::Failed) {
             return Ok(());
         }
         let at = nanos(at);
-        if matches!(self.state, State::Waiting)
-            && keyframe
-            && let Some(head) = video_head(data)
-        {
-            self.begin(Some(head), at)?;
+        if self.heads.video.is_none() {
+            // Nothing can be shown before the first picture that needs no other.
+            let head = if keyframe { video_head(data, self.orientation) } else { None };
+            let Some(head) = head else { return Ok(()) };
+            self.begin(Heads { video: Some(head), ..self.heads.clone() }, at)?;
+            if self.heads.video.is_none() {
+                self.tracks.video = false;
+                return Ok(());
+            }
         }
         let Some(at) = self.time_of(at, Track::Video) else { return Ok(()) };
         let data = to_length_prefixed(data);
@@ -158,26 +231,44 @@ impl Recorder {
         samples_per_channel: u32,
         at: Duration,
     ) -> Result<(), SinkError> {
-        if self.tracks.audio.is_none() || packet.is_empty() {
+        let Some(channels) = self.tracks.audio else { return Ok(()) };
+        if packet.is_empty() || matches!(self.state, State::Failed) {
             return Ok(());
         }
         let at = nanos(at);
-        let lasts = u64::from(samples_per_channel) * 1_000_000_000 / 48_000;
-        if matches!(self.state, State::Waiting) {
-            self.waiting.push_back((packet.to_vec(), at, lasts));
-            let first = self.waiting.front().map_or(at, |(_, first, _)| *first);
-            let patient = at.saturating_sub(first) <= PATIENCE && self.waiting.len() < MAX_WAITING;
-            if !self.tracks.video || !patient {
-                return self.begin(None, first);
+        if self.heads.audio.is_none() {
+            self.begin(Heads { audio: Some(channels), ..self.heads.clone() }, at)?;
+            if self.heads.audio.is_none() {
+                self.tracks.audio = None;
+                return Ok(());
             }
-            return Ok(());
         }
-        self.sound(packet.to_vec(), at, lasts)
+        let lasts = sound_lasts(samples_per_channel);
+        self.fill_hole(at)?;
+        self.sound = packet.first().map(|first| (*first, at.saturating_add(lasts)));
+        self.sound_packet(packet.to_vec(), at, lasts)
     }
 
-    fn sound(&mut self, data: Vec<u8>, at: u64, lasts: u64) -> Result<(), SinkError> {
+    fn sound_packet(&mut self, data: Vec<u8>, at: u64, lasts: u64) -> Result<(), SinkError> {
         let Some(at) = self.time_of(at, Track::Audio) else { return Ok(()) };
         self.write(MuxSample { track: Track::Audio, data, keyframe: true, at, lasts })
+    }
+
+    /// Where sound is missing before `at`, packets that hold nothing ask the decoder to make it up
+    /// (RFC 7845 section 4.1): players take a hole in the packets for a fault of the file.
+    fn fill_hole(&mut self, at: u64) -> Result<(), SinkError> {
+        let Some((first, mut due)) = self.sound else { return Ok(()) };
+        // One frame a packet, of the length that the packet before had.
+        let empty = vec![first & 0xFC];
+        let lasts = sound_lasts(packet_samples(&empty).unwrap_or(960));
+        if !HOLE.contains(&at.saturating_sub(due)) {
+            return Ok(());
+        }
+        while due + lasts <= at.saturating_add(lasts / 4) {
+            self.sound_packet(empty.clone(), due, lasts)?;
+            due += lasts;
+        }
+        Ok(())
     }
 
     /// Ends the recording and writes what is only known now: its length and where keyframes are.
@@ -186,52 +277,55 @@ impl Recorder {
     /// # Errors
     /// When the file cannot be written, unless that was said before.
     pub fn finish(mut self) -> Result<bool, SinkError> {
-        if matches!(self.state, State::Waiting)
-            && let Some((_, first, _)) = self.waiting.front()
-        {
-            let first = *first;
-            self.begin(None, first)?;
+        match std::mem::replace(&mut self.state, State::Failed) {
+            State::Waiting => {
+                self.state = State::Waiting;
+                Ok(false)
+            }
+            State::Failed => Ok(true),
+            State::Recording { writer, origin } => {
+                // What is lost when the end finds no room is the index, not what came.
+                let whole = writer.written();
+                let (tail, head) = writer.clone().finish();
+                let written = self.place.append(&tail).and_then(|()| self.place.over_head(&head));
+                if let Err(error) = written.and_then(|()| self.place.settle()) {
+                    self.state = State::Recording { writer, origin };
+                    return Err(self.fail(&error, whole));
+                }
+                Ok(true)
+            }
         }
-        if matches!(self.state, State::Waiting) {
-            return Ok(false);
-        }
-        let State::Recording { writer, .. } = std::mem::replace(&mut self.state, State::Failed)
-        else {
-            return Ok(true);
-        };
-        let (tail, head) = match writer {
-            Writer::Mkv(mkv) => mkv.finish(),
-            Writer::Mp4(mp4) => mp4.finish(),
-        };
-        let written = self
-            .file
-            .write_all(&tail)
-            .and_then(|()| self.file.seek(SeekFrom::Start(0)))
-            .and_then(|_| self.file.write_all(&head));
-        written.map_err(|error| unwritable(&self.path, error.to_string()))?;
-        Ok(true)
     }
 
-    /// Writes the head; then the sound that waited, from `origin` on.
-    fn begin(&mut self, video: Option<VideoHead>, origin: u64) -> Result<(), SinkError> {
-        self.tracks.video = video.is_some();
-        let heads = Heads { video, audio: self.tracks.audio };
-        let (writer, head) = match self.format {
-            Format::Mkv => {
-                let (mkv, head) = MkvWriter::new(heads);
-                (Writer::Mkv(Box::new(mkv)), head)
+    /// A track begins, perhaps the first: its description goes to the head of the file.
+    fn begin(&mut self, heads: Heads, at: u64) -> Result<(), SinkError> {
+        let head = match &mut self.state {
+            State::Failed => return Ok(()),
+            State::Recording { writer, origin } => {
+                let after = at.saturating_sub(*origin);
+                let Some(head) = writer.add(heads.clone(), after) else {
+                    tracing::warn!("a track came too late for the recording");
+                    return Ok(());
+                };
+                self.place.over_head(&head)
             }
-            Format::Mp4 => {
-                let (mp4, head) = Mp4Writer::new(heads);
-                (Writer::Mp4(Box::new(mp4)), head)
+            State::Waiting => {
+                let (writer, head) = match self.format {
+                    Format::Mkv => {
+                        let (mkv, head) = MkvWriter::new(heads.clone());
+                        (Writer::Mkv(Box::new(mkv)), head)
+                    }
+                    Format::Mp4 => {
+                        let (mp4, head) = Mp4Writer::new(heads.clone());
+                        (Writer::Mp4(Box::new(mp4)), head)
+                    }
+                };
+                self.state = State::Recording { writer, origin: at };
+                self.place.append(&head)
             }
         };
-        self.state = State::Recording { writer, origin };
-        self.append(&head)?;
-        for (data, at, lasts) in std::mem::take(&mut self.waiting) {
-            self.sound(data, at, lasts)?;
-        }
-        Ok(())
+        self.heads = heads;
+        head.map_err(|error| self.fail(&error, 0))
     }
 
     /// The time since the recording began; later than the last one of its track. `None` when the
@@ -251,29 +345,26 @@ impl Recorder {
 
     fn write(&mut self, sample: MuxSample) -> Result<(), SinkError> {
         let State::Recording { writer, .. } = &mut self.state else { return Ok(()) };
-        let piece = match writer {
-            Writer::Mkv(mkv) => mkv.push(&sample),
-            Writer::Mp4(mp4) => mp4.push(sample),
-        };
-        piece.map_or(Ok(()), |piece| self.append(&piece))
+        let whole = writer.written();
+        let Some(piece) = writer.push(sample) else { return Ok(()) };
+        let written = self.place.append(&piece).and_then(|()| self.place.settle());
+        written.map_err(|error| self.fail(&error, whole))
     }
 
-    fn append(&mut self, bytes: &[u8]) -> Result<(), SinkError> {
-        self.file.write_all(bytes).map_err(|error| {
-            self.state = State::Failed;
-            unwritable(&self.path, error.to_string())
-        })
-    }
-}
-
-impl Drop for Recorder {
-    fn drop(&mut self) {
-        // An empty file is no recording. Should it not go away, it is in nobody's way.
-        let about = self.path.symlink_metadata();
-        let is_empty = about.is_ok_and(|about| about.is_file() && about.len() == 0);
-        if is_empty && matches!(self.state, State::Waiting) {
-            let _ = std::fs::remove_file(&self.path);
+    /// Nothing can be written any more: what is there up to `whole` bytes is made a file that plays.
+    fn fail(&mut self, error: &std::io::Error, whole: u64) -> SinkError {
+        let reason = error.to_string();
+        if let State::Recording { writer, .. } = std::mem::replace(&mut self.state, State::Failed)
+            && whole > 0
+        {
+            // It takes the place of what stands there, and so no more of the disk.
+            let saved =
+                self.place.cut(whole).and_then(|()| self.place.over_head(&writer.abandon()));
+            if let Err(error) = saved.and_then(|()| self.place.settle()) {
+                tracing::warn!(%error, "the recording keeps an open end");
+            }
         }
+        unwritable(&self.path, reason)
     }
 }
 
@@ -285,11 +376,16 @@ fn nanos(at: Duration) -> u64 {
     u64::try_from(at.as_nanos()).unwrap_or(u64::MAX / 4)
 }
 
+fn sound_lasts(samples_per_channel: u32) -> u64 {
+    u64::from(samples_per_channel) * 1_000_000_000 / 48_000
+}
+
 /// What the head of the file says of the pictures, from the first keyframe.
-fn video_head(unit: &[u8]) -> Option<VideoHead> {
+fn video_head(unit: &[u8], orientation: Orientation) -> Option<VideoHead> {
     let (sps, pps) = parameter_sets_of(unit)?;
     let size = Sps::parse(sps)?;
-    Some(VideoHead { config: build_config(sps, pps)?, width: size.width, height: size.height })
+    let config = build_config(sps, pps)?;
+    Some(VideoHead { config, width: size.width, height: size.height, orientation })
 }
 
 #[cfg(test)]

@@ -69,12 +69,13 @@ fn a_recording_plays_without_a_word_from_ffmpeg_and_has_its_length() {
         let path = dir.path().join(name);
         record(&path, &[(64, 48)]).finish().unwrap();
         assert_eq!(run("ffmpeg", &["-v", "error", "-i"], &path), "", "{name}");
-        assert!((duration(&path) - 2.0).abs() < 0.1, "{name}: {}", duration(&path));
+        assert!((duration(&path) - 2.1).abs() < 0.1, "{name}: {}", duration(&path));
         let streams = probe(&path, "stream=codec_name,width,height,channels");
         assert!(streams.contains("h264,64,48") && streams.contains("opus,2"), "{streams}");
         let starts = probe(&path, "stream=start_time");
         for start in starts.lines() {
-            assert!(start.trim().parse::<f64>().unwrap().abs() < 0.1, "{name}: {starts}");
+            // The first picture comes 100 ms after the sound.
+            assert!(start.trim().parse::<f64>().unwrap().abs() < 0.11, "{name}: {starts}");
         }
     }
 }
@@ -111,15 +112,15 @@ fn a_recording_that_was_killed_plays_to_the_last_second() {
 
 #[test]
 fn a_recording_plays_as_a_source() {
-    use crate::media::source::file::{FileAudioSource, FileVideoSource, period};
+    use crate::media::source::file::{FileAudioSource, FileVideoSource, shared};
     use crate::media::source::timeline::Timeline;
     use crate::media::source::{AudioSource, MediaOptions, VideoSource};
     let dir = TempDir::new().unwrap();
     for name in ["a.mkv", "a.mp4"] {
         let path = dir.path().join(name);
         record(&path, &[(64, 48)]).finish().unwrap();
-        let length = period(&path).unwrap().unwrap().as_secs_f64();
-        assert!((length - 2.0).abs() < 0.1, "{name}: {length}");
+        let length = shared(&path).unwrap().unwrap().period.unwrap().as_secs_f64();
+        assert!((length - 2.1).abs() < 0.1, "{name}: {length}");
         let options = MediaOptions {
             video: path.to_str().unwrap().parse().unwrap(),
             audio: path.to_str().unwrap().parse().unwrap(),
@@ -146,6 +147,123 @@ fn sound_alone_is_recorded_and_lost_packets_leave_a_gap() {
         recorder.finish().unwrap();
         assert!((duration(&path) - 2.0).abs() < 0.1, "{name}: {}", duration(&path));
         assert_eq!(run("ffmpeg", &["-v", "error", "-i"], &path), "", "{name}");
+    }
+}
+
+/// Sound from the start, pictures only after so many milliseconds.
+fn late(path: &Path, late_ms: u64) {
+    let mut recorder = Recorder::create(path, BOTH).unwrap();
+    for (n, packet) in packets(100).iter().enumerate() {
+        recorder.audio(packet, 960, Duration::from_millis(n as u64 * 20)).unwrap();
+    }
+    let packet = &packets(1)[0];
+    for (n, unit) in pictures(64, 48, 25).iter().enumerate() {
+        let at = Duration::from_millis(late_ms + n as u64 * 40);
+        recorder.audio(packet, 960, at).unwrap();
+        recorder.video(unit, n == 0, at).unwrap();
+    }
+    recorder.finish().unwrap();
+}
+
+#[test]
+fn pictures_that_begin_eight_seconds_or_minutes_later_are_in_the_file() {
+    let dir = TempDir::new().unwrap();
+    for name in ["a.mkv", "a.mp4"] {
+        for late_ms in [8_000, 480_000] {
+            let path = dir.path().join(name);
+            late(&path, late_ms);
+            assert_eq!(run("ffmpeg", &["-v", "error", "-i"], &path), "", "{name}");
+            let times = probe(&path, "frame=media_type,pts_time");
+            let pictures: Vec<&str> = times.lines().filter(|l| l.starts_with("video")).collect();
+            assert_eq!(pictures.len(), 25, "{name}: {times}");
+            let first: f64 = pictures[0].trim_end_matches(',')[6..].parse().unwrap();
+            assert!((first - late_ms as f64 / 1e3).abs() < 0.01, "{name}: {first}");
+        }
+    }
+}
+
+#[test]
+fn sound_that_begins_later_is_in_the_file() {
+    let dir = TempDir::new().unwrap();
+    for name in ["a.mkv", "a.mp4"] {
+        let path = dir.path().join(name);
+        let mut recorder = Recorder::create(&path, BOTH).unwrap();
+        for (n, unit) in pictures(64, 48, 50).iter().enumerate() {
+            recorder.video(unit, n == 0, Duration::from_millis(n as u64 * 40)).unwrap();
+        }
+        for (n, packet) in packets(50).iter().enumerate() {
+            let at = Duration::from_millis(2_000 + n as u64 * 20);
+            recorder.audio(packet, 960, at).unwrap();
+        }
+        recorder.finish().unwrap();
+        assert_eq!(run("ffmpeg", &["-v", "error", "-i"], &path), "", "{name}");
+        assert!((duration(&path) - 3.0).abs() < 0.1, "{name}: {}", duration(&path));
+    }
+}
+
+#[test]
+fn silence_of_which_nothing_was_sent_is_no_hole() {
+    let dir = TempDir::new().unwrap();
+    for name in ["a.mkv", "a.mp4"] {
+        let path = dir.path().join(name);
+        let mut recorder = Recorder::create(&path, BOTH).unwrap();
+        for (n, packet) in packets(200).iter().enumerate() {
+            // As DTX does: one packet in twenty.
+            if n < 50 || n % 20 == 0 {
+                recorder.audio(packet, 960, Duration::from_millis(n as u64 * 20)).unwrap();
+            }
+        }
+        recorder.finish().unwrap();
+        let times = probe(&path, "packet=pts_time");
+        let times: Vec<f64> =
+            times.lines().map(|line| line.trim_end_matches(',').parse().unwrap()).collect();
+        assert!(times.len() > 180, "{name}: {}", times.len());
+        for pair in times.windows(2) {
+            assert!(pair[1] - pair[0] < 0.03, "{name}: {pair:?}");
+        }
+        assert_eq!(run("ffmpeg", &["-v", "error", "-i"], &path), "", "{name}");
+    }
+}
+
+#[test]
+fn turned_pictures_stand_upright_in_players() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("a.mp4");
+    let mut recorder = Recorder::create(&path, BOTH).unwrap();
+    recorder.set_orientation(Orientation::quarters(1));
+    for (n, unit) in pictures(64, 48, 5).iter().enumerate() {
+        recorder.video(unit, n == 0, Duration::from_millis(n as u64 * 40)).unwrap();
+    }
+    recorder.finish().unwrap();
+    // ffprobe tells turns counter-clockwise.
+    let rotation = probe(&path, "stream_side_data=rotation");
+    assert_eq!(rotation.trim().trim_end_matches(','), "-90", "{rotation}");
+    let path = dir.path().join("a.mkv");
+    let mut recorder = Recorder::create(&path, BOTH).unwrap();
+    recorder.set_orientation(Orientation::quarters(3));
+    recorder.video(&pictures(64, 48, 1)[0], true, Duration::ZERO).unwrap();
+    recorder.finish().unwrap();
+    let data = std::fs::read(&path).unwrap();
+    let mkv = crate::media::container::mkv::MkvReader::open(std::io::Cursor::new(data)).unwrap();
+    assert_eq!(mkv.tracks[0].showing.orientation, Orientation::quarters(3));
+}
+
+#[test]
+fn an_old_file_is_replaced_when_something_came_and_stays_when_nothing_did() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("a.mkv");
+    let link = dir.path().join("link.mkv");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let only = || std::fs::read_dir(dir.path()).unwrap().count() == 2;
+    for named in [&path, &link] {
+        std::fs::write(&path, "precious").unwrap();
+        let recorder = Recorder::create(named, BOTH).unwrap();
+        assert!(!recorder.finish().unwrap());
+        drop(Recorder::create(named, BOTH).unwrap());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+        record(named, &[(64, 48)]).finish().unwrap();
+        assert_eq!(run("ffmpeg", &["-v", "error", "-i"], &path), "");
+        assert!(only() && link.is_symlink());
     }
 }
 
@@ -194,7 +312,7 @@ fn a_full_disk_is_said_once() {
 fn read_all(data: &[u8]) {
     use std::io::Cursor;
 
-    use crate::media::container::mkv::{self, MkvReader};
+    use crate::media::container::mkv::MkvReader;
     use crate::media::container::mp4::Mp4Reader;
     if let Ok(mut mp4) = Mp4Reader::open(Cursor::new(data)) {
         for track in 0..mp4.tracks.len() {
@@ -203,12 +321,15 @@ fn read_all(data: &[u8]) {
             }
         }
     }
-    let _ = mkv::duration(Cursor::new(data));
-    for track in mkv::tracks(Cursor::new(data)).unwrap_or_default() {
-        let Ok(mut reader) = MkvReader::open(Cursor::new(data), track) else { continue };
+    let Ok(mut mkv) = MkvReader::open(Cursor::new(data)) else { return };
+    for track in 0..mkv.tracks.len() {
+        mkv.choose(track);
+        let _ = mkv.rewind();
+        let _ = mkv.span();
+        let _ = mkv.rewind();
         // Each packet takes at least a byte: more of them would be a circle.
         for _ in 0..data.len() {
-            if !matches!(reader.next_packet(), Ok(Some(_))) {
+            if !matches!(mkv.next_packet(), Ok(Some(_))) {
                 break;
             }
         }

@@ -210,6 +210,7 @@ impl Drawing {
 
     fn scale(&mut self, frame: &VideoFrame, size: Size) {
         let mut scaled = self.pool.take(size, frame.captured_at());
+        scaled.set_colour(frame.colour());
         let own = (frame.size().width as usize, frame.size().height as usize);
         let Some(planes) = Planes::packed(own.0, own.1, frame.i420()) else { return };
         self.scaler.draw(planes, &mut scaled);

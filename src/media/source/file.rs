@@ -4,31 +4,38 @@
 //! played. The two sources behind it decode just in time.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek};
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::SourceError;
-use crate::media::container::mp4::Mp4Reader;
-use crate::media::container::{ContainerError, Kind, detect, mkv};
+use super::timeline::Shared;
+use crate::media::container::{ContainerError, Kind, detect};
+use crate::media::device::{DeviceNews, DeviceNotice};
 
 mod aac;
 mod audio;
 mod h264;
+mod input;
+pub mod live;
 mod mixdown;
 mod packets;
 mod pcm;
 mod pictures;
+mod pipe;
+mod placing;
 mod video;
 
 pub use audio::FileAudioSource;
+use input::Input;
 pub use video::FileVideoSource;
 
 /// A file of known kind, opened for reading.
-#[derive(Debug)]
 struct Opened {
-    reader: BufReader<File>,
+    reader: Input,
     kind: Kind,
+    /// Whether it can be read again from the start.
+    seekable: bool,
 }
 
 /// Opens a file and looks at its first bytes.
@@ -42,20 +49,32 @@ fn open_file(path: &Path) -> Result<Opened, SourceError> {
     if !about.is_file() {
         return Err(unreadable("it is not a regular file".into()));
     }
-    let mut reader = BufReader::with_capacity(64 << 10, file);
+    known(Input::file(file), true).map_err(in_file(path))
+}
+
+/// Finds out by its first bytes what is read.
+fn known(mut reader: Input, seekable: bool) -> Result<Opened, ContainerError> {
     let mut head = Vec::new();
-    (&mut reader).take(16).read_to_end(&mut head).map_err(|error| unreadable(error.to_string()))?;
-    reader.rewind().map_err(|error| unreadable(error.to_string()))?;
+    (&mut reader).take(16).read_to_end(&mut head)?;
+    reader.rewind()?;
     if head.is_empty() {
-        return Err(SourceError::Corrupt { path: path.to_owned(), reason: "it is empty".into() });
+        return Err(ContainerError::corrupt("it is empty"));
     }
-    let kind = detect(&head).ok_or_else(|| SourceError::Unsupported {
-        path: path.to_owned(),
-        reason: "it is none of y4m, mp4, mkv/webm, ivf, h264 (pictures), wav, ogg (sound); \
-                 convert it with `ffmpeg -i IN OUT.mp4`"
-            .into(),
+    let kind = detect(&head).ok_or_else(|| {
+        ContainerError::unsupported(
+            "it is none of y4m, mp4, mkv/webm, ivf, h264 (pictures), wav, ogg (sound); \
+             convert it with `ffmpeg -i IN OUT.mp4`",
+        )
     })?;
-    Ok(Opened { reader, kind })
+    Ok(Opened { reader, kind, seekable })
+}
+
+/// That a file ends before its time, told once for picture and sound.
+fn cut_notice(path: &Path) -> DeviceNotice {
+    let name = path.display();
+    let message =
+        format!("{name} ends in the middle: it was not copied whole; what is there plays");
+    DeviceNotice { news: DeviceNews::Cut, message }
 }
 
 /// Names the file in an error of its container.
@@ -72,25 +91,36 @@ fn in_file(path: &Path) -> impl Fn(ContainerError) -> SourceError + '_ {
     }
 }
 
-/// How long picture and sound of one file last: the longer of the two.
+/// Where picture and sound of one file begin and how long they last together, when the file has times
+/// for both: then they begin again together, too.
 ///
 /// # Errors
-/// When the file cannot be read.
-pub fn period(path: &Path) -> Result<Option<Duration>, SourceError> {
-    let Opened { reader, kind } = open_file(path)?;
-    let nanos = match kind {
-        Kind::Mp4 => {
-            let mp4 = Mp4Reader::open(reader).map_err(in_file(path))?;
-            mp4.tracks.iter().map(crate::media::container::mp4::Mp4Track::end).max().unwrap_or(0)
+/// When either cannot be played.
+pub fn shared(path: &Path) -> Result<Option<Shared>, SourceError> {
+    let mut picture = match open_file(path)? {
+        opened if matches!(opened.kind, Kind::Mp4 | Kind::Mkv) => {
+            packets::open_h264(opened).map_err(in_file(path))?.packets
         }
-        Kind::Mkv => mkv::duration(reader).map_err(in_file(path))?,
         _ => return Ok(None),
     };
-    let period = Duration::from_nanos(u64::try_from(nanos).unwrap_or(0));
+    let mut sound = packets::open_sound(open_file(path)?).map_err(in_file(path))?.packets;
+    let spans = (picture.span(), sound.span());
+    let (Some(picture), Some(sound)) =
+        (spans.0.map_err(in_file(path))?, spans.1.map_err(in_file(path))?)
+    else {
+        return Ok(None);
+    };
+    let origin = picture.0.min(sound.0);
+    let period = Duration::from_nanos(picture.1.max(sound.1).saturating_sub(origin).max(0) as u64);
     // A length that nobody can mean is not believed.
     let sane = Duration::from_millis(10)..Duration::from_secs(7 * 24 * 3600);
-    Ok(sane.contains(&period).then_some(period))
+    Ok(Some(Shared { origin, period: sane.contains(&period).then_some(period) }))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+#[path = "file_samples_tests.rs"]
+mod samples_tests;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used)]

@@ -19,6 +19,7 @@ pub mod timeline;
 
 pub use open::open;
 use screen::ScreenShare;
+use timeline::StopFlag;
 
 use super::audio::echo::EchoReference;
 use super::audio::voice::VoiceOptions;
@@ -72,6 +73,11 @@ pub trait VideoSource: Send {
     fn notice(&mut self) -> Option<DeviceNotice> {
         None
     }
+
+    /// Says what to look at while waiting: when it is set, nobody wants more.
+    fn set_stop(&mut self, stop: StopFlag) {
+        drop(stop);
+    }
 }
 
 /// Sound, one block of 10 ms after the other. Lives on its own thread, so it may block.
@@ -88,6 +94,11 @@ pub trait AudioSource: Send {
     /// What happened to the device since this was last asked; asked after each block.
     fn notice(&mut self) -> Option<DeviceNotice> {
         None
+    }
+
+    /// See [`VideoSource::set_stop`].
+    fn set_stop(&mut self, stop: StopFlag) {
+        drop(stop);
     }
 }
 
@@ -196,6 +207,21 @@ pub struct MediaOptions {
     pub share: ScreenShare,
     /// The largest pictures of a file.
     pub max_picture: MaxPicture,
+}
+
+impl MediaOptions {
+    /// The files that are read.
+    #[must_use]
+    pub fn inputs(&self) -> Vec<PathBuf> {
+        let mut inputs = Vec::new();
+        if let VideoSourceSpec::File(path) = &self.video {
+            inputs.push(path.clone());
+        }
+        if let AudioSourceSpec::File(path) = &self.audio {
+            inputs.push(path.clone());
+        }
+        inputs
+    }
 }
 
 impl Default for MediaOptions {

@@ -6,11 +6,12 @@
 use std::path::Path;
 
 use super::camera::CameraSource;
-use super::file::{FileAudioSource, FileVideoSource, period};
+use super::file::live::{self, LiveAudioSource, LiveVideoSource};
+use super::file::{FileAudioSource, FileVideoSource, shared};
 use super::microphone::Microphone;
 use super::screen::ScreenSource;
 use super::test::{TestPicture, Tone};
-use super::timeline::Timeline;
+use super::timeline::{Shared, Timeline};
 use super::{
     AudioSource, AudioSourceSpec, MediaOptions, SourceError, Sources, VideoSource, VideoSourceSpec,
 };
@@ -22,7 +23,7 @@ use crate::media::frame::Size;
 /// # Errors
 /// When a file cannot be played, or this build has no such source.
 pub fn open(options: &MediaOptions) -> Result<Sources, SourceError> {
-    let timeline = Timeline::new(shared_period(options)?);
+    let timeline = Timeline::new(agreed(options)?);
     let video = open_video(options, &timeline);
     let audio = open_audio(options, &timeline);
     let mut sources = Sources::default();
@@ -49,6 +50,9 @@ fn open_video(
 ) -> Result<Option<Box<dyn VideoSource>>, SourceError> {
     Ok(match &options.video {
         VideoSourceSpec::None => None,
+        VideoSourceSpec::File(path) if live::is_live(path) => {
+            Some(Box::new(LiveVideoSource::open(path, options)?))
+        }
         VideoSourceSpec::File(path) => {
             Some(Box::new(FileVideoSource::open(path, options, timeline.clone())?))
         }
@@ -72,6 +76,9 @@ fn open_audio(
 ) -> Result<Option<Box<dyn AudioSource>>, SourceError> {
     Ok(match &options.audio {
         AudioSourceSpec::None => None,
+        AudioSourceSpec::File(path) if live::is_live(path) => {
+            Some(Box::new(LiveAudioSource::open(path, options.once)?))
+        }
         AudioSourceSpec::File(path) => {
             Some(Box::new(FileAudioSource::open(path, options.once, timeline.clone())?))
         }
@@ -94,13 +101,15 @@ fn microphone(options: &MediaOptions, name: Option<String>) -> Result<Microphone
 const DEFAULT_SIZE: Size = Size { width: 640, height: 360 };
 const DEFAULT_FPS: f64 = 30.0;
 
-/// The length after which picture and sound of one and the same file begin again together.
-fn shared_period(options: &MediaOptions) -> Result<Option<std::time::Duration>, SourceError> {
+/// What picture and sound of one and the same file agree on.
+fn agreed(options: &MediaOptions) -> Result<Option<Shared>, SourceError> {
     match (&options.video, &options.audio) {
         (VideoSourceSpec::File(video), AudioSourceSpec::File(audio))
-            if !options.once && same_file(video, audio) =>
+            if same_file(video, audio) && !live::is_live(video) =>
         {
-            period(video)
+            let agreed = shared(video)?;
+            Ok(agreed
+                .map(|agreed| Shared { period: agreed.period.filter(|_| !options.once), ..agreed }))
         }
         _ => Ok(None),
     }

@@ -20,6 +20,7 @@ fn receive() -> Receive {
         video_rtx_ssrc: 0,
         audio_ssrc: 0,
         mappings: Mutex::default(),
+        reading: Arc::default(),
         news: mpsc::channel(1).0,
     });
     let mut receive = Receive::new(state, Path::new(1_000_000));

@@ -34,6 +34,7 @@ fn bench(reports: bool) -> Bench {
         video_rtx_ssrc: RTX,
         audio_ssrc: SOUND,
         mappings: Mutex::default(),
+        reading: Arc::default(),
         news: to,
     });
     let path = Path::new(2_000_000);

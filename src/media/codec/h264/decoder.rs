@@ -9,9 +9,11 @@ use openh264::formats::YUVSource;
 
 use super::CODEC;
 use super::limits::{self, TooMuch};
-use super::nal::contains_idr;
+use super::nal::{contains_idr, for_decoder};
+use super::sps::Sps;
 use crate::media::codec::{CodecError, VideoDecoder};
 use crate::media::frame::{FramePool, MaxPicture, Size, VideoFrame};
+use crate::media::showing::{ColourHint, Showing};
 
 /// Decodes access units into pictures; each picture comes out with the access unit that holds it.
 pub struct H264Decoder {
@@ -21,6 +23,8 @@ pub struct H264Decoder {
     most: MaxPicture,
     /// What was too much, which is said once.
     refused: Option<TooMuch>,
+    /// What the last parameter set said.
+    showing: Showing,
 }
 
 impl std::fmt::Debug for H264Decoder {
@@ -43,8 +47,8 @@ impl H264Decoder {
     /// # Errors
     /// When the library cannot be set up.
     pub fn up_to(most: MaxPicture) -> Result<Self, CodecError> {
-        let (decoder, pool) = (open()?, FramePool::new());
-        Ok(Self { decoder, pool, waits_for_keyframe: true, most, refused: None })
+        let (decoder, pool, showing) = (open()?, FramePool::new(), Showing::default());
+        Ok(Self { decoder, pool, waits_for_keyframe: true, most, refused: None, showing })
     }
 
     /// The library would take memory for whatever a stranger writes.
@@ -76,6 +80,10 @@ impl VideoDecoder for H264Decoder {
             let reason = "it builds on pictures that were lost".to_owned();
             return Err(CodecError::Decode { codec: CODEC, reason });
         }
+        if keyframe && let Some(sps) = Sps::find(data) {
+            self.showing = Showing { aspect: sps.aspect, colour: sps.colour, ..Showing::default() };
+        }
+        let data = &*for_decoder(data);
         let mut decoded = self.picture(data, captured_at);
         if decoded.is_err() {
             // After an error this library may stay confused by what it still holds, and it may
@@ -91,6 +99,10 @@ impl VideoDecoder for H264Decoder {
         }
         decoded.map_err(|error| CodecError::Decode { codec: CODEC, reason: error.to_string() })
     }
+
+    fn showing(&self) -> Showing {
+        self.showing
+    }
 }
 
 impl H264Decoder {
@@ -101,7 +113,7 @@ impl H264Decoder {
     ) -> Result<Option<Arc<VideoFrame>>, openh264::Error> {
         let Some(picture) = self.decoder.decode(data)? else { return Ok(None) };
         self.waits_for_keyframe = false;
-        Ok(Some(Arc::new(copy(&picture, &self.pool, captured_at))))
+        Ok(Some(Arc::new(copy(&picture, self.showing.colour, &self.pool, captured_at))))
     }
 
     fn renew(&mut self) -> Result<(), CodecError> {
@@ -112,10 +124,16 @@ impl H264Decoder {
 }
 
 /// The library's buffer belongs to its next picture, so this copy is needed.
-fn copy(picture: &DecodedYUV<'_>, pool: &FramePool, captured_at: Instant) -> VideoFrame {
+fn copy(
+    picture: &DecodedYUV<'_>,
+    colour: ColourHint,
+    pool: &FramePool,
+    captured_at: Instant,
+) -> VideoFrame {
     let (width, height) = picture.dimensions();
     let size = Size::even(width as u32, height as u32);
     let mut frame = pool.take(size, captured_at);
+    frame.set_colour(colour.resolve(size.height));
     let (y_stride, u_stride, v_stride) = picture.strides();
     let width = size.width as usize;
     let (y, u, v) = frame.planes_mut();

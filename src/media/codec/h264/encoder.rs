@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use openh264::encoder::{
     BitRate, Complexity, Encoder, EncoderConfig, FrameRate, FrameType, IntraFramePeriod, Level,
-    Profile, RateControlMode, SpsPpsStrategy, UsageType,
+    MatrixCoefficients, Profile, RateControlMode, SpsPpsStrategy, UsageType, VuiConfig,
 };
 use openh264::formats::YUVSource;
 use openh264::{OpenH264API, Timestamp};
@@ -13,6 +13,7 @@ use openh264::{OpenH264API, Timestamp};
 use super::{CODEC, level_idc};
 use crate::media::codec::{CodecError, EncodedVideo, VideoEncoder, VideoEncoderSettings};
 use crate::media::frame::{Size, VideoFrame};
+use crate::media::showing::{Colour, Matrix};
 
 /// Room for a quarter more pictures a second than the nominal rate: a source that is not quite
 /// regular must not look too fast to the rate control, which would then skip pictures.
@@ -21,10 +22,12 @@ const RATE_HEADROOM: f64 = 1.25;
 /// How far a moment may go over the target; the path's pacer smooths it.
 const PEAK: f64 = 1.5;
 
-/// Encodes pictures in constrained baseline without B-frames, SPS and PPS before every IDR.
+/// Encodes pictures in constrained baseline without B-frames, SPS and PPS before every IDR. The SPS
+/// says what the colours of the pictures mean.
 pub struct H264Encoder {
     encoder: Encoder,
     settings: VideoEncoderSettings,
+    colour: Colour,
     began_at: Option<Instant>,
     last: Duration,
 }
@@ -41,8 +44,9 @@ impl H264Encoder {
     /// # Errors
     /// When the library refuses the settings, for example a size over 3840x2160.
     pub fn new(settings: VideoEncoderSettings) -> Result<Self, CodecError> {
-        let encoder = open(&settings)?;
-        Ok(Self { encoder, settings, began_at: None, last: Duration::ZERO })
+        let colour = Colour::default();
+        let encoder = open(&settings, colour)?;
+        Ok(Self { encoder, settings, colour, began_at: None, last: Duration::ZERO })
     }
 
     /// The rate control wants times that grow; pictures of one source have them.
@@ -56,9 +60,9 @@ impl H264Encoder {
 
 impl VideoEncoder for H264Encoder {
     fn encode(&mut self, frame: &VideoFrame) -> Result<Option<EncodedVideo>, CodecError> {
-        if frame.size() != self.settings.size {
-            self.settings.size = frame.size();
-            self.encoder = open(&self.settings)?;
+        if frame.size() != self.settings.size || frame.colour() != self.colour {
+            (self.settings.size, self.colour) = (frame.size(), frame.colour());
+            self.encoder = open(&self.settings, self.colour)?;
             (self.began_at, self.last) = (None, Duration::ZERO);
         }
         let first = self.began_at.is_none();
@@ -89,7 +93,7 @@ impl VideoEncoder for H264Encoder {
         let old = std::mem::replace(&mut self.settings.bitrate, bitrate);
         // Before the first picture the library has no layers to set; the setting is used then anyway.
         if self.began_at.is_none() {
-            if let Ok(encoder) = open(&self.settings) {
+            if let Ok(encoder) = open(&self.settings, self.colour) {
                 self.encoder = encoder;
             }
             return;
@@ -98,7 +102,20 @@ impl VideoEncoder for H264Encoder {
     }
 }
 
-fn open(settings: &VideoEncoderSettings) -> Result<Encoder, CodecError> {
+/// What the SPS says of the colours (ITU-T H.264 annex E.2.1). Silence would be a guess of each
+/// receiver: browsers take it for BT.709, whatever the size. The red, green and blue behind a BT.601
+/// matrix are those of screens and cameras (sRGB, and so BT.709), not of old television: who is told
+/// of the latter converts them once more.
+fn described(colour: Colour) -> VuiConfig {
+    let told = match colour.matrix {
+        Matrix::Bt601 => VuiConfig::bt709().matrix_coefficients(MatrixCoefficients::Smpte170M),
+        Matrix::Bt709 => VuiConfig::bt709(),
+        Matrix::Bt2020 => VuiConfig::bt2020(),
+    };
+    told.full_range(colour.full_range)
+}
+
+fn open(settings: &VideoEncoderSettings, colour: Colour) -> Result<Encoder, CodecError> {
     let level = level_idc(settings.size, settings.fps, settings.bitrate);
     let config = EncoderConfig::new()
         .bitrate(BitRate::from_bps(settings.bitrate))
@@ -109,6 +126,7 @@ fn open(settings: &VideoEncoderSettings) -> Result<Encoder, CodecError> {
         .skip_frames(true)
         .complexity(Complexity::Low)
         .profile(Profile::Baseline)
+        .vui(described(colour))
         .level(level_of(level))
         .sps_pps_strategy(SpsPpsStrategy::ConstantId)
         // Keyframes come when somebody asks for them.

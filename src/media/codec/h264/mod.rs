@@ -3,8 +3,10 @@
 //! Owns the encoder, the decoder and the few facts of the bitstream that
 //! others need (NAL units, sizes). Knows nothing of RTP.
 
+mod bits;
 mod decoder;
 mod encoder;
+pub mod grey;
 mod level;
 pub mod limits;
 pub mod nal;

@@ -3,6 +3,10 @@
 //! Pure, over bytes that may come from the network: never panics, never reads
 //! beyond them. ITU-T H.264 section 7.4.1 and annex B.
 
+use std::borrow::Cow;
+
+use super::bits::Bits;
+
 /// NAL unit types (ITU-T H.264 table 7-1).
 pub mod nal_type {
     /// A slice of a picture that builds on others.
@@ -62,6 +66,69 @@ fn after_start_code(data: &[u8]) -> Option<&[u8]> {
     find_start_code(data).map(|at| &data[at + 3..])
 }
 
+/// What of an access unit a decoder is shown: the pictures and their parameter sets. Everything else
+/// (prefixes, other layers, what is reserved) is to be ignored by who does not know it (section
+/// 7.4.1), and OpenH264 fails on some of it. A level beyond those that it knows is called the
+/// highest that it does: what it can decode is found out by decoding.
+#[must_use]
+pub fn for_decoder(annex_b: &[u8]) -> Cow<'_, [u8]> {
+    let needed = |nal: &[u8]| matches!(nal_unit_type(nal), 1..=5 | nal_type::SPS | nal_type::PPS);
+    let strange = |nal: &[u8]| {
+        !needed(nal) && !matches!(nal_unit_type(nal), nal_type::SEI | nal_type::AUD)
+            || nal_unit_type(nal) == nal_type::SPS && strange_level(nal)
+    };
+    if !nal_units(annex_b).any(strange) {
+        return Cow::Borrowed(annex_b);
+    }
+    let mut out = Vec::with_capacity(annex_b.len());
+    for nal in nal_units(annex_b).filter(|nal| needed(nal)) {
+        out.extend_from_slice(&[0, 0, 0, 1]);
+        let at = out.len();
+        out.extend_from_slice(nal);
+        if nal_unit_type(nal) == nal_type::SPS
+            && strange_level(nal)
+            && let Some(level) = out.get_mut(at + 3)
+        {
+            *level = HIGHEST_LEVEL;
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// The highest level_idc that OpenH264 knows: 5.2.
+const HIGHEST_LEVEL: u8 = 52;
+
+fn strange_level(sps: &[u8]) -> bool {
+    const KNOWN: [u8; 17] = [9, 10, 11, 12, 13, 20, 21, 22, 30, 31, 32, 40, 41, 42, 50, 51, 52];
+    sps.get(3).is_some_and(|level| !KNOWN.contains(level))
+}
+
+/// Whether decoding can begin with an access unit though it holds no IDR: a recovery point (SEI
+/// payload 6, section D.2.8), or slices that are all intra.
+#[must_use]
+pub fn is_recovery_point(annex_b: &[u8]) -> bool {
+    let mut slices = 0;
+    for nal in nal_units(annex_b) {
+        match nal_unit_type(nal) {
+            nal_type::SEI if nal.get(1) == Some(&6) => return true,
+            nal_type::SLICE => {
+                slices += 1;
+                if !is_intra_slice(nal) {
+                    return false;
+                }
+            }
+            _ => {}
+        }
+    }
+    slices > 0
+}
+
+/// Whether `slice_type` is I (section 7.4.3); the two numbers before it fit into a few bytes.
+fn is_intra_slice(nal: &[u8]) -> bool {
+    let mut bits = Bits::new(nal.get(1..).unwrap_or_default());
+    bits.ue().and_then(|_| bits.ue()).is_some_and(|kind| matches!(kind, 2 | 7))
+}
+
 /// Whether an access unit holds an IDR picture.
 #[must_use]
 pub fn contains_idr(annex_b: &[u8]) -> bool {
@@ -82,7 +149,36 @@ mod tests {
         assert_eq!(nal_units(&[1, 2, 3]).count(), 0, "without a start code there is nothing");
     }
 
+    #[test]
+    fn a_decoder_is_shown_what_it_knows() {
+        let plain = [0, 0, 1, 9, 0xF0, 0, 0, 1, 0x67, 66, 0, 31, 1, 0, 0, 1, 0x65, 4];
+        assert!(matches!(for_decoder(&plain), Cow::Borrowed(_)));
+        let strange = [&plain[..], &[0, 0, 1, 0x6E, 9, 0, 0, 1, 30, 1, 0, 0, 1, 0, 1]].concat();
+        let shown = for_decoder(&strange);
+        let types: Vec<u8> = nal_units(&shown).map(nal_unit_type).collect();
+        assert_eq!(types, [7, 5]);
+        let future = [0, 0, 1, 0x67, 66, 0, 62, 1, 0, 0, 1, 0x65, 4];
+        assert_eq!(for_decoder(&future)[7], 52);
+    }
+
+    #[test]
+    fn a_recovery_point_is_known() {
+        assert!(is_recovery_point(&[0, 0, 1, 6, 6, 1, 0x84, 0x80, 0, 0, 1, 0x41, 0x9A]));
+        // first_mb 0, slice_type 7 (I) and 5 (P).
+        assert!(is_recovery_point(&[0, 0, 1, 0x41, 0b1000_1000]));
+        assert!(!is_recovery_point(&[0, 0, 1, 0x41, 0b1001_1000]));
+        assert!(!is_recovery_point(&[0, 0, 1, 0x67, 1]));
+    }
+
     proptest! {
+        #[test]
+        fn wild_bytes_never_panic(data: Vec<u8>) {
+            let _ = is_recovery_point(&data);
+            for nal in nal_units(&for_decoder(&data)) {
+                prop_assert!(matches!(nal_unit_type(nal), 1..=9));
+            }
+        }
+
         #[test]
         fn wild_bytes_give_units_that_are_not_empty(data: Vec<u8>) {
             for nal in nal_units(&data) {

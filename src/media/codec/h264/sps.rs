@@ -3,7 +3,10 @@
 //! Pure, over bytes that may come from the network: reads no further than the fields we need, and
 //! never panics on broken bits.
 
+use super::bits::Bits;
+use super::grey::Numbering;
 use super::nal::{nal_type, nal_unit_type, nal_units};
+use crate::media::showing::{ColourHint, Matrix};
 
 /// The fields of a sequence parameter set that somebody asks for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,6 +33,12 @@ pub struct Sps {
     pub bit_depth: u32,
     /// Pictures a second, when the stream says so.
     pub fps: Option<f64>,
+    /// Width to height of a sample, when the stream says so.
+    pub aspect: Option<(u32, u32)>,
+    /// What the stream says of its colours.
+    pub colour: ColourHint,
+    /// How its pictures are numbered.
+    pub numbering: Numbering,
 }
 
 /// The largest side that is believed; more would be an attack or a mistake.
@@ -64,7 +73,7 @@ fn parse(nal: &[u8]) -> Option<Sps> {
     let profile_idc = bits.read(8)? as u8;
     let constraint_flags = bits.read(8)? as u8;
     let level_idc = bits.read(8)? as u8;
-    bits.ue()?;
+    let id = bits.ue()?;
     let (mut chroma_format, mut bit_depth) = (1, 8);
     if HIGH_PROFILES.contains(&profile_idc) {
         chroma_format = bits.ue()?;
@@ -78,8 +87,8 @@ fn parse(nal: &[u8]) -> Option<Sps> {
             skip_scaling_lists(&mut bits, if chroma_format == 3 { 12 } else { 8 })?;
         }
     }
-    bits.ue()?;
-    skip_picture_order(&mut bits)?;
+    let frame_bits = number_bits(&mut bits)?;
+    let (order_bits, is_summed) = picture_order(&mut bits)?;
     let references = bits.ue()?;
     bits.read(1)?;
     let mbs_wide = bits.ue()?.checked_add(1)?;
@@ -92,7 +101,11 @@ fn parse(nal: &[u8]) -> Option<Sps> {
     let coded =
         (mbs_wide.checked_mul(16)?, map_units_high.checked_mul(if progressive { 16 } else { 32 })?);
     let (width, height) = cropped(&mut bits, mbs_wide, map_units_high, progressive, chroma_format)?;
-    let fps = if bits.flag().unwrap_or(false) { timing(&mut bits) } else { None };
+    let mut vui = Vui::default();
+    if bits.flag().unwrap_or(false) {
+        // What is cut off is not known; the rest is.
+        let _ = vui.read(&mut bits);
+    }
     Some(Sps {
         profile_idc,
         constraint_flags,
@@ -104,7 +117,16 @@ fn parse(nal: &[u8]) -> Option<Sps> {
         progressive,
         chroma_format,
         bit_depth,
-        fps,
+        fps: vui.fps,
+        aspect: vui.aspect,
+        colour: vui.colour,
+        numbering: Numbering {
+            id,
+            frame_bits,
+            order_bits,
+            is_summed,
+            blocks: mbs_wide.saturating_mul(map_units_high),
+        },
     })
 }
 
@@ -147,11 +169,15 @@ fn skip_scaling_lists(bits: &mut Bits<'_>, count: usize) -> Option<()> {
     Some(())
 }
 
-fn skip_picture_order(bits: &mut Bits<'_>) -> Option<()> {
+/// The length of a number in the heads of slices: 4 to 16 bits.
+fn number_bits(bits: &mut Bits<'_>) -> Option<u32> {
+    bits.ue().filter(|more| *more <= 12).map(|more| more + 4)
+}
+
+/// The bits of `pic_order_cnt_lsb` where there are some, and whether the order is a sum (type 1).
+fn picture_order(bits: &mut Bits<'_>) -> Option<(Option<u32>, bool)> {
     match bits.ue()? {
-        0 => {
-            bits.ue()?;
-        }
+        0 => number_bits(bits).map(|count| (Some(count), false)),
         1 => {
             bits.read(1)?;
             bits.se()?;
@@ -159,100 +185,78 @@ fn skip_picture_order(bits: &mut Bits<'_>) -> Option<()> {
             for _ in 0..bits.ue()?.min(255) {
                 bits.se()?;
             }
+            Some((None, true))
         }
-        _ => {}
+        _ => Some((None, false)),
     }
-    Some(())
 }
 
-/// The frame rate from the VUI (annex E.1.1); two ticks make a picture.
-fn timing(bits: &mut Bits<'_>) -> Option<f64> {
-    if bits.flag()? && bits.read(8)? == 255 {
-        bits.read(32)?;
-    }
-    if bits.flag()? {
-        bits.read(1)?;
-    }
-    if bits.flag()? {
-        bits.read(4)?;
+/// What the VUI tells of showing and timing (annex E.1.1).
+#[derive(Default)]
+struct Vui {
+    aspect: Option<(u32, u32)>,
+    colour: ColourHint,
+    fps: Option<f64>,
+}
+
+/// Shapes of samples by `aspect_ratio_idc`, from 1 on (table E-1).
+const ASPECTS: [(u32, u32); 16] = [
+    (1, 1),
+    (12, 11),
+    (10, 11),
+    (16, 11),
+    (40, 33),
+    (24, 11),
+    (20, 11),
+    (32, 11),
+    (80, 33),
+    (18, 11),
+    (15, 11),
+    (64, 33),
+    (160, 99),
+    (4, 3),
+    (3, 2),
+    (2, 1),
+];
+
+impl Vui {
+    fn read(&mut self, bits: &mut Bits<'_>) -> Option<()> {
         if bits.flag()? {
-            bits.read(24)?;
+            let known = match bits.read(8)? {
+                255 => Some((bits.read(16)?, bits.read(16)?)),
+                index => ASPECTS.get((index as usize).wrapping_sub(1)).copied(),
+            };
+            self.aspect = known.filter(|(width, height)| *width > 0 && *height > 0);
         }
-    }
-    if bits.flag()? {
-        bits.ue()?;
-        bits.ue()?;
-    }
-    if !bits.flag()? {
-        return None;
-    }
-    let (ticks, scale) = (bits.read(32)?, bits.read(32)?);
-    let fps = f64::from(scale) / (2.0 * f64::from(ticks));
-    (0.1..=1000.0).contains(&fps).then_some(fps)
-}
-
-/// Bits of a NAL unit, emulation prevention bytes left out (section 7.4.1).
-struct Bits<'a> {
-    data: &'a [u8],
-    at: usize,
-    zeros: u32,
-    byte: u8,
-    left: u32,
-}
-
-impl<'a> Bits<'a> {
-    fn new(data: &'a [u8]) -> Self {
-        Self { data, at: 0, zeros: 0, byte: 0, left: 0 }
-    }
-
-    fn next_byte(&mut self) -> Option<u8> {
-        let mut byte = *self.data.get(self.at)?;
-        self.at += 1;
-        if self.zeros >= 2 && byte == 3 {
-            self.zeros = 0;
-            byte = *self.data.get(self.at)?;
-            self.at += 1;
+        if bits.flag()? {
+            bits.read(1)?;
         }
-        self.zeros = if byte == 0 { self.zeros + 1 } else { 0 };
-        Some(byte)
-    }
-
-    fn flag(&mut self) -> Option<bool> {
-        if self.left == 0 {
-            self.byte = self.next_byte()?;
-            self.left = 8;
-        }
-        self.left -= 1;
-        Some(self.byte >> self.left & 1 == 1)
-    }
-
-    /// `count` bits, at most 32.
-    fn read(&mut self, count: u32) -> Option<u32> {
-        (0..count).try_fold(0, |value, _| Some(value << 1 | u32::from(self.flag()?)))
-    }
-
-    /// An Exp-Golomb number (section 9.1).
-    fn ue(&mut self) -> Option<u32> {
-        let mut zeros = 0;
-        while !self.flag()? {
-            zeros += 1;
-            if zeros > 31 {
-                return None;
+        if bits.flag()? {
+            bits.read(3)?;
+            self.colour.full_range = Some(bits.flag()?);
+            if bits.flag()? {
+                bits.read(16)?;
+                self.colour.matrix = Matrix::from_code(u64::from(bits.read(8)?));
             }
         }
-        (1u32 << zeros).checked_add(self.read(zeros)?)?.checked_sub(1)
-    }
-
-    fn se(&mut self) -> Option<i64> {
-        let code = i64::from(self.ue()?);
-        Some(if code % 2 == 0 { -code / 2 } else { (code + 1) / 2 })
+        if bits.flag()? {
+            bits.ue()?;
+            bits.ue()?;
+        }
+        // Two ticks make a picture.
+        if bits.flag()? {
+            let (ticks, scale) = (bits.read(32)?, bits.read(32)?);
+            let fps = f64::from(scale) / (2.0 * f64::from(ticks));
+            self.fps = (0.1..=1000.0).contains(&fps).then_some(fps);
+        }
+        Some(())
     }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
-    use openh264::encoder::Encoder;
+    use openh264::encoder::{Encoder, EncoderConfig, VuiConfig};
     use openh264::formats::YUVBuffer;
     use proptest::prelude::*;
 
@@ -276,6 +280,22 @@ mod tests {
         let sps = Sps::parse(&sps).unwrap();
         assert_eq!((sps.profile_idc, sps.constraint_flags, sps.level_idc), (66, 0xc0, 40));
         assert_eq!((sps.width, sps.height), (1920, 1080));
+    }
+
+    #[test]
+    fn what_a_stream_says_of_its_colours_is_read() {
+        for (vui, matrix, full) in [
+            (VuiConfig::bt601(), Matrix::Bt601, false),
+            (VuiConfig::bt709_full(), Matrix::Bt709, true),
+            (VuiConfig::bt2020(), Matrix::Bt2020, false),
+        ] {
+            let config = EncoderConfig::new().vui(vui);
+            let api = openh264::OpenH264API::from_source();
+            let mut encoder = Encoder::with_api_config(api, config).unwrap();
+            let unit = encoder.encode(&YUVBuffer::new(64, 48)).unwrap().to_vec();
+            let colour = Sps::find(&unit).unwrap().colour;
+            assert_eq!(colour, ColourHint { matrix: Some(matrix), full_range: Some(full) });
+        }
     }
 
     proptest! {

@@ -37,6 +37,7 @@ impl Painter {
             return self.place(frame, area, mirrored, (pixels, stride));
         }
         let mut scaled = self.pool.take(size, frame.captured_at());
+        scaled.set_colour(frame.colour());
         let own = (frame.size().width as usize, frame.size().height as usize);
         let Some(planes) = Planes::packed(own.0, own.1, frame.i420()) else { return };
         self.scaler.draw(planes, &mut scaled);

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::pcm::Pcm;
-use super::{SourceError, in_file};
+use super::{SourceError, cut_notice, in_file};
 use crate::media::audio::resample::ToCallRate;
+use crate::media::device::DeviceNotice;
 use crate::media::frame::{AudioFrame, SAMPLE_RATE};
-use crate::media::source::timeline::Timeline;
+use crate::media::source::timeline::{StopFlag, Timeline};
 use crate::media::source::{AUDIO_BLOCK, AudioSource};
 
 /// Samples per channel in a block of 10 ms.
@@ -53,7 +54,7 @@ impl FileAudioSource {
     /// # Errors
     /// When the file cannot be read, is damaged, or holds no sound that we play.
     pub fn open(path: &Path, once: bool, timeline: Timeline) -> Result<Self, SourceError> {
-        let pcm = Pcm::open(path)?;
+        let pcm = Pcm::open(path, timeline.origin())?;
         let resampler = ToCallRate::new(pcm.rate, pcm.channels).map_err(in_file(path))?;
         Ok(Self {
             path: path.to_owned(),
@@ -151,7 +152,7 @@ impl AudioSource for FileAudioSource {
         self.fill()?;
         let at: Duration = AUDIO_BLOCK * self.blocks;
         let captured_at = self.timeline.wait(at);
-        if self.ready.is_empty() {
+        if self.ready.is_empty() || self.timeline.is_stopped() {
             return Ok(None);
         }
         let channels = self.pcm.channels;
@@ -164,5 +165,14 @@ impl AudioSource for FileAudioSource {
 
     fn channels(&self) -> usize {
         self.pcm.channels
+    }
+
+    fn notice(&mut self) -> Option<DeviceNotice> {
+        let cut = self.pcm.was_cut() && self.timeline.tell_once();
+        cut.then(|| cut_notice(&self.path))
+    }
+
+    fn set_stop(&mut self, stop: StopFlag) {
+        self.timeline.set_stop(stop);
     }
 }

@@ -3,6 +3,7 @@
 //! Owns the decoder and giving times back to pictures that it reordered.
 //! Knows nothing of containers.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -10,7 +11,9 @@ use openh264::OpenH264API;
 use openh264::decoder::{DecodedYUV, Decoder, DecoderConfig, Flush};
 use openh264::formats::YUVSource;
 
+use crate::media::codec::h264::grey;
 use crate::media::codec::h264::limits::{self, TooMuch};
+use crate::media::codec::h264::nal::{contains_idr, for_decoder, is_recovery_point};
 use crate::media::codec::h264::sps::Sps;
 use crate::media::container::{ContainerError, Packet};
 use crate::media::frame::MaxPicture;
@@ -19,10 +22,43 @@ use crate::media::scale::Planes;
 /// Decodes access units; takes B-frames.
 pub(super) struct FileDecoder {
     decoder: Decoder,
-    /// Times of the pictures that are still inside; the smallest belongs to the next one out.
-    times: BinaryHeap<Reverse<i64>>,
+    inside: Inside,
     errors: u32,
+    /// The parameter sets that stand outside of the stream.
+    sets: Vec<u8>,
+    begun: Begun,
     most: MaxPicture,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Begun {
+    Not,
+    WithIdr,
+    /// At a recovery point, after grey pictures of our own.
+    AfterGrey,
+}
+
+/// The pictures that a decoder holds.
+#[derive(Default)]
+struct Inside {
+    /// Their times; the smallest belongs to the next one out.
+    times: BinaryHeap<Reverse<i64>>,
+    /// How many of our own come out before them.
+    grey: usize,
+    /// Nothing before this is shown: it lies before the first edit, or builds on pictures that are
+    /// not in the file.
+    from: i64,
+}
+
+impl Inside {
+    /// The time of the picture that came out, unless it is not shown.
+    fn next(&mut self) -> Option<i64> {
+        if self.grey > 0 {
+            self.grey -= 1;
+            return None;
+        }
+        self.times.pop().map(|Reverse(time)| time).filter(|time| *time >= self.from)
+    }
 }
 
 /// The most pictures H.264 holds back for reordering (ITU-T H.264 annex A.3.1: 16 frames).
@@ -32,14 +68,10 @@ const MAX_HELD: usize = 17;
 const MAX_ERRORS: u32 = 120;
 
 impl FileDecoder {
-    pub(super) fn new(most: MaxPicture) -> Result<Self, ContainerError> {
-        Ok(Self { decoder: new_decoder()?, times: BinaryHeap::new(), errors: 0, most })
-    }
-
-    /// Forgets all that came before.
-    pub(super) fn begin_anew(&mut self) -> Result<(), ContainerError> {
-        *self = Self::new(self.most)?;
-        Ok(())
+    /// A decoder for a stream whose parameter sets are these, in Annex B form, or come with it.
+    pub(super) fn new(sets: Vec<u8>, most: MaxPicture) -> Result<Self, ContainerError> {
+        let (decoder, inside) = (new_decoder()?, Inside::default());
+        Ok(Self { decoder, inside, errors: 0, sets, begun: Begun::Not, most })
     }
 
     /// Decodes one packet; hands on the picture that came out of it, if any.
@@ -48,26 +80,62 @@ impl FileDecoder {
         packet: &Packet,
         show: &mut dyn FnMut(i64, Planes<'_>),
     ) -> Result<(), ContainerError> {
-        match limits::check(&packet.data, self.most) {
+        let data = match self.begun {
+            Begun::WithIdr | Begun::AfterGrey => for_decoder(&packet.data),
+            Begun::Not => {
+                let whole = [&self.sets[..], &packet.data].concat();
+                let whole = for_decoder(&whole).into_owned();
+                if contains_idr(&whole) {
+                    self.begun = Begun::WithIdr;
+                } else if is_recovery_point(&packet.data) {
+                    self.begin_grey(&whole, packet.pts);
+                } else {
+                    // It builds on pictures that are not in the file.
+                    return Ok(());
+                }
+                Cow::Owned(whole)
+            }
+        };
+        match limits::check(&data, self.most) {
             Ok(()) => {}
             // One among others; the decoder would not have made anything of it either.
             Err(TooMuch::Broken) => return self.broken("a broken parameter set"),
             Err(refused) => return Err(ContainerError::unsupported(refused.to_string())),
         }
-        self.times.push(Reverse(packet.pts));
-        match self.decoder.decode(&packet.data) {
+        self.inside.times.push(Reverse(packet.pts));
+        match self.decoder.decode(&data) {
             Ok(Some(picture)) => {
                 self.errors = 0;
-                hand_on(&mut self.times, &picture, show);
+                hand_on(&mut self.inside, &picture, show);
             }
             Ok(None) => {}
-            Err(error) => self.broken(error)?,
+            Err(error) => {
+                self.broken(error)?;
+                // It would wait for an IDR that never comes.
+                if self.begun == Begun::AfterGrey {
+                    self.decoder = new_decoder()?;
+                    self.begun = Begun::Not;
+                    self.inside = Inside::default();
+                }
+            }
         }
         // Pictures that the decoder gave up must not shift the times of all that follow.
-        while self.times.len() > MAX_HELD {
-            self.times.pop();
+        while self.inside.times.len() > MAX_HELD {
+            self.inside.times.pop();
         }
         Ok(())
+    }
+
+    /// Makes the decoder ready for a recovery point that is shown at `from`.
+    fn begin_grey(&mut self, whole: &[u8], from: i64) {
+        self.begun = Begun::AfterGrey;
+        self.inside.from = from;
+        for picture in grey::before(whole).unwrap_or_default() {
+            self.inside.grey += 1;
+            if matches!(self.decoder.decode(&picture), Ok(Some(_))) {
+                self.inside.grey -= 1;
+            }
+        }
     }
 
     /// Hands on what is still inside, and starts afresh.
@@ -76,9 +144,15 @@ impl FileDecoder {
         show: &mut dyn FnMut(i64, Planes<'_>),
     ) -> Result<(), ContainerError> {
         if let Ok(pictures) = self.decoder.flush_remaining() {
-            pictures.iter().for_each(|picture| hand_on(&mut self.times, picture, show));
+            pictures.iter().for_each(|picture| hand_on(&mut self.inside, picture, show));
         }
-        self.begin_anew()
+        self.renew()
+    }
+
+    /// Forgets what it holds: another picture follows than the one it expects.
+    pub(super) fn renew(&mut self) -> Result<(), ContainerError> {
+        *self = Self::new(std::mem::take(&mut self.sets), self.most)?;
+        Ok(())
     }
 
     fn broken(&mut self, error: impl std::fmt::Display) -> Result<(), ContainerError> {
@@ -96,12 +170,8 @@ fn new_decoder() -> Result<Decoder, ContainerError> {
         .map_err(|error| ContainerError::unsupported(format!("no H.264 decoder: {error}")))
 }
 
-fn hand_on(
-    times: &mut BinaryHeap<Reverse<i64>>,
-    picture: &DecodedYUV<'_>,
-    show: &mut dyn FnMut(i64, Planes<'_>),
-) {
-    let Some(Reverse(time)) = times.pop() else { return };
+fn hand_on(inside: &mut Inside, picture: &DecodedYUV<'_>, show: &mut dyn FnMut(i64, Planes<'_>)) {
+    let Some(time) = inside.next() else { return };
     let (width, height) = picture.dimensions();
     let (y_stride, u_stride, v_stride) = picture.strides();
     let planes = Planes {

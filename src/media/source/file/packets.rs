@@ -1,31 +1,26 @@
 //! One track of any container as a row of packets that can begin again.
 //!
-//! Owns choosing the track and refusing what is in it when we cannot decode
-//! it. Decodes nothing.
+//! Owns choosing the track: the first of its kind that we play. What else is in the file decides
+//! nothing. Decodes nothing.
 
-use std::fs::File;
-use std::io::BufReader;
-use std::path::Path;
-
-use super::{Opened, SourceError, in_file, open_file};
+use super::{Input, Opened};
 use crate::media::container::annexb::AnnexBReader;
 use crate::media::container::avc::AvcConfig;
 use crate::media::container::ivf::IvfReader;
-use crate::media::container::mkv::{self, MkvCodec, MkvReader};
+use crate::media::container::mkv::{MkvCodec, MkvReader};
 use crate::media::container::mp4::Mp4Reader;
 use crate::media::container::mp4_boxes::TrackCodec;
 use crate::media::container::ogg::OggOpusReader;
 use crate::media::container::{AudioCodec, ContainerError, Kind, Packet};
-
-type Reader = BufReader<File>;
+use crate::media::showing::Showing;
 
 /// The packets of one track.
 pub(super) enum Packets {
-    Mp4 { file: Box<Mp4Reader<Reader>>, track: usize, next: usize },
-    Mkv(Box<MkvReader<Reader>>),
-    Ivf(IvfReader<Reader>),
-    AnnexB { reader: AnnexBReader<Reader>, fps: f64, next: i64 },
-    Ogg(Box<OggOpusReader<Reader>>),
+    Mp4 { file: Box<Mp4Reader<Input>>, track: usize, next: usize },
+    Mkv(Box<MkvReader<Input>>),
+    Ivf(IvfReader<Input>),
+    AnnexB { reader: AnnexBReader<Input>, fps: f64, next: i64 },
+    Ogg(Box<OggOpusReader<Input>>),
 }
 
 impl Packets {
@@ -44,7 +39,7 @@ impl Packets {
                 let Some(data) = reader.next_unit()? else { return Ok(None) };
                 let pts = (*next as f64 * 1e9 / *fps) as i64;
                 *next += 1;
-                Ok(Some(Packet { data, pts }))
+                Ok(Some(Packet::new(data, pts)))
             }
         }
     }
@@ -66,13 +61,60 @@ impl Packets {
         }
     }
 
+    /// Whether the file turned out to end in the middle of something.
+    pub(super) fn was_cut(&self) -> bool {
+        match self {
+            Self::Mp4 { file, .. } => file.was_cut(),
+            Self::Mkv(reader) => reader.was_cut(),
+            Self::Ivf(reader) => reader.was_cut(),
+            Self::Ogg(reader) => reader.was_cut(),
+            Self::AnnexB { .. } => false,
+        }
+    }
+
+    /// The codec of another stream that has begun with the last packet, or with rewinding; told once.
+    pub(super) fn take_change(&mut self) -> Option<AudioCodec> {
+        match self {
+            Self::Ogg(reader) => reader.take_change().then(|| reader.codec()),
+            _ => None,
+        }
+    }
+
     /// Says how many pictures a second a raw stream has, which only its parameter set knows.
     pub(super) fn set_fps(&mut self, rate: f64) {
         if let Self::AnnexB { fps, .. } = self {
             *fps = rate;
         }
     }
+
+    /// From when to when it plays, nanoseconds, if that can be known; ends at the first packet.
+    pub(super) fn span(&mut self) -> Result<Option<(i64, i64)>, ContainerError> {
+        let span = match self {
+            Self::Mp4 { file, track, .. } => file.tracks.get(*track).map(|track| track.span()),
+            Self::Mkv(reader) => {
+                reader.rewind()?;
+                reader.span()?
+            }
+            Self::Ivf(_) | Self::AnnexB { .. } | Self::Ogg(_) => None,
+        };
+        self.rewind()?;
+        Ok(span)
+    }
+
+    /// When its first picture is shown: pictures may be stored in another order.
+    fn first_time(&mut self) -> Result<i64, ContainerError> {
+        let mut first = i64::MAX;
+        for _ in 0..REORDERED {
+            let Some(packet) = self.next()? else { break };
+            first = first.min(packet.pts);
+        }
+        self.rewind()?;
+        Ok(if first == i64::MAX { 0 } else { first })
+    }
 }
+
+/// Pictures that may stand before the one that is shown first (ITU-T H.264 annex A.3.1: 16 frames).
+const REORDERED: usize = 17;
 
 /// A track of H.264.
 pub(super) struct H264Track {
@@ -81,26 +123,48 @@ pub(super) struct H264Track {
     pub(super) config: Option<AvcConfig>,
     /// Pictures a second, when the container says so.
     pub(super) fps: Option<f64>,
+    /// What the container says of showing.
+    pub(super) showing: Showing,
+    /// When its first picture is shown, nanoseconds.
+    pub(super) begins: i64,
 }
 
-/// Opens the first H.264 track of a file that is not y4m.
-pub(super) fn open_h264(path: &Path) -> Result<H264Track, SourceError> {
-    let Opened { reader, kind } = open_file(path)?;
-    let h264 = match kind {
+/// A track of sound.
+pub(super) struct SoundTrack {
+    pub(super) packets: Packets,
+    pub(super) codec: AudioCodec,
+    /// When it begins to be heard, nanoseconds.
+    pub(super) begins: i64,
+}
+
+/// The first H.264 track of a file that is not y4m.
+pub(super) fn open_h264(opened: Opened) -> Result<H264Track, ContainerError> {
+    let Opened { reader, kind, seekable } = opened;
+    let mut track = match kind {
         Kind::Mp4 => mp4_h264(reader),
-        Kind::Mkv => mkv_h264(path, reader),
-        Kind::Ivf => IvfReader::open(reader).map(|ivf| {
+        Kind::Mkv => mkv_h264(reader),
+        Kind::Ivf => IvfReader::open(reader).and_then(|mut ivf| {
+            if seekable {
+                ivf.find_clock()?;
+            }
             let fps = Some(ivf.fps()).filter(|fps| (1.0..=240.0).contains(fps));
-            H264Track { packets: Packets::Ivf(ivf), config: None, fps }
+            Ok(H264Track { fps, ..bare(Packets::Ivf(ivf)) })
         }),
         Kind::AnnexB => {
             let reader = AnnexBReader::new(reader);
-            let packets = Packets::AnnexB { reader, fps: DEFAULT_FPS, next: 0 };
-            Ok(H264Track { packets, config: None, fps: None })
+            Ok(bare(Packets::AnnexB { reader, fps: DEFAULT_FPS, next: 0 }))
         }
         Kind::Y4m | Kind::Ogg | Kind::Wav => Err(no_pictures()),
-    };
-    h264.map_err(in_file(path))
+    }?;
+    if seekable && matches!(track.packets, Packets::Mkv(_) | Packets::Ivf(_)) {
+        track.begins = track.packets.first_time()?;
+    }
+    Ok(track)
+}
+
+/// A track of which only the packets are known.
+fn bare(packets: Packets) -> H264Track {
+    H264Track { packets, config: None, fps: None, showing: Showing::default(), begins: 0 }
 }
 
 /// What a raw stream plays at when nothing says otherwise; ffmpeg takes the same.
@@ -119,55 +183,58 @@ fn other_video(codec: &str) -> ContainerError {
     ))
 }
 
-fn mp4_h264(reader: Reader) -> Result<H264Track, ContainerError> {
+fn mp4_h264(reader: Input) -> Result<H264Track, ContainerError> {
     let file = Mp4Reader::open(reader)?;
     let mut other = None;
     for (track, found) in file.tracks.iter().enumerate() {
         match &found.codec {
             TrackCodec::H264(config) if !found.is_empty() => {
                 let config = Some(config.clone());
-                let fps = Some(found.len() as f64 * 1e9 / found.end().max(1) as f64);
+                let (begins, end) = found.span();
+                let fps = Some(found.len() as f64 * 1e9 / (end - begins).max(1) as f64);
+                let showing = found.showing;
                 let packets = Packets::Mp4 { file: Box::new(file), track, next: 0 };
-                return Ok(H264Track { packets, config, fps });
+                return Ok(H264Track { packets, config, fps, showing, begins });
             }
-            TrackCodec::OtherVideo(name) => other = Some(name),
+            TrackCodec::OtherVideo(name) => other = other.or(Some(name)),
             _ => {}
         }
     }
     Err(other.map_or_else(no_pictures, |name| other_video(name)))
 }
 
-fn mkv_h264(path: &Path, reader: Reader) -> Result<H264Track, ContainerError> {
+fn mkv_h264(reader: Input) -> Result<H264Track, ContainerError> {
+    let mut file = MkvReader::open(reader)?;
     let mut other = None;
-    for track in mkv::tracks(reader)? {
+    for (index, track) in file.tracks.iter().enumerate() {
         match &track.codec {
             MkvCodec::H264(config) => {
                 let config = Some(config.clone());
                 let fps = track.packet_duration.map(|nanos| 1e9 / nanos.max(1) as f64);
-                let reader = BufReader::new(File::open(path)?);
-                let packets = Packets::Mkv(Box::new(MkvReader::open(reader, track)?));
-                return Ok(H264Track { packets, config, fps });
+                let showing = track.showing;
+                file.choose(index);
+                let packets = Packets::Mkv(Box::new(file));
+                return Ok(H264Track { packets, config, fps, showing, begins: 0 });
             }
-            MkvCodec::OtherVideo(name) => other = Some(name.clone()),
+            MkvCodec::OtherVideo(name) => other = other.or(Some(name.clone())),
             _ => {}
         }
     }
     Err(other.map_or_else(no_pictures, |name| other_video(&name)))
 }
 
-/// Opens the first track of sound that is not WAV.
-pub(super) fn open_audio(path: &Path) -> Result<(Packets, AudioCodec), SourceError> {
-    let Opened { reader, kind } = open_file(path)?;
-    let audio = match kind {
-        Kind::Mp4 => mp4_audio(reader),
-        Kind::Mkv => mkv_audio(path, reader),
+/// The first track of sound that is not WAV.
+pub(super) fn open_sound(opened: Opened) -> Result<SoundTrack, ContainerError> {
+    let Opened { reader, kind, seekable } = opened;
+    match kind {
+        Kind::Mp4 => mp4_sound(reader),
+        Kind::Mkv => mkv_sound(reader, seekable),
         Kind::Ogg => OggOpusReader::open(reader).map(|ogg| {
             let codec = ogg.codec();
-            (Packets::Ogg(Box::new(ogg)), codec)
+            SoundTrack { packets: Packets::Ogg(Box::new(ogg)), codec, begins: 0 }
         }),
         Kind::Y4m | Kind::Ivf | Kind::AnnexB | Kind::Wav => Err(no_sound()),
-    };
-    audio.map_err(in_file(path))
+    }
 }
 
 fn no_sound() -> ContainerError {
@@ -183,32 +250,38 @@ fn other_audio(codec: &str) -> ContainerError {
     ))
 }
 
-fn mp4_audio(reader: Reader) -> Result<(Packets, AudioCodec), ContainerError> {
+fn mp4_sound(reader: Input) -> Result<SoundTrack, ContainerError> {
     let file = Mp4Reader::open(reader)?;
     let mut other = None;
     for (track, found) in file.tracks.iter().enumerate() {
         match &found.codec {
             TrackCodec::Audio(codec) if !found.is_empty() => {
-                let codec = codec.clone();
-                return Ok((Packets::Mp4 { file: Box::new(file), track, next: 0 }, codec));
+                let (codec, (begins, _)) = (codec.clone(), found.span());
+                let packets = Packets::Mp4 { file: Box::new(file), track, next: 0 };
+                return Ok(SoundTrack { packets, codec, begins });
             }
-            TrackCodec::OtherAudio(name) => other = Some(name),
+            TrackCodec::OtherAudio(name) => other = other.or(Some(name)),
             _ => {}
         }
     }
     Err(other.map_or_else(no_sound, |name| other_audio(name)))
 }
 
-fn mkv_audio(path: &Path, reader: Reader) -> Result<(Packets, AudioCodec), ContainerError> {
+fn mkv_sound(reader: Input, seekable: bool) -> Result<SoundTrack, ContainerError> {
+    let mut file = MkvReader::open(reader)?;
     let mut other = None;
-    for track in mkv::tracks(reader)? {
+    for (index, track) in file.tracks.iter().enumerate() {
         match &track.codec {
             MkvCodec::Audio(codec) => {
-                let codec = codec.clone();
-                let reader = BufReader::new(File::open(path)?);
-                return Ok((Packets::Mkv(Box::new(MkvReader::open(reader, track)?)), codec));
+                let (codec, delay) = (codec.clone(), track.delay());
+                file.choose(index);
+                let mut packets = Packets::Mkv(Box::new(file));
+                // Blocks bear the time at which they are heard; what a decoder is given before that
+                // lies earlier.
+                let begins = if seekable { packets.first_time()?.saturating_add(delay) } else { 0 };
+                return Ok(SoundTrack { packets, codec, begins });
             }
-            MkvCodec::OtherAudio(name) => other = Some(name.clone()),
+            MkvCodec::OtherAudio(name) => other = other.or(Some(name.clone())),
             _ => {}
         }
     }

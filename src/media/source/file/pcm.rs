@@ -1,18 +1,17 @@
-//! The sound of a file as samples, at its own rate, silence where it has gaps.
+//! The sound of a file as samples, at its own rate, each in its place by the time stamps.
 //!
-//! Owns decoding, encoder delay and gaps. Samples count from the start of the
-//! file, so that they stay in step with its pictures.
+//! Owns decoding, encoder delay, trimming and gain. Samples count from the start of the file, so that
+//! they stay in step with its pictures.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::Path;
 
 use super::aac::Aac;
-use super::mixdown::{mix, mixed_channels};
-use super::packets::{self, Packets};
-use super::{Opened, SourceError, in_file, open_file};
+use super::mixdown::{Mixdown, rechannel};
+use super::packets::{self, Packets, SoundTrack};
+use super::placing::Placing;
+use super::{Input, Opened, SourceError, in_file, open_file};
 use crate::media::container::wav::WavReader;
-use crate::media::container::{AudioCodec, ContainerError, Kind};
+use crate::media::container::{AudioCodec, ContainerError, Kind, OpusHead};
 
 /// A file of sound.
 pub(super) struct Pcm {
@@ -24,7 +23,7 @@ pub(super) struct Pcm {
 }
 
 enum Stream {
-    Wav { reader: WavReader<BufReader<File>>, raw: Vec<f32> },
+    Wav { reader: WavReader<Input>, raw: Vec<f32>, mixdown: Mixdown },
     Packets(Box<PacketSound>),
 }
 
@@ -33,8 +32,9 @@ struct PacketSound {
     packets: Packets,
     codec: AudioCodec,
     decoder: Decoder,
-    /// Samples per channel given out since the start of the file.
-    position: i64,
+    /// The time that becomes zero, nanoseconds.
+    origin: i64,
+    placing: Placing,
     /// Silence still to be given out, samples per channel.
     silence: i64,
     /// Decoded samples to throw away, per channel; `None` before the first packet.
@@ -44,12 +44,9 @@ struct PacketSound {
 }
 
 enum Decoder {
-    Opus(opus::Decoder),
+    Opus { decoder: opus::MSDecoder, mixdown: Mixdown },
     Aac(Box<Aac>),
 }
-
-/// Gaps shorter than this are rounding, not gaps.
-const GAP_MS: i64 = 40;
 
 /// Samples per channel that one step gives out at most, about.
 const STEP: usize = 1024;
@@ -58,19 +55,10 @@ const STEP: usize = 1024;
 const MAX_ERRORS: u32 = 250;
 
 impl Pcm {
-    /// Opens the sound of a file and decodes its beginning to be sure.
-    pub(super) fn open(path: &Path) -> Result<Self, SourceError> {
-        let Opened { reader, kind } = open_file(path)?;
-        let mut pcm = if kind == Kind::Wav {
-            let reader = WavReader::open(reader).map_err(in_file(path))?;
-            let (channels, rate) = (mixed_channels(reader.channels), reader.rate);
-            Self { stream: Stream::Wav { reader, raw: Vec::new() }, channels, rate }
-        } else {
-            let (packets, codec) = packets::open_audio(path)?;
-            let (decoder, rate, channels) = decoder(&codec).map_err(in_file(path))?;
-            let sound = PacketSound::new(packets, codec, decoder);
-            Self { stream: Stream::Packets(Box::new(sound)), channels, rate }
-        };
+    /// Opens the sound of a file and decodes its beginning to be sure. What is at `origin` comes
+    /// first; without one, whatever it begins with.
+    pub(super) fn open(path: &Path, origin: Option<i64>) -> Result<Self, SourceError> {
+        let mut pcm = Self::of(open_file(path)?, origin).map_err(in_file(path))?;
         let mut first = Vec::new();
         while first.is_empty() {
             if !pcm.read(&mut first).map_err(in_file(path))? {
@@ -82,16 +70,43 @@ impl Pcm {
         Ok(pcm)
     }
 
+    /// The sound of what was opened.
+    pub(super) fn of(opened: Opened, origin: Option<i64>) -> Result<Self, ContainerError> {
+        if opened.kind == Kind::Wav {
+            let reader = WavReader::open(opened.reader)?;
+            let mixdown = Mixdown::wave(reader.channels, reader.mask);
+            let (channels, rate) = (mixdown.mixed(), reader.rate);
+            return Ok(Self {
+                stream: Stream::Wav { reader, raw: Vec::new(), mixdown },
+                channels,
+                rate,
+            });
+        }
+        let SoundTrack { packets, codec, begins } = packets::open_sound(opened)?;
+        let (decoder, rate, channels) = decoder(&codec)?;
+        let origin = origin.unwrap_or(begins);
+        let sound = PacketSound::new(packets, codec, decoder, origin);
+        Ok(Self { stream: Stream::Packets(Box::new(sound)), channels, rate })
+    }
+
     /// Appends some samples, interleaved; `false` when there are no more.
     pub(super) fn read(&mut self, out: &mut Vec<f32>) -> Result<bool, ContainerError> {
         match &mut self.stream {
-            Stream::Wav { reader, raw } => {
+            Stream::Wav { reader, raw, mixdown } => {
                 raw.clear();
                 let frames = reader.read(STEP, raw)?;
-                mix(raw, reader.channels, out);
+                mixdown.mix(raw, out);
                 Ok(frames > 0)
             }
             Stream::Packets(sound) => sound.read(self.rate, self.channels, out),
+        }
+    }
+
+    /// Whether the file turned out to end in the middle of something.
+    pub(super) fn was_cut(&self) -> bool {
+        match &self.stream {
+            Stream::Wav { .. } => false,
+            Stream::Packets(sound) => sound.packets.was_cut(),
         }
     }
 
@@ -116,33 +131,60 @@ fn to_samples(nanos: i64, rate: u32) -> i64 {
 
 fn decoder(codec: &AudioCodec) -> Result<(Decoder, u32, usize), ContainerError> {
     match codec {
-        AudioCodec::Opus { channels, .. } => {
-            let layout = if *channels == 1 { opus::Channels::Mono } else { opus::Channels::Stereo };
-            let decoder = opus::Decoder::new(48_000, layout)
+        AudioCodec::Opus(head) => {
+            let decoder = opus_decoder(head)
                 .map_err(|error| ContainerError::unsupported(format!("Opus: {error}")))?;
-            Ok((Decoder::Opus(decoder), 48_000, usize::from(*channels)))
+            let mixdown = Mixdown::wave(head.mapping.len(), None);
+            let channels = mixdown.mixed();
+            Ok((Decoder::Opus { decoder, mixdown }, 48_000, channels))
         }
         AudioCodec::Aac { config } => {
-            let (aac, rate, channels) = Aac::new(config)?;
+            let aac = Aac::new(config)?;
+            let (rate, channels) = (aac.rate, aac.channels);
             Ok((Decoder::Aac(Box::new(aac)), rate, channels))
         }
     }
 }
 
+/// A decoder that gives all channels, and the gain that the header wants (RFC 7845 section 5.1).
+fn opus_decoder(head: &OpusHead) -> opus::Result<opus::MSDecoder> {
+    let (streams, coupled) = head.streams;
+    let mut decoder = opus::MSDecoder::new(48_000, streams, coupled, &head.mapping)?;
+    decoder.set_gain(i32::from(head.gain))?;
+    Ok(decoder)
+}
+
 impl PacketSound {
-    fn new(packets: Packets, codec: AudioCodec, decoder: Decoder) -> Self {
-        let raw = Vec::new();
-        Self { packets, codec, decoder, position: 0, silence: 0, skip: None, raw, errors: 0 }
+    fn new(packets: Packets, codec: AudioCodec, decoder: Decoder, origin: i64) -> Self {
+        Self {
+            packets,
+            codec,
+            decoder,
+            origin,
+            placing: Placing::default(),
+            silence: 0,
+            skip: None,
+            raw: Vec::new(),
+            errors: 0,
+        }
     }
 
     fn rewind(&mut self) -> Result<(), ContainerError> {
         self.packets.rewind()?;
+        self.take_change();
         self.decoder = decoder(&self.codec)?.0;
-        self.position = 0;
+        self.placing = Placing::default();
         self.silence = 0;
         self.skip = None;
         self.raw.clear();
         Ok(())
+    }
+
+    /// Whether another stream has begun inside of the file, which has a header of its own.
+    fn take_change(&mut self) -> bool {
+        let Some(codec) = self.packets.take_change() else { return false };
+        self.codec = codec;
+        true
     }
 
     fn read(
@@ -155,22 +197,24 @@ impl PacketSound {
             let part = self.silence.min(STEP as i64);
             out.resize(out.len() + part as usize * channels, 0.0);
             self.silence -= part;
-            self.position += part;
             return Ok(true);
         }
         if !self.raw.is_empty() {
-            self.position += (self.raw.len() / channels) as i64;
             out.append(&mut self.raw);
             return Ok(true);
         }
         let Some(packet) = self.packets.next()? else { return Ok(false) };
-        let at = to_samples(packet.pts, rate);
+        if self.take_change() {
+            self.decoder = decoder(&self.codec)?.0;
+            self.skip = None;
+        }
+        let at = to_samples(packet.pts.saturating_sub(self.origin), rate);
         self.decode(packet.data, channels)?;
-        let skipped = self.drop_delay(at, channels);
-        let gap = at.saturating_add(skipped).saturating_sub(self.position);
-        if gap > GAP_MS * i64::from(rate) / 1000 {
-            // A silence of more than a day is a broken time stamp.
-            self.silence = if gap < 86_400 * i64::from(rate) { gap } else { 0 };
+        let trim = usize::try_from(to_samples(packet.trim, rate)).unwrap_or(0) * channels;
+        self.raw.truncate(self.raw.len().saturating_sub(trim));
+        let at = at.saturating_add(self.drop_delay(at, channels));
+        if !self.raw.is_empty() {
+            self.silence = self.placing.place(at, &mut self.raw, (rate, channels));
         }
         Ok(true)
     }
@@ -179,7 +223,9 @@ impl PacketSound {
     fn decode(&mut self, packet: Vec<u8>, channels: usize) -> Result<(), ContainerError> {
         let result = match &mut self.decoder {
             Decoder::Aac(aac) => aac.decode(packet, &mut self.raw),
-            Decoder::Opus(decoder) => decode_opus(decoder, &packet, channels, &mut self.raw),
+            Decoder::Opus { decoder, mixdown } => {
+                decode_opus(decoder, &packet, mixdown, channels, &mut self.raw)
+            }
         };
         match result {
             Ok(()) => self.errors = 0,
@@ -200,8 +246,8 @@ impl PacketSound {
     fn drop_delay(&mut self, at: i64, channels: usize) -> i64 {
         let skip = self.skip.get_or_insert_with(|| {
             let before = usize::try_from(at.saturating_neg().max(0)).unwrap_or(0);
-            let told = match self.codec {
-                AudioCodec::Opus { pre_skip, .. } => usize::from(pre_skip),
+            let told = match &self.codec {
+                AudioCodec::Opus(head) => usize::from(head.pre_skip),
                 AudioCodec::Aac { .. } => 0,
             };
             before.min(48_000).max(told)
@@ -217,14 +263,20 @@ impl PacketSound {
 const MAX_OPUS_SAMPLES: usize = 5760;
 
 fn decode_opus(
-    decoder: &mut opus::Decoder,
+    decoder: &mut opus::MSDecoder,
     packet: &[u8],
+    mixdown: &Mixdown,
     channels: usize,
     out: &mut Vec<f32>,
 ) -> Result<(), String> {
-    out.resize(MAX_OPUS_SAMPLES * channels, 0.0);
-    let frames = decoder.decode_float(packet, out, false).map_err(|error| error.to_string())?;
-    out.truncate(frames * channels);
+    let mut all = vec![0.0; MAX_OPUS_SAMPLES * mixdown.channels()];
+    let frames =
+        decoder.decode_float(packet, &mut all, false).map_err(|error| error.to_string())?;
+    all.truncate(frames * mixdown.channels());
+    let mut mixed = Vec::with_capacity(frames * mixdown.mixed());
+    mixdown.mix(&all, &mut mixed);
+    // A stream that is chained to another may have other channels than that.
+    *out = rechannel(mixed, mixdown.mixed(), channels);
     Ok(())
 }
 

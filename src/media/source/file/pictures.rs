@@ -3,31 +3,35 @@
 //! Owns the choice between uncompressed and H.264 files and checks at opening
 //! that the first picture can be decoded. Paces nothing.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::Path;
 
 use super::h264::{FileDecoder, check};
 use super::packets::{self, H264Track, Packets};
-use super::{Opened, SourceError, in_file, open_file};
+use super::{Input, Opened, SourceError, in_file, open_file};
 use crate::media::codec::h264::limits::TooMuch;
 use crate::media::codec::h264::sps::Sps;
 use crate::media::container::y4m::Y4mReader;
 use crate::media::container::{ContainerError, Kind, MAX_PACKET, Packet};
 use crate::media::frame::{MaxPicture, Size, VideoFrame};
 use crate::media::scale::Planes;
+use crate::media::showing::Showing;
+use crate::media::upright::bounded;
 
 /// A file of pictures.
 pub(super) struct Pictures {
     stream: Stream,
-    /// The size of its pictures, made even.
+    /// The size of its pictures as they are shown, made even.
     pub(super) size: Size,
     /// Pictures a second, nominal.
     pub(super) fps: f64,
+    /// How they are shown.
+    pub(super) showing: Showing,
+    /// When the first is shown, nanoseconds.
+    pub(super) begins: i64,
 }
 
 enum Stream {
-    Y4m { reader: Y4mReader<BufReader<File>>, buffer: Vec<u8>, next: u64 },
+    Y4m { reader: Y4mReader<Input>, buffer: Vec<u8>, next: u64 },
     H264 { packets: Packets, decoder: Box<FileDecoder>, ended: bool },
 }
 
@@ -37,28 +41,31 @@ const MAX_LEAD_IN: usize = 600;
 impl Pictures {
     /// Opens a file and decodes its first picture to be sure, then goes back to the start.
     pub(super) fn open(path: &Path, most: MaxPicture) -> Result<Self, SourceError> {
-        let Opened { reader, kind } = open_file(path)?;
-        let pictures = if kind == Kind::Y4m {
-            Y4mReader::open(reader).and_then(|y4m| Self::y4m(y4m, most)).map_err(in_file(path))?
-        } else {
-            let track = packets::open_h264(path)?;
-            Self::h264(track, most).map_err(in_file(path))?
-        };
-        pictures.checked().map_err(in_file(path))
+        Self::of(open_file(path)?, most).and_then(Self::checked).map_err(in_file(path))
     }
 
-    fn y4m(reader: Y4mReader<BufReader<File>>, most: MaxPicture) -> Result<Self, ContainerError> {
-        let Y4mReader { width, height, fps, .. } = reader;
+    /// The pictures of what was opened, of at most this size.
+    pub(super) fn of(opened: Opened, most: MaxPicture) -> Result<Self, ContainerError> {
+        if opened.kind == Kind::Y4m {
+            return Y4mReader::open(opened.reader).and_then(|y4m| Self::y4m(y4m, most));
+        }
+        packets::open_h264(opened).and_then(|track| Self::h264(track, most))
+    }
+
+    fn y4m(reader: Y4mReader<Input>, most: MaxPicture) -> Result<Self, ContainerError> {
+        let (width, height) = (reader.width, reader.height);
         if !most.admits(width, height) {
             let refused = TooMuch::Picture(Size { width, height }, most.size());
             return Err(ContainerError::unsupported(refused.to_string()));
         }
-        let size = Size::even(width, height);
-        Ok(Self { stream: Stream::Y4m { reader, buffer: Vec::new(), next: 0 }, size, fps })
+        let (fps, showing) = (reader.fps, reader.showing);
+        let (width, height) = showing.shown(width as usize, height as usize);
+        let stream = Stream::Y4m { reader, buffer: Vec::new(), next: 0 };
+        Ok(Self { stream, size: bounded(width, height), fps, showing, begins: 0 })
     }
 
     fn h264(track: H264Track, most: MaxPicture) -> Result<Self, ContainerError> {
-        let H264Track { mut packets, config, fps } = track;
+        let H264Track { mut packets, config, fps, mut showing, begins } = track;
         let outside = config.as_ref().and_then(|config| config.sps.first());
         let sps = match outside {
             Some(sps) => Sps::parse(sps)
@@ -66,11 +73,24 @@ impl Pictures {
             None => first_sps(&mut packets)?,
         };
         check(&sps, most)?;
+        // The container knows best how wide samples are, the stream what they mean.
+        showing.aspect = showing.aspect.or(sps.aspect);
+        showing.colour = sps.colour.or(showing.colour);
         let fps = fps.or(sps.fps).unwrap_or(packets::DEFAULT_FPS).clamp(0.1, 240.0);
         packets.set_fps(fps);
-        let decoder = Box::new(FileDecoder::new(most)?);
-        let size = Size::even(sps.width, sps.height);
-        Ok(Self { stream: Stream::H264 { packets, decoder, ended: false }, size, fps })
+        let sets = config.map(|config| config.sets()).unwrap_or_default();
+        let decoder = Box::new(FileDecoder::new(sets, most)?);
+        let (width, height) = showing.shown(sps.width as usize, sps.height as usize);
+        let stream = Stream::H264 { packets, decoder, ended: false };
+        Ok(Self { stream, size: bounded(width, height), fps, showing, begins })
+    }
+
+    /// Whether the file turned out to end in the middle of something.
+    pub(super) fn was_cut(&self) -> bool {
+        match &self.stream {
+            Stream::Y4m { reader, .. } => reader.was_cut(),
+            Stream::H264 { packets, .. } => packets.was_cut(),
+        }
     }
 
     /// Decodes up to the first picture.
@@ -131,10 +151,14 @@ impl Pictures {
         frame: &mut VideoFrame,
     ) -> Result<Option<i64>, ContainerError> {
         let Stream::Y4m { reader, next, .. } = &mut self.stream else { return Ok(None) };
+        if !self.showing.is_plain() || self.showing.colour.full_range == Some(true) {
+            return Ok(None);
+        }
         let stored = Size { width: reader.width, height: reader.height };
         if stored != frame.size() || !reader.read_frame(frame.i420_mut())? {
             return Ok(None);
         }
+        frame.set_colour(self.showing.colour.resolve(stored.height));
         let at = (*next as f64 * 1e9 / reader.fps) as i64;
         *next += 1;
         Ok(Some(at))
@@ -148,7 +172,7 @@ impl Pictures {
                 reader.rewind()
             }
             Stream::H264 { packets, decoder, ended } => {
-                decoder.begin_anew()?;
+                decoder.renew()?;
                 *ended = false;
                 packets.rewind()
             }

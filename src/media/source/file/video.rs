@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::pictures::Pictures;
-use super::{SourceError, in_file};
+use super::{SourceError, cut_notice, in_file};
+use crate::media::device::DeviceNotice;
 use crate::media::frame::{FramePool, VideoFrame};
-use crate::media::scale::Scaler;
-use crate::media::source::timeline::Timeline;
+use crate::media::source::timeline::{StopFlag, Timeline};
 use crate::media::source::{MediaOptions, VideoFormat, VideoSource};
+use crate::media::upright::Upright;
 
 /// The frame rate above which a file is thinned out when nobody asked for one.
 const DEFAULT_MAX_FPS: f64 = 30.0;
@@ -22,8 +23,10 @@ const DEFAULT_MAX_FPS: f64 = 30.0;
 pub struct FileVideoSource {
     path: PathBuf,
     pictures: Pictures,
-    scaler: Scaler,
+    upright: Upright,
     pool: FramePool,
+    /// The time of the file that becomes zero, nanoseconds.
+    clock: FileClock,
     timeline: Timeline,
     format: VideoFormat,
     thinning: Thinning,
@@ -61,11 +64,13 @@ impl FileVideoSource {
             size: options.size.unwrap_or(pictures.size),
             fps: pictures.fps.min(limit),
         };
+        let origin = timeline.origin().unwrap_or(pictures.begins);
         let mut source = Self {
             path: path.to_owned(),
+            clock: FileClock { origin, last: None },
             thinning: Thinning::new(pictures.fps, limit),
             pictures,
-            scaler: Scaler::default(),
+            upright: Upright::default(),
             pool: FramePool::new(),
             timeline,
             format,
@@ -91,19 +96,20 @@ impl FileVideoSource {
             }
             self.round += self.timeline.period().unwrap_or(self.end);
             self.end = Duration::ZERO;
+            self.clock.last = None;
             self.pictures.rewind().map_err(in_file(&self.path))?;
         }
         Ok(true)
     }
 
     fn step(&mut self) -> Result<bool, SourceError> {
-        let Self { pictures, scaler, pool, ready, thinning, .. } = self;
+        let Self { pictures, upright, pool, ready, thinning, clock, .. } = self;
         let (round, size, end) = (self.round, self.format.size, &mut self.end);
         let period = self.timeline.period();
         let lasts = Duration::from_secs_f64(1.0 / pictures.fps);
         let now = crate::clock::now();
         let mut keeps = |nanos: i64| {
-            let at = Duration::from_nanos(u64::try_from(nanos).unwrap_or(0));
+            let at = clock.since_start(nanos);
             *end = (*end).max(at + lasts);
             let kept = period.is_none_or(|period| at < period) && thinning.keeps(round + at);
             kept.then_some(round + at)
@@ -113,10 +119,11 @@ impl FileVideoSource {
             ready.extend(keeps(nanos).map(|at| (at, frame)));
             return Ok(true);
         }
+        let showing = pictures.showing;
         let mut show = |nanos: i64, planes: crate::media::scale::Planes<'_>| {
             if let Some(at) = keeps(nanos) {
                 let mut frame = pool.take(size, now);
-                scaler.draw(planes, &mut frame);
+                upright.draw(planes, &showing, &mut frame);
                 ready.push_back((at, frame));
             }
         };
@@ -155,11 +162,44 @@ impl VideoSource for FileVideoSource {
             return Ok(None);
         };
         frame.set_captured_at(self.timeline.wait(at));
-        Ok(Some(Arc::new(frame)))
+        Ok((!self.timeline.is_stopped()).then(|| Arc::new(frame)))
     }
 
     fn format(&self) -> VideoFormat {
         self.format
+    }
+
+    fn notice(&mut self) -> Option<DeviceNotice> {
+        let cut = self.pictures.was_cut() && self.timeline.tell_once();
+        cut.then(|| cut_notice(&self.path))
+    }
+
+    fn set_stop(&mut self, stop: StopFlag) {
+        self.timeline.set_stop(stop);
+    }
+}
+
+/// The clock of a file, made into time since its start.
+struct FileClock {
+    /// The time that becomes zero, nanoseconds.
+    origin: i64,
+    /// The last time, as it was told.
+    last: Option<i64>,
+}
+
+/// A step back of more than this, nanoseconds, is a clock that begins anew.
+const NEW_CLOCK: i64 = 1_000_000_000;
+
+impl FileClock {
+    fn since_start(&mut self, nanos: i64) -> Duration {
+        if let Some(last) = self.last
+            && nanos < last.saturating_sub(NEW_CLOCK)
+        {
+            self.origin = self.origin.saturating_sub(last.saturating_sub(nanos));
+        }
+        self.last = Some(nanos);
+        let since = nanos.saturating_sub(self.origin);
+        Duration::from_nanos(u64::try_from(since).unwrap_or(0))
     }
 }
 
@@ -190,6 +230,17 @@ impl Thinning {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_begins_anew_goes_on() {
+        let mut clock = FileClock { origin: 4_000_000_000, last: None };
+        let ms = |clock: &mut FileClock, ms: i64| clock.since_start(ms * 1_000_000).as_millis();
+        assert_eq!(ms(&mut clock, 4_000), 0);
+        assert_eq!(ms(&mut clock, 9_000), 5_000);
+        assert_eq!(ms(&mut clock, 8_960), 4_960, "pictures are reordered");
+        assert_eq!(ms(&mut clock, 0), 4_960);
+        assert_eq!(ms(&mut clock, 40), 5_000);
+    }
 
     #[test]
     fn thinning_keeps_every_second_picture_of_sixty() {

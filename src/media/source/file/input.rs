@@ -1,0 +1,133 @@
+//! What containers are read from: a file, or a stream that comes once.
+//!
+//! A stream can be read forward only. What was read of it is kept until somebody says that nobody
+//! will want it again, so that its kind can be found out.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+
+/// What a container is read from.
+pub(super) enum Input {
+    File(BufReader<File>),
+    Stream(Stream),
+}
+
+/// A stream with a place in it.
+pub(super) struct Stream {
+    reader: Box<dyn Read + Send>,
+    /// What was read from the start on, as long as it may be wanted again.
+    kept: Vec<u8>,
+    keeps: bool,
+    /// The place that is read next, and how far the stream was read.
+    at: u64,
+    read: u64,
+}
+
+/// So much of a stream is kept at most; more than any head.
+const MOST_KEPT: usize = 1 << 20;
+
+impl Input {
+    pub(super) fn file(file: File) -> Self {
+        Self::File(BufReader::with_capacity(64 << 10, file))
+    }
+
+    pub(super) fn stream(reader: Box<dyn Read + Send>) -> Self {
+        Self::Stream(Stream { reader, kept: Vec::new(), keeps: true, at: 0, read: 0 })
+    }
+}
+
+impl Read for Input {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::File(file) => file.read(to),
+            Self::Stream(stream) => stream.read(to),
+        }
+    }
+}
+
+impl Seek for Input {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        match self {
+            Self::File(file) => file.seek(to),
+            Self::Stream(stream) => stream.seek(to),
+        }
+    }
+}
+
+impl Stream {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        if self.at < self.read {
+            let kept = self.kept.get(self.at as usize..).unwrap_or_default();
+            let count = kept.len().min(to.len());
+            to[..count].copy_from_slice(&kept[..count]);
+            self.at += count as u64;
+            return Ok(count);
+        }
+        let count = self.reader.read(to)?;
+        if self.keeps {
+            self.kept.extend_from_slice(&to[..count]);
+            if self.kept.len() > MOST_KEPT {
+                (self.keeps, self.kept) = (false, Vec::new());
+            }
+        }
+        self.at += count as u64;
+        self.read = self.at;
+        Ok(count)
+    }
+
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let gone = || io::Error::new(io::ErrorKind::Unsupported, "a stream cannot be read again");
+        let target = match to {
+            SeekFrom::Start(target) => target,
+            SeekFrom::Current(by) => self.at.checked_add_signed(by).ok_or_else(gone)?,
+            SeekFrom::End(_) => return Err(gone()),
+        };
+        if target < self.read && self.kept.is_empty() && target != self.at {
+            return Err(gone());
+        }
+        if target <= self.read {
+            self.at = target;
+            return Ok(target);
+        }
+        let mut left = target - self.at;
+        let mut scratch = [0; 4096];
+        while left > 0 {
+            let part = left.min(scratch.len() as u64) as usize;
+            match self.read(&mut scratch[..part])? {
+                0 => break,
+                count => left -= count as u64,
+            }
+        }
+        Ok(self.at)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn stream(len: usize) -> Input {
+        let data: Vec<u8> = (0..len).map(|n| n as u8).collect();
+        Input::stream(Box::new(io::Cursor::new(data)))
+    }
+
+    #[test]
+    fn the_beginning_of_a_stream_can_be_read_twice_and_what_is_passed_is_gone() {
+        let mut input = stream(3 << 20);
+        let mut head = [0; 16];
+        for _ in 0..2 {
+            input.read_exact(&mut head).unwrap();
+            assert_eq!((head[0], head[15]), (0, 15));
+            input.rewind().unwrap();
+        }
+        assert_eq!(input.seek(SeekFrom::Current(300)).unwrap(), 300);
+        input.read_exact(&mut head).unwrap();
+        assert_eq!(head[0], 44);
+        input.seek(SeekFrom::Start(2 << 20)).unwrap();
+        assert!(input.rewind().is_err());
+        assert!(input.seek(SeekFrom::End(0)).is_err());
+        input.read_exact(&mut head).unwrap();
+        assert_eq!(head[1], 1);
+    }
+}
