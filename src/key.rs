@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn bits_are_read_from_the_left() {
         assert_eq!(bits(&[0b1010_0000, 0xff], 0, 3), 0b101);
-        assert_eq!(bits(&[0, 0b0111_1111], 7, 11), 0b0_0111_1111_00);
+        assert_eq!(bits(&[0, 0b0111_1111], 7, 11), 0b001_1111_1100);
     }
 
     proptest! {

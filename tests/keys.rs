@@ -273,8 +273,11 @@ fn other_fingerprint(sdp: &str) -> String {
     sdp.replace(line.expect("a fingerprint").trim_end(), &["AB"; 32].join(":"))
 }
 
+/// What becomes of a description.
+type Change = fn(&str) -> String;
+
 /// What a server can do to a description.
-fn lies() -> Vec<(&'static str, fn(&str) -> String)> {
+fn lies() -> Vec<(&'static str, Change)> {
     vec![
         ("takes the key out", |sdp| sdp.replace(&format!("{}\r\n", key_line(sdp)), "")),
         ("puts its own fingerprint in", other_fingerprint),

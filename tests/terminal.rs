@@ -139,7 +139,7 @@ async fn without_a_display_a_large_terminal_takes_its_place_and_a_small_one_says
     terminal.press("q");
     alice.gone(PATIENCE).await;
 
-    let small = Terminal::new(16, 34);
+    let small = Terminal::new(24, 34);
     let mut alice = small.with(peer(server.url(), &words)).start();
     alice.await_event("first-video-frame", PATIENCE).await;
     let said = |text: &str| text.replace('\n', "").contains("no display: no pictures are shown");

@@ -107,13 +107,11 @@ fn in_fish(script: String) -> String {
         .map(|(flag, ..)| format!(" -l {flag} "))
         .collect();
     let mut fish = String::new();
-    let mut lines = script.lines().peekable();
     let mut within = false;
-    while let Some(line) = lines.next() {
-        within = line
-            .starts_with("complete ")
-            .then(|| files.iter().any(|flag| line.contains(flag)))
-            .unwrap_or(within);
+    for line in script.lines() {
+        if line.starts_with("complete ") {
+            within = files.iter().any(|flag| line.contains(flag));
+        }
         let line = match within {
             true => line.replace(" -r -f -a ", " -r -F -a "),
             false => line.to_owned(),

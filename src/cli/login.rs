@@ -254,11 +254,11 @@ impl Desk {
 
     /// Whom a call is with is completed, now and in later logins.
     fn meet(&mut self, event: &Event) {
-        if self.people.meet(event) {
-            if let Some(last) = &mut self.last {
-                last.people = self.people.names();
-                setup::remember(last, &self.output);
-            }
+        if self.people.meet(event)
+            && let Some(last) = &mut self.last
+        {
+            last.people = self.people.names();
+            setup::remember(last, &self.output);
         }
     }
 }

@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_librarys_own_words_reach_nobody() {
+    fn what_the_library_says_reaches_nobody() {
         let error = || webrtc::error::Error::Other("ErrOfTheirs".to_owned());
         for step in [ANSWERING, TAKING_ANSWER, OPENING, "making an offer"] {
             let said = ConnectionError::at(step)(error()).to_string();

@@ -140,7 +140,8 @@ fn two_calls_share() {
 
 #[test]
 fn beside_a_long_tcp_flow_a_share_is_kept_and_left() {
-    let links: [(fn(f64) -> f64, f64, f64); 5] = [
+    type Rate = fn(f64) -> f64;
+    let links: [(Rate, f64, f64); 5] = [
         (|_| 2e6, 25.0, 300.0),
         (|_| 2e6, 25.0, 150.0),
         (|_| 1e6, 25.0, 300.0),
