@@ -163,7 +163,7 @@ impl<R: Read + Seek> MkvReader<R> {
         while let Some(packet) = self.next_packet()? {
             let at = packet.pts.saturating_add(track.delay);
             if last != i64::MIN && at > last {
-                usual = at - last;
+                usual = at.saturating_sub(last);
             }
             last = last.max(at);
             let samples = match &track.codec {

@@ -300,9 +300,12 @@ pub(super) fn unlaced(flags: u8, data: &[u8]) -> Option<Vec<&[u8]>> {
             for _ in 2..count {
                 let len = cursor.rest().first()?.leading_zeros() + 1;
                 // Signed numbers are stored with half of their span added; none of them is "unknown".
-                let span = 1i64.checked_shl(7 * len)? - 1;
+                if len > 8 {
+                    return None;
+                }
+                let span = (1i64 << (7 * len)) - 1;
                 let raw = read_size(&mut cursor)?.map_or(span, |raw| raw as i64);
-                size += raw - span / 2;
+                size = size.checked_add(raw - span / 2)?;
                 sizes.push(usize::try_from(size).ok()?);
             }
         }
