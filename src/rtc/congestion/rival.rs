@@ -4,7 +4,7 @@
 //! with loss-based control). Such a queue is known by not yielding: it stays
 //! although clearly less is sent. Then the rate is raised by a packet a round
 //! trip and lowered at a loss (RFC 5681 section 3.1), until the queue
-//! has gone.
+//! has gone. One that does not even move is no queue: the path has become longer.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
