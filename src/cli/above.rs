@@ -89,12 +89,17 @@ impl Above {
         pending.editing
     }
 
-    /// The terminal is ours again: the line is drawn anew. Says whether somebody is typing.
-    pub fn step_forward(&self) -> bool {
+    /// Whether somebody types.
+    #[must_use]
+    pub fn is_editing(&self) -> bool {
+        self.pending().editing
+    }
+
+    /// The terminal is ours again: the line is drawn anew.
+    pub fn step_forward(&self) {
         let mut pending = self.pending();
         (pending.away, pending.redraw) = (false, true);
         self.shared.1.notify_all();
-        pending.editing
     }
 
     /// Hands to the editor what is printed, until the end.

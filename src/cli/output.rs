@@ -35,6 +35,8 @@ struct Screen {
     above: Option<Above>,
     /// The terminal is somebody else's: only whole lines go there.
     away: bool,
+    /// How often it was.
+    lent: u32,
     /// The last lines that were printed.
     recent: VecDeque<String>,
 }
@@ -84,6 +86,7 @@ impl Output {
             bottom: Bottom::Nothing,
             above: None,
             away: false,
+            lent: 0,
             recent: VecDeque::new(),
         };
         Self { screen: Arc::new(Mutex::new(screen)), volume, json, live, mixed: false }
@@ -133,6 +136,23 @@ impl Output {
         screen.stderr.write_all(bytes).and_then(|()| screen.stderr.flush()).is_ok()
     }
 
+    /// Which of the times this is that the terminal is ours; `None` while it is somebody else's.
+    #[must_use]
+    pub fn turn(&self) -> Option<u32> {
+        let screen = self.screen();
+        (!screen.away).then_some(screen.lent)
+    }
+
+    /// Writes bytes that were made for one [`Output::turn`], if it is still that one; says whether the
+    /// terminal takes any more.
+    pub fn draw(&self, bytes: &[u8], turn: u32) -> bool {
+        let mut screen = self.screen();
+        if screen.away || screen.lent != turn {
+            return true;
+        }
+        screen.stderr.write_all(bytes).and_then(|()| screen.stderr.flush()).is_ok()
+    }
+
     /// The last lines that were printed, the latest last.
     #[must_use]
     pub fn recent(&self) -> Vec<String> {
@@ -144,6 +164,7 @@ impl Output {
     pub fn step_back(&self) {
         let mut screen = self.screen();
         screen.away = true;
+        screen.lent = screen.lent.wrapping_add(1);
         if screen.above.as_ref().is_some_and(Above::step_back) {
             return screen.write(&format!("{PASTE_OFF}\n"));
         }
@@ -158,8 +179,16 @@ impl Output {
     pub fn step_forward(&self) {
         let mut screen = self.screen();
         screen.away = false;
-        if screen.above.as_ref().is_some_and(Above::step_forward) {
-            return screen.write(&format!("{PASTE_ON}\n"));
+        if let Some(above) = screen.above.clone() {
+            let editing = above.is_editing();
+            if editing {
+                // Before the editor draws the line, which it does on a thread of its own.
+                screen.write(&format!("{PASTE_ON}\n"));
+            }
+            above.step_forward();
+            if editing {
+                return;
+            }
         }
         let mut bottom = String::new();
         screen.bottom.draw(&mut bottom);

@@ -125,3 +125,17 @@ fn what_cannot_be_json_is_left_out() {
     output.json(&not_json);
     assert_eq!(stdout.text(), "");
 }
+
+#[test]
+fn what_was_drawn_for_an_earlier_turn_is_not_written() {
+    let (output, stderr, _) = output(Volume::Normal, false, true);
+    let turn = output.turn().expect("the terminal is ours");
+    assert!(output.draw(b"one", turn));
+    output.step_back();
+    assert_eq!(output.turn(), None);
+    assert!(output.draw(b"two", turn), "a terminal that is lent is not gone");
+    output.step_forward();
+    let next = output.turn().expect("ours again");
+    assert!(output.draw(b"three", turn) && output.draw(b"four", next));
+    assert_eq!(stderr.text(), "onefour");
+}

@@ -3,8 +3,7 @@
 //! Owns what was changed about it, which is the process's as the terminal is.
 
 use std::io::{BufRead, IsTerminal, Read, Write};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -31,9 +30,6 @@ static CHANGED: Mutex<Changed> = Mutex::new(Changed {
     screen: false,
     away: false,
 });
-
-/// How often the terminal was lent to others.
-static LENT: AtomicU32 = AtomicU32::new(0);
 
 /// The terminal is ours again.
 static BACK: Condvar = Condvar::new();
@@ -63,7 +59,11 @@ enum Input {
 }
 
 fn changed() -> MutexGuard<'static, Changed> {
-    CHANGED.lock().unwrap_or_else(PoisonError::into_inner)
+    locked(&CHANGED)
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Gives the terminal back when it goes, on whatever way out.
@@ -110,7 +110,6 @@ pub fn step_back(output: &Output) {
     if std::mem::replace(&mut changed.away, true) {
         return;
     }
-    LENT.fetch_add(1, Ordering::Relaxed);
     output.step_back();
     if std::mem::take(&mut changed.screen) {
         let _ = std::io::stderr().write_all(GIVE_BACK);
@@ -334,25 +333,28 @@ fn ask(output: &Output) -> Answers {
 pub fn canvas(output: &Output, ability: Ability) -> Terminal {
     let get = |name: &str| std::env::var(name).ok();
     let Ability { graphics, cell } = ability;
-    let seen = AtomicU32::new(LENT.load(Ordering::Relaxed));
     let known = move |grid: Grid| Grid { cell: grid.cell.or(cell), ..grid };
-    let (words, output) = (output.clone(), output.clone());
+    let (looks, words, output) = (output.clone(), output.clone(), output.clone());
+    let drawn_in = Arc::new(Mutex::new(output.turn()));
+    let begun_in = Arc::clone(&drawn_in);
     Terminal {
         grid: Box::new(move || {
-            let (away, lent) = (is_away(), LENT.load(Ordering::Relaxed));
+            let turn = looks.turn();
             // Where others had it since, it is not as it was left, even if nobody drew meanwhile.
-            let same = seen.swap(lent, Ordering::Relaxed) == lent;
-            tty::size().map(known).filter(|_| same && !away)
+            let same = std::mem::replace(&mut *locked(&drawn_in), turn) == turn;
+            tty::size().map(known).filter(|_| same && turn.is_some())
         }),
         words: Box::new(move || words.recent()),
         write: Box::new(move |bytes| {
+            let Some(turn) = *locked(&begun_in) else { return true };
             let mut changed = changed();
             if changed.away {
                 return true;
             }
             changed.screen = bytes != GIVE_BACK;
+            // Not held meanwhile: a terminal that was stopped (Ctrl-S) takes its time.
             drop(changed);
-            output.raw(bytes)
+            output.draw(bytes, turn)
         }),
         graphics,
         far: get("SSH_CONNECTION").is_some_and(|from| !from.is_empty()),

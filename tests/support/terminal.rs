@@ -19,6 +19,8 @@ pub(crate) struct Terminal {
     inner: OwnedFd,
     screen: Arc<Mutex<vt100::Parser<Ears>>>,
     rang: Arc<AtomicUsize>,
+    /// How often the job on it was stopped.
+    stops: AtomicUsize,
     /// Changes with what stands on it.
     changes: watch::Receiver<()>,
     /// The last that was written, as it came.
@@ -76,6 +78,7 @@ impl Terminal {
             inner: pair.slave,
             screen,
             rang,
+            stops: AtomicUsize::new(0),
             changes,
             written,
         }
@@ -97,7 +100,8 @@ impl Terminal {
     pub(crate) fn with_job_control(&self, peer: PeerBuilder) -> PeerBuilder {
         let script = r#"set -m; trap : INT; "$@"; code=$?
             while [ $code -eq 147 ] || [ $code -eq 148 ]; do
-                printf 'stopped\n' >&2; stty -a >&2; printf 'how?\n' >&2; read -r how
+                stops=$((stops + 1))
+                printf 'stopped\n' >&2; stty -a >&2; printf 'how? %s\n' $stops >&2; read -r how
                 if [ "$how" = bg ]; then bg >&2; printf 'behind\n' >&2; read -r how; fi
                 fg >/dev/null; code=$?
             done
@@ -107,10 +111,10 @@ impl Terminal {
 
     /// Ctrl-Z, until the shell has the terminal back as it was; what it says then.
     pub(crate) async fn stop_job(&self) -> String {
-        let asked = |text: &str| text.matches("how?").count();
-        let before = asked(&self.text());
+        // What it said at earlier stops stands on the screen again.
+        let asks = format!("how? {}", self.stops.fetch_add(1, Ordering::Relaxed) + 1);
         self.press("\x1a");
-        self.until("the shell", |text| asked(text) > before).await;
+        self.until("the shell", |text| text.contains(&asks)).await;
         let text = self.text();
         let modes = text.rsplit("stopped").next().unwrap_or_default();
         let given_back = ["isig icanon ", " echo "].iter().all(|mode| modes.contains(mode));
