@@ -203,6 +203,8 @@ impl Estimator {
             self.prober.hurry(now);
         }
         self.judge(now, since.min(Duration::from_millis(200)), history, lost > 0);
+        // Late news of what left long ago is no news of what left after it.
+        self.on_tick(now, history.waiting_since());
     }
 
     fn answers_a_queue(&self, now: Instant) -> bool {

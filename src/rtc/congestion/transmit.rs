@@ -50,7 +50,8 @@ const NO_REPORTS: Duration = Duration::from_secs(2);
 const MUCH: f64 = 0.1;
 
 /// When the rate falls to less than this share of what it was lately, pictures that wait were made for
-/// another path: if they take too long, a small one that needs none of them is sooner there.
+/// another path: if they, and what the full queue dropped, take too long, a small one that needs none of
+/// them is sooner there.
 const FELL: f64 = 0.6;
 const LATELY: Duration = Duration::from_secs(1);
 const TOO_LATE: Duration = Duration::from_millis(120);
@@ -77,6 +78,8 @@ pub(in crate::rtc) struct Transmit {
     cluster: Option<Cluster>,
     /// The highest rate of the last while, and since when.
     lately: Option<(f64, Instant)>,
+    /// What was lost since the rate fell, bits.
+    lost_falling: f64,
     extensions: HashMap<u32, u8>,
     /// The reference time of reports, without its 24 bits' wrapping.
     reference: Option<i64>,
@@ -103,6 +106,7 @@ impl Transmit {
             skipped: 0,
             cluster: None,
             lately: None,
+            lost_falling: 0.0,
             extensions: HashMap::new(),
             reference: None,
             began_at: None,
@@ -175,10 +179,15 @@ impl Transmit {
         estimator.on_report(now, &told, &self.history);
         let view = estimator.view();
         tracing::trace!(?view, told = told.len(), backlog = ?self.pacer.backlog(now), "arrivals");
-        if self.fell(now, view.sustained) && self.pacer.pictures_take(view.sustained) > TOO_LATE {
+        let lost = told.iter().filter(|told| told.arrival_us.is_none());
+        let lost: f64 = lost.map(|told| f64::from(told.size) * 8.0).sum();
+        let fell = self.fell(now, view.sustained);
+        self.lost_falling = if fell { self.lost_falling + lost } else { 0.0 };
+        let mended = Duration::from_secs_f64(self.lost_falling / view.sustained.max(1.0));
+        if fell && self.pacer.pictures_take(view.sustained) + mended > TOO_LATE {
             // Once: what comes next is made for this path.
             self.lately = Some((view.sustained, now));
-            self.repeats.forget();
+            self.lost_falling = 0.0;
             self.drop_pictures();
         }
         if was_stalled && !view.stalled {
@@ -206,7 +215,6 @@ impl Transmit {
         let view = self.view(now);
         let waiting = self.pacer.repair_bits();
         if self.repeats.is_too_much(wanted.clone(), waiting, view.sustained) {
-            self.repeats.forget();
             return self.drop_pictures();
         }
         let repeats = self.repeats.on_nack(now, wanted, view.rtt, (view.target, view.loss > MUCH));
@@ -318,8 +326,10 @@ impl Transmit {
         self.repaired.2
     }
 
-    /// Nobody could decode what waits.
+    /// Nobody could decode what waits, and a keyframe follows, which needs no repeats of what it follows:
+    /// too many would cost it as well.
     fn drop_pictures(&mut self) {
+        self.repeats.forget();
         let dropped = self.pacer.drop_pictures().count();
         tracing::debug!(packets = dropped, "dropping what waits");
         self.skipped = self.skipped.wrapping_add(dropped as u16);

@@ -139,6 +139,29 @@ fn pictures_that_waited_too_long_go_whole_and_leave_no_gap_in_the_numbers() {
 }
 
 #[test]
+fn what_was_lost_before_a_keyframe_does_not_cost_the_keyframe() {
+    let mut bench = bench(true);
+    for _ in 0..100 {
+        bench.write(VIDEO, 1_100);
+    }
+    let mut sent = bench.left().len();
+    for _ in 0..50 {
+        bench.now += 10 * MS;
+        sent += bench.left().len();
+    }
+    let dropped = bench.path.expired();
+    assert!(sent > 8 && dropped > 50, "{sent} sent, {dropped} dropped");
+    for _ in 0..4 {
+        bench.write(VIDEO, 1_100);
+    }
+    let nacks = vec![NackPair { packet_id: 0, lost_packets: u16::MAX }];
+    bench.hear(TransportLayerNack { sender_ssrc: 9, media_ssrc: VIDEO, nacks });
+    assert_eq!(bench.path.expired(), dropped, "the keyframe waits on");
+    bench.now += 300 * MS;
+    assert!(bench.left().iter().all(|(ssrc, ..)| *ssrc == VIDEO), "and nothing before it is repeated");
+}
+
+#[test]
 fn without_reports_on_arrivals_their_estimate_is_heeded() {
     let mut bench = bench(false);
     bench.write(SOUND, 80);
