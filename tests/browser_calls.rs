@@ -142,6 +142,33 @@ async fn peer_hangs_up_on_a_page_that_called_and_calls_another() {
     assert_eq!(alice.await_event("ended", PATIENCE).await["reason"], "remote-hangup");
 }
 
+/// Its certificate takes several records of a flight, and its signature several times as long.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_with_a_large_rsa_certificate_calls_and_is_called() {
+    let _alone = one_at_a_time().await;
+    let server = Server::start().await;
+    let mut alice = login(server.url(), "alice", &["--auto-answer"]).await;
+    for calls in [true, false] {
+        let page = BarePage::log_in_with_rsa(server.url(), "page", 4096).await;
+        if calls {
+            page.call("alice").await;
+        } else {
+            alice.type_line("call page");
+        }
+        alice.await_event("first-video-frame", PATIENCE).await;
+        page.browser.wait_for_call("pictures", |call| call.inbound_video.frames_decoded > 10).await;
+        // In base64 the page's own takes 1.6 kB, where ECDSA takes 0.4.
+        let script =
+            "return await connection.getStats().then((all) => Math.max(...[...all.values()]
+            .map((one) => (one.base64Certificate || '').length)))";
+        let longest = page.browser.evaluate_async(script).await;
+        assert!(longest.as_u64() > Some(1_500), "{longest}");
+        page.hang_up().await;
+        let ended = alice.await_event("ended", PATIENCE).await;
+        assert_eq!(ended["reason"], "remote-hangup", "{ended}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_is_told_what_it_did_wrong() {
     let _alone = one_at_a_time().await;

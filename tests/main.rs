@@ -26,6 +26,7 @@ mod job_control;
 mod keys;
 mod loopback;
 mod netlab;
+mod on_path;
 mod page;
 mod page_access;
 mod page_trouble;

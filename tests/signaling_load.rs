@@ -17,6 +17,7 @@ use crate::support::one_at_a_time;
 use crate::support::sockets::{Client, FrameCounter, TEXT, frame};
 
 const IDLE: usize = 10_000;
+const DEAF: usize = 300;
 const RATE: u64 = 5_000;
 
 /// A server on the first core. Dropped, it is killed.
@@ -74,9 +75,18 @@ impl Pinned {
     }
 
     fn memory_mb(&self) -> f64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most that it ever had.
+    fn most_memory_mb(&self) -> f64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, which: &str) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()));
         let status = status.expect("a process");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("memory");
+        let line = status.lines().find_map(|line| line.strip_prefix(which)).expect("memory");
         line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") * 1024.0 / 1e6
     }
 }
@@ -165,13 +175,37 @@ async fn measure_signaling_idle_logins() {
     }
     let took = (clock::now() - began).as_secs_f64();
     println!("{IDLE} logins in {took:.1} s: {:.1} MB, {empty:.1} MB before", server.memory_mb());
+    do_not_read(&mut idle).await;
+    let (now, most) = (server.memory_mb(), server.most_memory_mb());
+    println!("after floods to {DEAF} who do not read: {now:.1} MB, at most {most:.1} MB");
     // What a call leaves behind: an offer of 8 kB each.
-    for number in 0..IDLE {
-        let offer = message(&format!("idle{}", (number + 1) % IDLE), 8_000, 0);
-        idle[number].say(&offer).await;
-        idle[(number + 1) % IDLE].hear().await.expect("the offer");
+    let others = idle.len();
+    for number in 0..others {
+        let to = (number + 1) % others;
+        idle[number].say(&message(&format!("idle{}", to + DEAF), 8_000, 0)).await;
+        idle[to].hear().await.expect("the offer");
     }
     println!("after an offer of 8 kB from each: {:.1} MB", server.memory_mb());
+}
+
+/// Each of the last of them sends 2 MB to one of the first, who does not read; all of these leave.
+async fn do_not_read(idle: &mut Vec<Client>) {
+    let senders = idle.split_off(idle.len() - DEAF);
+    let mut floods = JoinSet::new();
+    for (number, mut sender) in senders.into_iter().enumerate() {
+        floods.spawn(async move {
+            let offer = frame(TEXT, message(&format!("idle{number}"), 8_000, 0).as_bytes());
+            for _ in 0..250 {
+                // The server slows them, and closes them in the end.
+                let sent = sender.stream.write_all(&offer);
+                if !matches!(tokio::time::timeout(Duration::from_secs(5), sent).await, Ok(Ok(()))) {
+                    break;
+                }
+            }
+        });
+    }
+    while floods.join_next().await.is_some() {}
+    idle.drain(..DEAF);
 }
 
 /// Messages at [`RATE`] among `count` pairs for so long; latencies in microseconds, sorted.

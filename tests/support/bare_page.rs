@@ -34,26 +34,29 @@ impl BarePage {
         media: FakeMedia,
         size: (u32, u32),
     ) -> Self {
-        let page = Self::open_sized(server, name, media, size).await;
+        let page = Self::open_asking(server, name, media, &as_query(size)).await;
+        page.wait_for_status("online").await;
+        page
+    }
+
+    /// As `log_in`, with an RSA certificate of so many bits: the largest that browsers make has 8192.
+    pub(crate) async fn log_in_with_rsa(server: &str, name: &str, bits: u32) -> Self {
+        let query = format!("{}&{bits}", as_query((640, 360)));
+        let page = Self::open_asking(server, name, FakeMedia::default(), &query).await;
         page.wait_for_status("online").await;
         page
     }
 
     /// Opens the page and asks for the name; what the server says shows in the status.
     pub(crate) async fn open(server: &str, name: &str, media: FakeMedia) -> Self {
-        Self::open_sized(server, name, media, (640, 360)).await
+        Self::open_asking(server, name, media, &as_query((640, 360))).await
     }
 
-    async fn open_sized(
-        server: &str,
-        name: &str,
-        media: FakeMedia,
-        (width, height): (u32, u32),
-    ) -> Self {
+    async fn open_asking(server: &str, name: &str, media: FakeMedia, query: &str) -> Self {
         // 127.0.0.1 is a secure context: cameras are allowed there without TLS.
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound port");
-        let url = format!("http://{address}/?{width}x{height}");
+        let url = format!("http://{address}/?{query}");
         let page = Router::new().route("/", get(|| async { Html(include_str!("bare_page.html")) }));
         let web_server = tokio::spawn(async move {
             axum::serve(listener, page).await.expect("serving does not end");
@@ -82,6 +85,11 @@ impl BarePage {
         let script = format!("return document.getElementById('status').textContent === '{status}'");
         self.browser.wait_until(&format!("status '{status}'"), &script).await;
     }
+}
+
+/// A camera's size as the page takes it.
+fn as_query((width, height): (u32, u32)) -> String {
+    format!("{width}x{height}")
 }
 
 impl Drop for BarePage {
