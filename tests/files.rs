@@ -106,6 +106,21 @@ async fn a_pipe_makes_nobody_wait() {
 }
 
 #[tokio::test]
+async fn one_pipe_is_not_both_picture_and_sound() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let pipe = folder.path().join("pipe").display().to_string();
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    let link = folder.path().join("link").display().to_string();
+    std::os::unix::fs::symlink(&pipe, &link).expect("a link");
+    for (video, audio) in [("-", "-"), (&pipe, &pipe), (&pipe, &link)] {
+        let words = ["call", "bob", "--as", "alice", "--video", video, "--audio", audio];
+        let alice = peer("ws://127.0.0.1:9", &words).run().await;
+        assert_eq!(alice.code, Some(5), "{}", alice.said);
+        assert!(alice.said.contains("one pipe cannot be both picture and sound"), "{}", alice.said);
+    }
+}
+
+#[tokio::test]
 async fn a_source_that_waits_for_years_delays_no_end() {
     let _alone = one_at_a_time().await;
     let server = Server::start().await;
