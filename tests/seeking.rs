@@ -20,7 +20,7 @@ const SEEK: &str = "
     for (let n = 0; n < 20; n++) {
       const place = Math.max(0, video.duration - 1) * ((n * 7) % 20) / 19 + 0.01;
       const began = performance.now();
-      const there = new Promise((done) => video.addEventListener('seeked', done, { once: true }));
+      const there = new Promise((done) => (video.onseeked = done));
       video.currentTime = place;
       await there;
       if (Math.abs(video.currentTime - place) > 0.5) throw `${place}: at ${video.currentTime}`;
