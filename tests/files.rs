@@ -37,10 +37,11 @@ async fn a_recording_never_destroys_what_is_sent() {
 async fn a_disk_that_is_full_is_said_and_told_by_the_exit_code() {
     let _alone = one_at_a_time().await;
     let server = Server::start().await;
-    let mut bob = login(server.url(), "bob", &["--auto-answer", "--size", "320x180"]).await;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let full = folder.path().join("full.mkv");
     std::os::unix::fs::symlink("/dev/full", &full).expect("a link");
+    let there = ["--auto-answer", "--size", "320x180", "--record", full.to_str().expect("plain")];
+    let mut bob = login(server.url(), "bob", &there).await;
     let words = ["call", "bob", "--as", "alice", "--duration", "2s"];
     let alice = peer(server.url(), &words).arg("--record").arg(&full).run().await;
     assert_eq!(alice.code, Some(5), "{}", alice.said);
@@ -50,6 +51,9 @@ async fn a_disk_that_is_full_is_said_and_told_by_the_exit_code() {
     let ended = alice.events.iter().find(|event| event["event"] == "ended").expect("an end");
     assert_eq!(ended["reason"], "duration", "the call went on: {ended}");
     bob.await_event("ended", PATIENCE).await;
+    bob.type_line("quit");
+    let bob = bob.wait(PATIENCE).await;
+    assert_eq!(bob.code, Some(5), "a login tells it at its end: {}", bob.said);
 }
 
 #[tokio::test]
@@ -103,6 +107,21 @@ async fn a_pipe_makes_nobody_wait() {
     let alice = alice.wait(PATIENCE).await;
     assert_eq!(alice.code, Some(0), "{}", alice.said);
     assert!(before.elapsed().as_secs() < 5, "{:?}", before.elapsed());
+}
+
+#[tokio::test]
+async fn one_pipe_is_not_both_picture_and_sound() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let pipe = folder.path().join("pipe").display().to_string();
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    let link = folder.path().join("link").display().to_string();
+    std::os::unix::fs::symlink(&pipe, &link).expect("a link");
+    for (video, audio) in [("-", "-"), (&pipe, &pipe), (&pipe, &link)] {
+        let words = ["call", "bob", "--as", "alice", "--video", video, "--audio", audio];
+        let alice = peer("ws://127.0.0.1:9", &words).run().await;
+        assert_eq!(alice.code, Some(5), "{}", alice.said);
+        assert!(alice.said.contains("one pipe cannot be both picture and sound"), "{}", alice.said);
+    }
 }
 
 #[tokio::test]

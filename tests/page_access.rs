@@ -129,7 +129,7 @@ const FAULTS: &str = "
 
 /// Looks at the page on every screen and in both lights.
 async fn judge(page: &Page, what: &str) {
-    for size in [(360, 640), (360, 740), (1280, 800)] {
+    for size in [(360, 640), (390, 844), (1280, 800)] {
         for scheme in ["light", "dark"] {
             page.browser.look(size, scheme).await;
             let name = format!("{what}-{}-{scheme}", size.1);

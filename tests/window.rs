@@ -148,7 +148,7 @@ async fn a_key_records_and_stops_in_the_middle_of_a_call() {
     }
 }
 
-fn snapshot(folder: &Path) -> Option<PathBuf> {
+pub(crate) fn snapshot(folder: &Path) -> Option<PathBuf> {
     let files = std::fs::read_dir(folder).expect("a folder");
     let mut paths = files.map(|file| file.expect("a file").path());
     paths.find(|path| path.extension().is_some_and(|extension| extension == "png"))

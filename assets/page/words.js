@@ -87,7 +87,7 @@ export function noPath(who, iceServers) {
   const relays = iceServers.some(({ urls }) => [urls].flat().some((url) => /^turns?:/.test(url)));
   return relays
     ? `No way was found to ${named(who)}, not even through the relay. A firewall may block it`
-    : `No way was found to ${named(who)}. A firewall is in between: the server needs a TURN relay`;
+    : `No way was found to ${named(who)}. A firewall seems to be in between: the server needs a TURN relay`;
 }
 
 export function pathLost(who) {

@@ -112,20 +112,11 @@ pub async fn run(command: LoginCommand, stage: Stage, output: &Output) -> Result
     if policy == AnswerPolicy::Refuse {
         output.say("there is nobody here to ask, so calls are refused; --auto-answer answers them");
     }
-    let lines = match input {
-        stdin::Kind::Nobody => None,
-        stdin::Kind::Script => Some(stdin::lines()),
-        stdin::Kind::Terminal => {
-            let start = || editor::start(output, people.clone(), remembered::history());
-            // Pictures and an edited line cannot share a terminal.
-            let drawn = matches!(command.media.view, ViewSpec::Terminal(_));
-            let edited = (output.is_live() && !drawn).then(start).flatten();
-            if edited.is_some() {
-                reporter.show_bar();
-            }
-            edited.or_else(|| Some(stdin::lines()))
-        }
-    };
+    let lines = lines_of(input, &command.media.view, output, &people);
+    if lines.as_ref().is_some_and(|(_, edited)| *edited) {
+        reporter.show_bar();
+    }
+    let lines = lines.map(|(lines, _)| lines);
     let mut desk = Desk {
         phone,
         output: output.clone(),
@@ -135,12 +126,37 @@ pub async fn run(command: LoginCommand, stage: Stage, output: &Output) -> Result
         last,
         prompted,
         leaving: false,
+        cut_short: None,
         open_door: anybody::warnings(&command.answer, &command.media.video),
     };
     desk.run(events, lines, &mut interrupts).await;
     output.end_prompt();
     desk.phone.close().await;
-    if desk.leaving { Ok(()) } else { Err(anyhow::anyhow!("the phone stopped by itself").into()) }
+    match (desk.leaving, desk.cut_short) {
+        (true, Some(why)) => Err(Failure::Recording(why)),
+        (true, None) => Ok(()),
+        (false, _) => Err(anyhow::anyhow!("the phone stopped by itself").into()),
+    }
+}
+
+/// What is typed or fed, and whether it is edited at a prompt of ours; `None`: nobody feeds any.
+fn lines_of(
+    input: stdin::Kind,
+    view: &ViewSpec,
+    output: &Output,
+    people: &People,
+) -> Option<(Lines, bool)> {
+    match input {
+        stdin::Kind::Nobody => None,
+        stdin::Kind::Script => Some((stdin::lines(), false)),
+        stdin::Kind::Terminal => {
+            let start = || editor::start(output, people.clone(), remembered::history());
+            // Pictures and an edited line cannot share a terminal.
+            let drawn = matches!(view, ViewSpec::Terminal(_));
+            let edited = (output.is_live() && !drawn).then(start).flatten();
+            Some(edited.map_or_else(|| (stdin::lines(), false), |lines| (lines, true)))
+        }
+    }
 }
 
 /// One person's (or script's) place at the phone.
@@ -155,6 +171,8 @@ struct Desk {
     prompted: bool,
     /// We said `Quit`: that the events end is as asked.
     leaving: bool,
+    /// Why the last recording that ended before its time did so.
+    cut_short: Option<String>,
     /// What to say, once, of a server on which anybody can take any name.
     open_door: Vec<String>,
 }
@@ -174,6 +192,9 @@ impl Desk {
                     Some(event) => {
                         self.stage.follow(&event);
                         self.meet(&event);
+                        if let EventKind::RecordingStopped { reason: Some(why), .. } = &event.kind {
+                            self.cut_short = Some(why.clone());
+                        }
                         self.reporter.show(&event, Ending::Told);
                         self.warn_of_strangers(&event);
                     }

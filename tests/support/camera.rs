@@ -14,6 +14,8 @@ pub(crate) struct Camera {
     library: PathBuf,
     form: &'static str,
     size: (u32, u32),
+    /// What its driver says of its colours: `colorspace` and `quantization` of V4L2.
+    colours: (u32, u32),
 }
 
 impl Camera {
@@ -39,6 +41,19 @@ impl Camera {
         camera
     }
 
+    /// Of any size, and films these pictures, which are in its form already.
+    pub(crate) fn of_pictures(form: &'static str, size: (u32, u32), pictures: &Path) -> Self {
+        let camera = Self::blank(form, size);
+        std::fs::copy(pictures, camera.path("pictures")).expect("pictures");
+        camera
+    }
+
+    /// Its driver says this of its colours: `colorspace` and `quantization` of V4L2.
+    pub(crate) fn says(mut self, colorspace: u32, quantization: u32) -> Self {
+        self.colours = (colorspace, quantization);
+        self
+    }
+
     fn blank(form: &'static str, size: (u32, u32)) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let library = folder.path().join("v4l2.so");
@@ -56,7 +71,7 @@ impl Camera {
                 std::fs::write(devices.join(name), "").expect("a file");
             }
         }
-        let camera = Self { folder, library, form, size };
+        let camera = Self { folder, library, form, size, colours: (0, 0) };
         camera.is("there");
         camera
     }
@@ -72,6 +87,7 @@ impl Camera {
             .env("FAKE_CAMERA_PICTURES", self.path("pictures"))
             .env("FAKE_CAMERA_FORMAT", self.form)
             .env("FAKE_CAMERA_SIZE", format!("{}x{}", self.size.0, self.size.1))
+            .env("FAKE_CAMERA_COLOURS", format!("{} {}", self.colours.0, self.colours.1))
             .env("FAKE_CAMERA_STATE", self.path("state"))
             .env("FAKE_CAMERA_DEV", self.path("dev"))
             .env("FAKE_CAMERA_NONE", self.path("none"))

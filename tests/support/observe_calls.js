@@ -44,6 +44,8 @@
     video.play().catch(() => {});
   }
 
+  window.observedConnection = () => last?.connection;
+
   window.observedCall = async () => {
     if (!last) return {};
     const report = { connectionState: last.connection.connectionState };

@@ -3,6 +3,7 @@
  *   FAKE_CAMERA_PICTURES  raw pictures, or JPEG pictures one after the other; they loop
  *   FAKE_CAMERA_FORMAT    YUYV, NV12 or MJPG
  *   FAKE_CAMERA_SIZE      such as 640x480
+ *   FAKE_CAMERA_COLOURS   colorspace and quantization, as numbers
  *   FAKE_CAMERA_STATE     a file: "there", "gone", "busy", "denied"; may change at any time
  * Everything else is handed on. */
 #define _GNU_SOURCE
@@ -193,6 +194,8 @@ static int answer(struct camera *camera, unsigned request, void *about) {
         format->fmt.pix.pixelformat = fourcc();
         format->fmt.pix.field = V4L2_FIELD_NONE;
         format->fmt.pix.sizeimage = picture_bytes();
+        sscanf(getenv("FAKE_CAMERA_COLOURS"), "%u %u", &format->fmt.pix.colorspace,
+               &format->fmt.pix.quantization);
         return 0;
     }
     case VIDIOC_G_PARM:

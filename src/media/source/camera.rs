@@ -18,6 +18,7 @@ use super::{SourceError, VideoFormat, VideoSource, card};
 use crate::clock;
 use crate::media::device::{DeviceError, DeviceNews, DeviceNotice};
 use crate::media::frame::{FramePool, Size, VideoFrame};
+use crate::media::upright::limit;
 use convert::Converter;
 use device::OpenCamera;
 
@@ -270,6 +271,11 @@ fn film(camera: &mut OpenCamera, size: Size, fps: f64, place: &Place) -> (String
         let data = buffer.buffer();
         match converter.draw(format.pixels, (format.width, format.height), data, &mut frame) {
             Ok(()) => {
+                // A JPEG picture is what JFIF says, whatever the driver thinks of it.
+                if matches!(format.pixels, PixelFormat::Nv12 | PixelFormat::Yuyv) {
+                    frame.set_colour(camera.colour);
+                    limit(&mut frame);
+                }
                 pictures += 1;
                 place.tell(|state| state.picture = Some(Arc::new(frame)));
             }

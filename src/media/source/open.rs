@@ -104,6 +104,14 @@ const DEFAULT_FPS: f64 = 30.0;
 /// What picture and sound of one and the same file agree on.
 fn agreed(options: &MediaOptions) -> Result<Option<Shared>, SourceError> {
     match (&options.video, &options.audio) {
+        // Each would take from the other what it reads.
+        (VideoSourceSpec::File(video), AudioSourceSpec::File(audio))
+            if live::is_live(video) && live::is_live(audio) && live::same_pipe(video, audio) =>
+        {
+            let reason = "one pipe cannot be both picture and sound; give the sound a pipe of its own \
+                          (mkfifo) or a file, or use --audio none";
+            Err(SourceError::Unsupported { path: video.clone(), reason: reason.to_owned() })
+        }
         (VideoSourceSpec::File(video), AudioSourceSpec::File(audio))
             if same_file(video, audio) && !live::is_live(video) =>
         {

@@ -15,6 +15,7 @@ use super::choose::{CameraFormat, PixelFormat, choose};
 use crate::clock;
 use crate::media::device::DeviceError;
 use crate::media::frame::Size;
+use crate::media::showing::Colour;
 
 /// A camera that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +69,8 @@ pub(super) struct OpenCamera {
     camera: Camera,
     pub(super) name: String,
     pub(super) format: CameraFormat,
+    /// What its numbers mean, as its driver says.
+    pub(super) colour: Colour,
 }
 
 impl OpenCamera {
@@ -100,7 +103,7 @@ impl OpenCamera {
         let exactly = RequestedFormat::with_formats(RequestedFormatType::Exact(native), &FORMATS);
         camera.set_camera_requset(exactly).map_err(|error| in_words(&error))?;
         camera.open_stream().map_err(|error| in_words(&error))?;
-        Ok(Self { camera, name, format })
+        Ok(Self { camera, name, format, colour: told_colour(index) })
     }
 
     /// Waits for the next picture, without a limit: its bytes, and how old it is.
@@ -113,6 +116,35 @@ impl OpenCamera {
         // A clock that was set meanwhile would make pictures of another day.
         Ok((buffer, age.min(Duration::from_millis(500))))
     }
+}
+
+/// What the driver says of the colours of its pictures, which the library keeps to itself. What it
+/// leaves open is the default of its colour space (linux/videodev2.h, `V4L2_MAP_YCBCR_ENC_DEFAULT` and
+/// `V4L2_MAP_QUANTIZATION_DEFAULT`).
+#[cfg(target_os = "linux")]
+fn told_colour(index: u32) -> Colour {
+    use crate::media::showing::Matrix;
+    use v4l::format::{Colorspace, Quantization};
+    use v4l::video::Capture;
+    let told = v4l::Device::new(index as usize).and_then(|device| device.format());
+    let Ok(told) = told else { return Colour::default() };
+    let matrix = match told.colorspace {
+        Colorspace::Rec709 | Colorspace::DCIP3 => Matrix::Bt709,
+        Colorspace::Rec2020 => Matrix::Bt2020,
+        _ => Matrix::Bt601,
+    };
+    let full_range = match told.quantization {
+        Quantization::FullRange => true,
+        Quantization::LimitedRange => false,
+        Quantization::Default => matches!(told.colorspace, Colorspace::JPEG),
+    };
+    tracing::info!(?matrix, full_range, "the camera's colours");
+    Colour { matrix, full_range }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn told_colour(_: u32) -> Colour {
+    Colour::default()
 }
 
 const FORMATS: [FrameFormat; 4] =

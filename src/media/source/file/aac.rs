@@ -156,7 +156,15 @@ fn parse(config: &[u8]) -> Result<(usize, Vec<Place>), ContainerError> {
     let mut bits = Bits::new(config);
     let object = bits.read(5).ok_or_else(cut)?;
     if object != 2 {
-        return Err(unsupported(&format!("audio object type {object} is not AAC-LC")));
+        // ISO/IEC 14496-3 table 1.17.
+        let kind = match object {
+            1 => "AAC Main",
+            4 => "AAC-LTP",
+            5 => "HE-AAC",
+            29 => "HE-AAC v2",
+            _ => "another kind of AAC",
+        };
+        return Err(unsupported(&format!("it is {kind}, object type {object}, and not AAC-LC")));
     }
     let index = bits.read(4).ok_or_else(cut)? as usize;
     let layout = bits.read(4).ok_or_else(cut)?;

@@ -32,6 +32,26 @@ pub fn is_live(path: &Path) -> bool {
     path == Path::new("-") || is_fifo(path)
 }
 
+/// Whether both name the same pipe, by whatever names.
+#[must_use]
+pub fn same_pipe(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| {
+        use std::os::fd::AsFd;
+        use std::os::unix::fs::MetadataExt;
+        let about = match path == Path::new("-") {
+            true => std::io::stdin()
+                .as_fd()
+                .try_clone_to_owned()
+                .map(std::fs::File::from)
+                .ok()?
+                .metadata(),
+            false => path.metadata(),
+        };
+        about.ok().map(|about| (about.dev(), about.ino()))
+    };
+    one == other || identity(one).is_some_and(|one| identity(other) == Some(one))
+}
+
 fn is_fifo(path: &Path) -> bool {
     use std::os::unix::fs::FileTypeExt;
     path.metadata().is_ok_and(|about| about.file_type().is_fifo())

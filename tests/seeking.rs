@@ -1,0 +1,66 @@
+//! How fast a browser finds any second of a recording: a measurement, and a test on a short one.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::chromium::Browser;
+use crate::support::one_at_a_time;
+use crate::support::server::{Server, THE_END, login, peer};
+
+/// Goes to places all over the file, forwards and back; how long each took, ms.
+const SEEK: &str = "
+    let video = document.querySelector('video');
+    if (!video) throw 'no player for it';
+    if (video.error) throw video.error.message;
+    if (video.readyState < 1)
+      await new Promise((done) => video.addEventListener('loadedmetadata', done, { once: true }));
+    video.pause();
+    const took = [];
+    for (let n = 0; n < 20; n++) {
+      const place = Math.max(0, video.duration - 1) * ((n * 7) % 20) / 19 + 0.01;
+      const began = performance.now();
+      const there = new Promise((done) => (video.onseeked = done));
+      video.currentTime = place;
+      await there;
+      if (Math.abs(video.currentTime - place) > 0.5) throw `${place}: at ${video.currentTime}`;
+      took.push(Math.round(performance.now() - began));
+    }
+    return { seconds: video.duration, most: Math.max(...took), took }";
+
+async fn seek(browser: &Browser, file: &Path) -> Value {
+    browser.open(&format!("file://{}", file.display())).await;
+    browser.evaluate_async(SEEK).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_finds_any_second_of_a_recording() {
+    let _alone = one_at_a_time().await;
+    let server = Server::start().await;
+    let mut bob = login(server.url(), "bob", &["--auto-answer", "--record", "call.mp4"]).await;
+    let words = ["call", "bob", "--as", "alice", "--duration", "12s", "--record", "call.mkv"];
+    let mut alice = peer(server.url(), &words).start();
+    alice.await_event("ended", THE_END).await;
+    bob.await_event("ended", THE_END).await;
+    let browser = Browser::start().await;
+    for file in [bob.home().join("call.mp4"), alice.home().join("call.mkv")] {
+        let sought = seek(&browser, &file).await;
+        println!("{}: {sought}", file.display());
+        assert!(sought["seconds"].as_f64().is_some_and(|length| length > 10.0), "{sought}");
+    }
+}
+
+/// Of the recordings in the folder that `PEER_RECORDINGS` names.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement, of recordings that somebody made"]
+async fn measure_how_fast_a_browser_seeks() {
+    let folder = std::env::var("PEER_RECORDINGS").expect("PEER_RECORDINGS names a folder");
+    let browser = Browser::start().await;
+    for file in std::fs::read_dir(folder).expect("a folder") {
+        let path = file.expect("a file").path();
+        let is_ours = path.extension().is_some_and(|kind| kind == "mkv" || kind == "mp4");
+        if is_ours {
+            println!("{}: {}", path.display(), seek(&browser, &path).await);
+        }
+    }
+}
