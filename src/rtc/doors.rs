@@ -4,7 +4,8 @@
 //! unprotected alerts, and recurses over the fragments of a handshake: a few datagrams of a stranger
 //! kept a call from coming up or ended the program. So what a datagram is goes by its first byte (RFC
 //! 7983 section 7), and only who has shown that he knows the call is heard: who answered a check of
-//! ours, or whose check was answered by us (RFC 8445 section 12.2).
+//! ours, or whose check was answered by us (RFC 8445 section 12.2). Behind a TURN server too: it lets
+//! in everybody at an address that it was told once (RFC 8656 section 9).
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -21,6 +22,9 @@ const MOST_CHECKS: usize = 512;
 /// Addresses that are known at most; a call has some dozens of pairs.
 const MOST_KNOWN: usize = 128;
 
+/// Channels of TURN servers that are known at most.
+const MOST_CHANNELS: usize = 128;
+
 /// Where a message has its transaction ID (RFC 8489 section 5), and the types of a binding request
 /// and of the answer to one.
 const TRANSACTION: std::ops::Range<usize> = 8..20;
@@ -29,11 +33,13 @@ const SUCCESS: [u8; 2] = [0x01, 0x01];
 const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 
 /// What a TURN server passes on, or is to pass on (RFC 8656 sections 11.6 and 18.4), and where it
-/// stands in it.
+/// stands in it; what gives an address a channel there (section 12.1).
 const DATA_INDICATION: [u8; 2] = [0x00, 0x17];
 const SEND_INDICATION: [u8; 2] = [0x00, 0x16];
 const DATA: [u8; 2] = [0x00, 0x13];
 const PEER_ADDRESS: [u8; 2] = [0x00, 0x12];
+const CHANNEL_BIND: [u8; 2] = [0x00, 0x09];
+const CHANNEL_NUMBER: [u8; 2] = [0x00, 0x0c];
 const STUN_HEADER: usize = 20;
 const CHANNEL_HEADER: usize = 4;
 
@@ -73,8 +79,10 @@ pub enum Refusal {
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Doors {
-    checks: VecDeque<([u8; 12], SocketAddr, Instant)>,
-    known: VecDeque<SocketAddr>,
+    checks: VecDeque<([u8; 12], Whom, Instant)>,
+    known: VecDeque<Whom>,
+    /// Of which server, which one, and to whom.
+    channels: VecDeque<(SocketAddr, [u8; 2], [u8; 20])>,
     rtt: Option<Duration>,
     records: Records,
     refused: Refused,
@@ -91,8 +99,8 @@ impl Doors {
         to: SocketAddr,
         (bytes, relayed): (&[u8], bool),
     ) -> bool {
-        let Some(whom) = whom(to, bytes, relayed, REQUEST) else { return true };
-        if !relayed && self.knows(to) {
+        let Some((whom, message)) = self.whom(to, bytes, relayed) else { return true };
+        if !is_binding(message, REQUEST) || !relayed && self.known.contains(&whom) {
             return true;
         }
         self.pace.may_leave(now, Pair { from, whom })
@@ -100,18 +108,19 @@ impl Doors {
 
     /// Something was sent, through a TURN server where `relayed`.
     pub fn on_sent(&mut self, now: Instant, to: SocketAddr, bytes: &[u8], relayed: bool) {
-        if relayed && let Some(whom) = whom(to, bytes, relayed, SUCCESS) {
-            self.pace.knows(whom);
+        if relayed {
+            self.note_channel(to, bytes);
         }
-        let Some(transaction) = transaction(bytes) else { return };
-        if bytes.starts_with(&REQUEST) {
+        let Some((whom, message)) = self.whom(to, bytes, relayed) else { return };
+        let Some(transaction) = transaction(message) else { return };
+        if message.starts_with(&REQUEST) {
             if self.checks.len() == MOST_CHECKS {
                 self.checks.pop_front();
             }
-            self.checks.push_back((transaction, canonical(to), now));
-        } else if bytes.starts_with(&SUCCESS) {
+            self.checks.push_back((transaction, whom, now));
+        } else if message.starts_with(&SUCCESS) {
             // The library answers so only to who has the password.
-            self.admit(to);
+            self.admit(whom);
         }
     }
 
@@ -127,21 +136,17 @@ impl Doors {
         bytes: &[u8],
         (relayed, secured): (bool, bool),
     ) -> Result<(), Refusal> {
-        // A server that tells us our address is not the other side.
-        if !relayed {
-            self.note_answer(now, from, bytes);
-        } else if let Some(whom) = whom(from, bytes, relayed, SUCCESS) {
-            self.pace.knows(whom);
-        }
-        let passes = match (bytes.first(), relayed) {
-            (Some(0..=3), false) => Ok(()),
-            (Some(0..=3 | 64..=79), true) => {
-                inside(bytes).map_or(Ok(()), |inside| self.records.pass(inside, secured))
+        let passes = match self.whom(from, bytes, relayed) {
+            Some((whom, message)) => {
+                self.note_answer(now, whom, message);
+                self.pass(whom, message, secured)
             }
-            (Some(20..=63), _) if self.knows(from) => self.records.pass(bytes, secured),
-            (Some(128..=191), _) if self.knows(from) => Ok(()),
-            (Some(20..=79 | 128..=191), _) => Err(Refusal::Stranger),
-            _ => Err(Refusal::Unknown),
+            // What a server itself has to say.
+            None => match bytes.first() {
+                Some(0..=3) => Ok(()),
+                Some(20..=63 | 128..=191) => Err(Refusal::Stranger),
+                _ => Err(Refusal::Unknown),
+            },
         };
         match passes {
             Ok(()) | Err(Refusal::Repeated) => {}
@@ -152,13 +157,22 @@ impl Doors {
         passes
     }
 
-    fn note_answer(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
-        if !bytes.starts_with(&SUCCESS) {
+    fn pass(&mut self, whom: Whom, message: &[u8], secured: bool) -> Result<(), Refusal> {
+        match message.first() {
+            Some(0..=3) => Ok(()),
+            Some(20..=63) if self.known.contains(&whom) => self.records.pass(message, secured),
+            Some(128..=191) if self.known.contains(&whom) => Ok(()),
+            Some(20..=79 | 128..=191) => Err(Refusal::Stranger),
+            _ => Err(Refusal::Unknown),
+        }
+    }
+
+    fn note_answer(&mut self, now: Instant, from: Whom, message: &[u8]) {
+        if !message.starts_with(&SUCCESS) {
             return;
         }
-        let (Some(answered), from) = (transaction(bytes), canonical(from)) else { return };
-        let asked =
-            |(asked, to, _): &([u8; 12], SocketAddr, Instant)| *asked == answered && *to == from;
+        let Some(answered) = transaction(message) else { return };
+        let asked = |(asked, to, _): &([u8; 12], Whom, Instant)| *asked == answered && *to == from;
         let Some((_, _, at)) =
             self.checks.iter().position(asked).and_then(|n| self.checks.remove(n))
         else {
@@ -169,20 +183,53 @@ impl Doors {
         self.admit(from);
     }
 
-    fn admit(&mut self, address: SocketAddr) {
-        let address = canonical(address);
-        self.pace.knows(Whom { to: address, behind: None });
-        if self.known.contains(&address) {
+    fn admit(&mut self, whom: Whom) {
+        self.pace.knows(whom);
+        if self.known.contains(&whom) {
             return;
         }
         if self.known.len() == MOST_KNOWN {
             self.known.pop_front();
         }
-        self.known.push_back(address);
+        self.known.push_back(whom);
     }
 
-    fn knows(&self, address: SocketAddr) -> bool {
-        self.known.contains(&canonical(address))
+    /// We asked a server for a channel to an address.
+    fn note_channel(&mut self, server: SocketAddr, bytes: &[u8]) {
+        let Some(attributes) =
+            bytes.get(STUN_HEADER..).filter(|_| bytes.starts_with(&CHANNEL_BIND))
+        else {
+            return;
+        };
+        let number =
+            attribute(attributes, CHANNEL_NUMBER).and_then(|value| value.first_chunk::<2>());
+        let address = attribute(attributes, PEER_ADDRESS).zip(bytes.get(4..STUN_HEADER));
+        let address = address.and_then(|(value, hidden_by)| peer_address(value, hidden_by));
+        let (Some(number), Some(address)) = (number, address) else { return };
+        let server = canonical(server);
+        self.channels.retain(|(of, known, _)| (of, known) != (&server, number));
+        if self.channels.len() == MOST_CHANNELS {
+            self.channels.pop_front();
+        }
+        self.channels.push_back((server, *number, address));
+    }
+
+    /// To or from whom this is, and what he is told or says; `None`: the TURN server itself.
+    fn whom<'b>(&self, at: SocketAddr, bytes: &'b [u8], relayed: bool) -> Option<(Whom, &'b [u8])> {
+        let to = canonical(at);
+        if !relayed {
+            return Some((Whom { to, behind: None }, bytes));
+        }
+        let (behind, inside) = unwrapped(bytes)?;
+        let behind = match behind {
+            Behind::Address(address) => address,
+            Behind::Channel(channel) => {
+                let ours =
+                    |(of, number, _): &&(SocketAddr, [u8; 2], _)| (*of, *number) == (to, channel);
+                self.channels.iter().find(ours)?.2
+            }
+        };
+        Some((Whom { to, behind: Some(behind) }, inside))
     }
 
     /// The least that a check took to be answered, if one was.
@@ -219,32 +266,31 @@ pub(super) fn inside(bytes: &[u8]) -> Option<&[u8]> {
     matches!(inside.first(), Some(20..=63)).then_some(inside)
 }
 
-/// To or from whom a STUN message of this type is, if these bytes are one.
-fn whom(at: SocketAddr, bytes: &[u8], relayed: bool, kind: [u8; 2]) -> Option<Whom> {
-    let (behind, message) = match relayed {
-        true => unwrapped(bytes).map(|(behind, inside)| (Some(behind), inside))?,
-        false => (None, bytes),
-    };
-    let is_one = message.starts_with(&kind) && message.get(4..8) == Some(&COOKIE);
-    is_one.then(|| Whom { to: canonical(at), behind })
+fn is_binding(message: &[u8], kind: [u8; 2]) -> bool {
+    message.starts_with(&kind) && message.get(4..8) == Some(&COOKIE)
 }
 
-/// What a TURN server passes on, or is to pass on, and the channel or address of whom it is about.
-fn unwrapped(bytes: &[u8]) -> Option<([u8; 20], &[u8])> {
-    let (about, inside) = match bytes.first()? {
-        64..=79 => (bytes.get(..2)?, bytes.get(CHANNEL_HEADER..)?),
+/// How a message through a TURN server says whom it is about.
+enum Behind {
+    Address([u8; 20]),
+    Channel([u8; 2]),
+}
+
+/// What a TURN server passes on, or is to pass on, and whom it is about.
+fn unwrapped(bytes: &[u8]) -> Option<(Behind, &[u8])> {
+    match bytes.first()? {
+        64..=79 => {
+            Some((Behind::Channel(*bytes.first_chunk::<2>()?), bytes.get(CHANNEL_HEADER..)?))
+        }
         _ if [DATA_INDICATION, SEND_INDICATION].iter().any(|kind| bytes.starts_with(kind)) => {
             let attributes = bytes.get(STUN_HEADER..)?;
             // An IPv6 address is hidden by the transaction (RFC 8489 section 14.2).
             let address = attribute(attributes, PEER_ADDRESS)?;
-            let transaction = bytes.get(4..STUN_HEADER)?;
-            return Some((peer_address(address, transaction)?, attribute(attributes, DATA)?));
+            let address = peer_address(address, bytes.get(4..STUN_HEADER)?)?;
+            Some((Behind::Address(address), attribute(attributes, DATA)?))
         }
-        _ => return None,
-    };
-    let mut behind = [0; 20];
-    behind.get_mut(..2)?.copy_from_slice(about);
-    Some((behind, inside))
+        _ => None,
+    }
 }
 
 /// Family, port and address, the same in every message.
@@ -324,42 +370,85 @@ mod tests {
         assert!(doors.on_received(now, them, &hello(0), early).is_ok());
     }
 
+    /// A message to or from somebody behind a TURN server, by his address.
+    fn wrapped(kind: [u8; 2], address: u8, inside: &[u8]) -> Vec<u8> {
+        let mut bytes = message(kind, address);
+        let hidden = [address, 1, 2, 3].into_iter().zip(COOKIE).map(|(a, b)| a ^ b);
+        bytes.extend([0, 0x12, 0, 8, 0, 1, 2, 3].into_iter().chain(hidden));
+        bytes.extend([0, 0x13, 0, inside.len() as u8]);
+        bytes.extend(inside);
+        bytes
+    }
+
+    fn channel(number: u8, inside: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0x40, number, 0, inside.len() as u8];
+        bytes.extend(inside);
+        bytes
+    }
+
+    fn bind(number: u8, address: u8) -> Vec<u8> {
+        let mut bytes = wrapped(CHANNEL_BIND, address, &[]);
+        bytes.extend([0, 0x0c, 0, 4, 0x40, number, 0, 0]);
+        bytes
+    }
+
     #[test]
     fn what_a_server_passes_on_is_looked_into() {
         let (mut doors, now) = (Doors::default(), clock::now());
         let server = THEM.into();
-        let channel = |inside: &[u8]| [&[0x40, 1, 0, inside.len() as u8], inside].concat();
-        let indication = |inside: &[u8]| {
-            let mut bytes = message(DATA_INDICATION, 1);
-            bytes.extend([0, 0x12, 0, 8, 0, 1, 2, 3, 4, 5, 6, 7, 0, 0x13, 0, inside.len() as u8]);
-            bytes.extend(inside);
-            bytes
-        };
-        for wrapped in [channel(&hello(0)), indication(&hello(1)), channel(&MEDIA)] {
+        doors.on_sent(now, server, &bind(1, 9), true);
+        doors.on_sent(now, server, &wrapped(SEND_INDICATION, 9, &message(REQUEST, 3)), true);
+        assert_eq!(
+            doors.on_received(now, server, &channel(1, &hello(0)), (true, false)),
+            Err(Refusal::Stranger),
+            "he has not answered"
+        );
+        let answer = channel(1, &message(SUCCESS, 3));
+        assert_eq!(doors.on_received(now, server, &answer, (true, false)), Ok(()));
+        for wrapped in
+            [channel(1, &hello(0)), wrapped(DATA_INDICATION, 9, &hello(1)), channel(1, &MEDIA)]
+        {
             assert_eq!(doors.on_received(now, server, &wrapped, (true, false)), Ok(()));
         }
-        for wrapped in [channel(&hello(2)), indication(&hello(3))] {
+        for wrapped in [channel(1, &hello(2)), wrapped(DATA_INDICATION, 9, &hello(3))] {
             let late = doors.on_received(now, server, &wrapped, (true, true));
             assert_eq!(late, Err(Refusal::Handshake));
         }
         assert_eq!(
-            doors.on_received(now, server, &channel(&MEDIA), DIRECT),
+            doors.on_received(now, server, &channel(1, &MEDIA), DIRECT),
             Err(Refusal::Stranger),
             "no server"
         );
     }
 
     #[test]
+    fn behind_a_server_strangers_are_strangers_too() {
+        let (mut doors, now) = (Doors::default(), clock::now());
+        let server = THEM.into();
+        for (number, address) in [(1, 9), (2, 8)] {
+            doors.on_sent(now, server, &bind(number, address), true);
+        }
+        doors.on_sent(now, server, &channel(1, &message(SUCCESS, 3)), true);
+        let mut hears = |bytes: &[u8]| doors.on_received(now, server, bytes, (true, false));
+        assert_eq!(hears(&channel(2, &message(REQUEST, 4))), Ok(()), "for the library");
+        for stranger in [
+            channel(2, &hello(0)),
+            channel(3, &hello(0)),
+            wrapped(DATA_INDICATION, 8, &hello(0)),
+            wrapped(DATA_INDICATION, 8, &MEDIA),
+            MEDIA.to_vec(),
+        ] {
+            assert!(hears(&stranger).is_err(), "{stranger:?}");
+        }
+        assert_eq!(hears(&wrapped(DATA_INDICATION, 9, &hello(0))), Ok(()));
+        assert_eq!(hears(&message(SUCCESS, 5)), Ok(()), "the server itself");
+    }
+
+    #[test]
     fn checks_take_turns_and_nothing_else_does() {
         let (mut doors, now) = (Doors::default(), clock::now());
         let from = (STRANGER.into(), None);
-        let wrapped = |address: u8, kind| {
-            let mut bytes = message(SEND_INDICATION, address);
-            let hidden: Vec<u8> =
-                [address, 1, 2, 3].iter().zip(COOKIE).map(|(a, b)| a ^ b).collect();
-            bytes.extend([&[0, 0x12, 0, 8, 0, 1, 2, 3], &hidden[..], &[0, 0x13, 0, 20]].concat());
-            [bytes, message(kind, 1)].concat()
-        };
+        let wrapped = |address, kind| wrapped(SEND_INDICATION, address, &message(kind, 1));
         for n in 0..200 {
             let to = ([192, 0, 2, 1], n).into();
             doors.may_leave(now, from, to, (&message(REQUEST, 1), false));

@@ -53,6 +53,9 @@ const MUCH: f64 = 0.1;
 /// another path: if they, and what the full queue dropped, take too long, a small one that needs none of
 /// them is sooner there.
 const FELL: f64 = 0.6;
+/// When it falls to less than this share, far more is on its way than the queue of any path holds: some
+/// of it is lost for certain, and its loss is told only behind all that is not.
+const CRASHED: f64 = 0.4;
 const LATELY: Duration = Duration::from_secs(1);
 const TOO_LATE: Duration = Duration::from_millis(120);
 
@@ -181,10 +184,11 @@ impl Transmit {
         tracing::trace!(?view, told = told.len(), backlog = ?self.pacer.backlog(now), "arrivals");
         let lost = told.iter().filter(|told| told.arrival_us.is_none());
         let lost: f64 = lost.map(|told| f64::from(told.size) * 8.0).sum();
-        let fell = self.fell(now, view.sustained);
+        let (fell, crashed) = self.fell(now, view.sustained);
         self.lost_falling = if fell { self.lost_falling + lost } else { 0.0 };
         let mended = Duration::from_secs_f64(self.lost_falling / view.sustained.max(1.0));
-        if fell && self.pacer.pictures_take(view.sustained) + mended > TOO_LATE {
+        let waits = self.pacer.pictures_take(view.sustained);
+        if crashed || fell && waits + mended > TOO_LATE {
             // Once: what comes next is made for this path.
             self.lately = Some((view.sustained, now));
             self.lost_falling = 0.0;
@@ -196,11 +200,12 @@ impl Transmit {
         self.send(now);
     }
 
-    /// Whether clearly less may be sent than lately, now that it is `rate`, bits a second.
-    fn fell(&mut self, now: Instant, rate: f64) -> bool {
+    /// Whether clearly less may be sent than lately, now that it is `rate`, bits a second; and whether
+    /// hardly anything.
+    fn fell(&mut self, now: Instant, rate: f64) -> (bool, bool) {
         let lately = self.lately.filter(|(lately, at)| rate < *lately && now < *at + LATELY);
         let (lately, _) = *self.lately.insert(lately.unwrap_or((rate, now)));
-        rate < lately * FELL
+        (rate < lately * FELL, rate < lately * CRASHED)
     }
 
     fn on_nack(&mut self, now: Instant, nack: &TransportLayerNack) {

@@ -158,7 +158,10 @@ fn what_was_lost_before_a_keyframe_does_not_cost_the_keyframe() {
     bench.hear(TransportLayerNack { sender_ssrc: 9, media_ssrc: VIDEO, nacks });
     assert_eq!(bench.path.expired(), dropped, "the keyframe waits on");
     bench.now += 300 * MS;
-    assert!(bench.left().iter().all(|(ssrc, ..)| *ssrc == VIDEO), "and nothing before it is repeated");
+    assert!(
+        bench.left().iter().all(|(ssrc, ..)| *ssrc == VIDEO),
+        "and nothing before it is repeated"
+    );
 }
 
 #[test]

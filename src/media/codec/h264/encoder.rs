@@ -22,14 +22,21 @@ const RATE_HEADROOM: f64 = 1.25;
 /// How far a moment may go over the target; the path's pacer smooths it.
 const PEAK: f64 = 1.5;
 
+/// What the rate control is told, of the target, for a keyframe that somebody waits for: a small one is
+/// sooner there, and its rest comes with the next pictures.
+const KEYFRAME_SHARE: f64 = 0.5;
+
 /// Encodes pictures in constrained baseline without B-frames, SPS and PPS before every IDR. The SPS
 /// says what the colours of the pictures mean.
 pub struct H264Encoder {
     encoder: Encoder,
     settings: VideoEncoderSettings,
     colour: Colour,
+    level: u8,
     began_at: Option<Instant>,
     last: Duration,
+    keyframe_wanted: bool,
+    was_keyframe: bool,
 }
 
 impl std::fmt::Debug for H264Encoder {
@@ -45,8 +52,28 @@ impl H264Encoder {
     /// When the library refuses the settings, for example a size over 3840x2160.
     pub fn new(settings: VideoEncoderSettings) -> Result<Self, CodecError> {
         let colour = Colour::default();
-        let encoder = open(&settings, colour)?;
-        Ok(Self { encoder, settings, colour, began_at: None, last: Duration::ZERO })
+        let level = level_idc(settings.size, settings.fps, settings.bitrate);
+        let encoder = open(&settings, colour, level)?;
+        Ok(Self {
+            encoder,
+            settings,
+            colour,
+            level,
+            began_at: None,
+            last: Duration::ZERO,
+            keyframe_wanted: false,
+            was_keyframe: false,
+        })
+    }
+
+    /// Begins anew with a small keyframe. One in the middle would leave the rate control in debt: it
+    /// skips every second picture for seconds after it.
+    fn begin_anew(&mut self) -> Result<(), CodecError> {
+        let bitrate = (f64::from(self.settings.bitrate) * KEYFRAME_SHARE) as u32;
+        let settings = VideoEncoderSettings { bitrate, ..self.settings };
+        self.encoder = open(&settings, self.colour, self.level)?;
+        (self.began_at, self.last) = (None, Duration::ZERO);
+        Ok(())
     }
 
     /// The rate control wants times that grow; pictures of one source have them.
@@ -62,9 +89,16 @@ impl VideoEncoder for H264Encoder {
     fn encode(&mut self, frame: &VideoFrame) -> Result<Option<EncodedVideo>, CodecError> {
         if frame.size() != self.settings.size || frame.colour() != self.colour {
             (self.settings.size, self.colour) = (frame.size(), frame.colour());
-            self.encoder = open(&self.settings, self.colour)?;
-            (self.began_at, self.last) = (None, Duration::ZERO);
+            let VideoEncoderSettings { size, fps, bitrate } = self.settings;
+            self.level = level_idc(size, fps, bitrate);
+            self.begin_anew()?;
+        } else if self.keyframe_wanted && self.was_keyframe {
+            // Two encoders would give both the same idr_pic_id (ITU-T H.264 section 7.4.3).
+            self.encoder.force_intra_frame();
+        } else if self.keyframe_wanted && self.began_at.is_some() {
+            self.begin_anew()?;
         }
+        self.keyframe_wanted = false;
         let first = self.began_at.is_none();
         let at = self.timestamp(frame.captured_at());
         let stream = self
@@ -73,6 +107,9 @@ impl VideoEncoder for H264Encoder {
             .map_err(|error| CodecError::Encode { codec: CODEC, reason: error.to_string() })?;
         let keyframe = matches!(stream.frame_type(), FrameType::IDR | FrameType::I);
         let data = stream.to_vec();
+        if !data.is_empty() {
+            self.was_keyframe = keyframe;
+        }
         if first {
             // The safe API sets the bound to the target, which makes pictures be skipped all the time.
             set_live_bitrate(&mut self.encoder, 0, self.settings.bitrate);
@@ -86,14 +123,14 @@ impl VideoEncoder for H264Encoder {
     }
 
     fn request_keyframe(&mut self) {
-        self.encoder.force_intra_frame();
+        self.keyframe_wanted = true;
     }
 
     fn set_bitrate(&mut self, bitrate: u32) {
         let old = std::mem::replace(&mut self.settings.bitrate, bitrate);
         // Before the first picture the library has no layers to set; the setting is used then anyway.
         if self.began_at.is_none() {
-            if let Ok(encoder) = open(&self.settings, self.colour) {
+            if let Ok(encoder) = open(&self.settings, self.colour, self.level) {
                 self.encoder = encoder;
             }
             return;
@@ -115,8 +152,7 @@ fn described(colour: Colour) -> VuiConfig {
     told.full_range(colour.full_range)
 }
 
-fn open(settings: &VideoEncoderSettings, colour: Colour) -> Result<Encoder, CodecError> {
-    let level = level_idc(settings.size, settings.fps, settings.bitrate);
+fn open(settings: &VideoEncoderSettings, colour: Colour, level: u8) -> Result<Encoder, CodecError> {
     let config = EncoderConfig::new()
         .bitrate(BitRate::from_bps(settings.bitrate))
         .max_frame_rate(FrameRate::from_hz((settings.fps * RATE_HEADROOM) as f32))
