@@ -59,6 +59,12 @@ const CRASHED: f64 = 0.4;
 const LATELY: Duration = Duration::from_secs(1);
 const TOO_LATE: Duration = Duration::from_millis(120);
 
+/// The keyframe after a fall does not wait until the queue is known to be gone, which is a round trip
+/// after it is: it shall stand in it when the last before it leaves. For so long this share of the rate
+/// is sent, whatever waits on the path.
+const HURRIED: Duration = Duration::from_millis(150);
+const HURRIED_SHARE: f64 = 0.75;
+
 /// The rate of repairs is measured over this.
 const REPAIR_WINDOW: Duration = Duration::from_millis(200);
 const REPAIR_GAIN: f64 = 0.25;
@@ -83,6 +89,7 @@ pub(in crate::rtc) struct Transmit {
     lately: Option<(f64, Instant)>,
     /// What was lost since the rate fell, bits.
     lost_falling: f64,
+    hurried_until: Option<Instant>,
     extensions: HashMap<u32, u8>,
     /// The reference time of reports, without its 24 bits' wrapping.
     reference: Option<i64>,
@@ -110,6 +117,7 @@ impl Transmit {
             cluster: None,
             lately: None,
             lost_falling: 0.0,
+            hurried_until: None,
             extensions: HashMap::new(),
             reference: None,
             began_at: None,
@@ -192,6 +200,7 @@ impl Transmit {
             // Once: what comes next is made for this path.
             self.lately = Some((view.sustained, now));
             self.lost_falling = 0.0;
+            self.hurried_until = Some(now + HURRIED);
             self.drop_pictures();
         }
         if was_stalled && !view.stalled {
@@ -265,7 +274,10 @@ impl Transmit {
         if self.cluster.is_none() && self.repeats.can_pad() {
             self.cluster = self.estimator(now).poll_probe(now);
         }
-        let view = self.view(now);
+        let mut view = self.view(now);
+        if self.hurried_until.is_some_and(|until| now < until) {
+            view.target = view.target.max(view.sustained * HURRIED_SHARE);
+        }
         self.pacer.set_rate(now, transmit_rate(&view, self.cluster.map(|cluster| cluster.rate)));
         while let Some(packet) = self.next(now) {
             self.leave(now, packet);
