@@ -143,20 +143,26 @@ impl Output {
         (!screen.away).then_some(screen.lent)
     }
 
-    /// Writes bytes that were made for one [`Output::turn`], if it is still that one; says whether the
-    /// terminal takes any more.
-    pub fn draw(&self, bytes: &[u8], turn: u32) -> bool {
+    /// Writes bytes that were made for one [`Output::turn`], if it is still that one, and after them the
+    /// last `words` lines again and what stands below them; says whether the terminal takes any more.
+    pub fn draw(&self, bytes: &[u8], words: usize, turn: u32) -> bool {
         let mut screen = self.screen();
         if screen.away || screen.lent != turn {
             return true;
         }
-        screen.stderr.write_all(bytes).and_then(|()| screen.stderr.flush()).is_ok()
-    }
-
-    /// The last lines that were printed, the latest last.
-    #[must_use]
-    pub fn recent(&self) -> Vec<String> {
-        self.screen().recent.iter().cloned().collect()
+        let mut again = String::new();
+        if words > 0 {
+            // Here, where no line can come in between.
+            let older = screen.recent.len().saturating_sub(words);
+            for line in screen.recent.iter().skip(older) {
+                again.push_str(line);
+                again.push_str("\r\n");
+            }
+            screen.bottom.draw(&mut again);
+        }
+        let Screen { stderr, .. } = &mut *screen;
+        let written = stderr.write_all(bytes).and_then(|()| stderr.write_all(again.as_bytes()));
+        written.and_then(|()| stderr.flush()).is_ok()
     }
 
     /// The terminal is somebody else's from now on: whole lines may go there, and nothing that is

@@ -130,12 +130,22 @@ fn what_cannot_be_json_is_left_out() {
 fn what_was_drawn_for_an_earlier_turn_is_not_written() {
     let (output, stderr, _) = output(Volume::Normal, false, true);
     let turn = output.turn().expect("the terminal is ours");
-    assert!(output.draw(b"one", turn));
+    assert!(output.draw(b"one", 0, turn));
     output.step_back();
     assert_eq!(output.turn(), None);
-    assert!(output.draw(b"two", turn), "a terminal that is lent is not gone");
+    assert!(output.draw(b"two", 0, turn), "a terminal that is lent is not gone");
     output.step_forward();
     let next = output.turn().expect("ours again");
-    assert!(output.draw(b"three", turn) && output.draw(b"four", next));
+    assert!(output.draw(b"three", 0, turn) && output.draw(b"four", 0, next));
     assert_eq!(stderr.text(), "onefour");
+}
+
+#[test]
+fn words_stand_again_on_a_screen_that_was_cleared() {
+    let (output, stderr, _) = output(Volume::Normal, false, true);
+    output.say("one\ntwo");
+    output.status("now");
+    let before = stderr.text().len();
+    assert!(output.draw(b"[picture]", 1, output.turn().expect("the terminal is ours")));
+    assert_eq!(&stderr.text()[before..], "[picture]two\r\nnow");
 }

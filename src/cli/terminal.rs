@@ -334,7 +334,7 @@ pub fn canvas(output: &Output, ability: Ability) -> Terminal {
     let get = |name: &str| std::env::var(name).ok();
     let Ability { graphics, cell } = ability;
     let known = move |grid: Grid| Grid { cell: grid.cell.or(cell), ..grid };
-    let (looks, words, output) = (output.clone(), output.clone(), output.clone());
+    let (looks, output) = (output.clone(), output.clone());
     let drawn_in = Arc::new(Mutex::new(output.turn()));
     let begun_in = Arc::clone(&drawn_in);
     Terminal {
@@ -344,8 +344,7 @@ pub fn canvas(output: &Output, ability: Ability) -> Terminal {
             let same = std::mem::replace(&mut *locked(&drawn_in), turn) == turn;
             tty::size().map(known).filter(|_| same && turn.is_some())
         }),
-        words: Box::new(move || words.recent()),
-        write: Box::new(move |bytes| {
+        write: Box::new(move |bytes, words| {
             let Some(turn) = *locked(&begun_in) else { return true };
             let mut changed = changed();
             if changed.away {
@@ -354,7 +353,7 @@ pub fn canvas(output: &Output, ability: Ability) -> Terminal {
             changed.screen = bytes != GIVE_BACK;
             // Not held meanwhile: a terminal that was stopped (Ctrl-S) takes its time.
             drop(changed);
-            output.draw(bytes, turn)
+            output.draw(bytes, words, turn)
         }),
         graphics,
         far: get("SSH_CONNECTION").is_some_and(|from| !from.is_empty()),

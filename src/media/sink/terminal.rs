@@ -42,17 +42,17 @@ pub struct Grid {
     pub cell: Option<(u16, u16)>,
 }
 
-/// Writes bytes to a terminal; says whether it took them.
-pub type Write = dyn Fn(&[u8]) -> bool + Send;
+/// Writes bytes to a terminal, and after them so many of the last lines of words again; says whether it
+/// took them.
+pub type Write = dyn Fn(&[u8], usize) -> bool + Send;
 
 /// How the terminal is drawn on.
 pub struct Terminal {
     /// How large it is now; `None` while it is somebody else's, or gone.
     pub grid: Box<dyn Fn() -> Option<Grid> + Send>,
-    /// The last lines of words, the latest last: they are written again where the screen was cleared.
-    pub words: Box<dyn Fn() -> Vec<String> + Send>,
     /// Writes to it and returns when it has taken all; false when it takes nothing any more. What the
-    /// cursor stands on is restored by these bytes themselves.
+    /// cursor stands on is restored by these bytes themselves; words are written again where the screen
+    /// was cleared.
     pub write: Box<Write>,
     /// What it can draw.
     pub graphics: Graphics,
@@ -142,7 +142,7 @@ impl Drawing {
             next_at = rest(began_at, clock::now(), pause);
         }
         if self.grid.is_some() {
-            (self.terminal.write)(GIVE_BACK);
+            (self.terminal.write)(GIVE_BACK, 0);
         }
     }
 
@@ -158,9 +158,12 @@ impl Drawing {
             return true;
         }
         self.bytes.clear();
-        if self.grid != Some(grid) {
+        let words = if self.grid == Some(grid) {
+            0
+        } else {
             self.take_over(grid);
-        }
+            usize::from(WORDS) - 1
+        };
         // Words that are written meanwhile find the cursor where it was (DECSC, DECRC).
         self.bytes.extend(b"\x1b7");
         let graphics = self.terminal.graphics;
@@ -177,7 +180,7 @@ impl Drawing {
             Graphics::Colours256 => self.blocks.draw(rgb, size, false, &mut self.bytes),
         }
         self.bytes.extend(b"\x1b8");
-        (self.terminal.write)(&self.bytes)
+        (self.terminal.write)(&self.bytes, words)
     }
 
     /// Another screen than the shell's, empty, on which words scroll only in the last lines.
@@ -188,11 +191,6 @@ impl Drawing {
         let (first, last) = (grid.rows - WORDS + 1, grid.rows);
         let set = format!("\x1b[2J\x1b[{first};{last}r\x1b[{last};1H");
         self.bytes.extend(set.as_bytes());
-        let words = (self.terminal.words)();
-        for line in words.iter().skip(words.len().saturating_sub(usize::from(WORDS) - 1)) {
-            self.bytes.extend(line.as_bytes());
-            self.bytes.extend(b"\r\n");
-        }
         self.blocks.forget();
         self.grid = Some(grid);
         self.size = None;
