@@ -54,11 +54,11 @@ async fn their_picture_words_and_keys() {
         })
     };
     until(&mut alice, &terminal, "their picture", seen).await;
-    until(&mut alice, &terminal, "the status", || {
+    until(&mut alice, &terminal, "the status, and words that leave the picture alone", || {
         terminal.text().lines().rev().take(4).any(|line| line.contains("connected to bob"))
+            && seen()
     })
     .await;
-    assert!(seen(), "words leave the picture alone\n{}", terminal.text());
 
     hears(&mut bob, "sound", |level| level > 0.01).await;
     terminal.press("m");
@@ -66,14 +66,11 @@ async fn their_picture_words_and_keys() {
     terminal.press("q");
     assert_eq!(alice.await_event("ended", PATIENCE).await["reason"], "hangup");
     alice.gone(PATIENCE).await;
-    let given_back = async {
-        while terminal.is_taken() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, given_back).await.expect("the screen is given back");
-    let text = terminal.text();
-    assert!(!text.contains('▀') && text.contains("calling 'bob'"), "{text}");
+    terminal
+        .until("the screen as it was", |text| {
+            !terminal.is_taken() && !text.contains('▀') && text.contains("calling 'bob'")
+        })
+        .await;
 }
 
 #[tokio::test]
@@ -88,12 +85,7 @@ async fn a_terminal_is_given_back_at_once_too() {
     alice.interrupt();
     alice.interrupt();
     alice.gone(PATIENCE).await;
-    let given_back = async {
-        while terminal.is_taken() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, given_back).await.expect("the screen is given back");
+    terminal.until("the screen as it was", |_| !terminal.is_taken()).await;
 }
 
 #[tokio::test]
@@ -143,7 +135,7 @@ async fn without_a_display_a_large_terminal_takes_its_place_and_a_small_one_says
     let mut alice = small.with(peer(server.url(), &words)).start();
     alice.await_event("first-video-frame", PATIENCE).await;
     let said = |text: &str| text.replace('\n', "").contains("no display: no pictures are shown");
-    assert!(said(&small.text()), "{}", small.text());
+    small.until("why there is no picture", said).await;
     small
         .until("the status in one line", |text| {
             text.lines().any(|line| line.starts_with("connected to bob ") && line.ends_with('s'))
@@ -175,9 +167,10 @@ async fn another_size_eats_no_words() {
             widest > usize::from(columns) / 2 && widest <= usize::from(columns)
         })
         .await;
-        until(&mut alice, &terminal, "the status", || terminal.text().contains("connected to bob"))
-            .await;
-        let text = terminal.text();
-        assert!(text.contains("first "), "the last words are there still\n{text}");
+        until(&mut alice, &terminal, "the status, and the last words still", || {
+            let text = terminal.text();
+            text.contains("connected to bob") && text.contains("first ")
+        })
+        .await;
     }
 }

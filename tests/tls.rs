@@ -171,7 +171,7 @@ async fn our_own_certificate_stays_over_restarts_and_is_shown_on_a_terminal() {
     second.peer.terminate();
     assert_eq!(second.peer.wait(PATIENCE).await.code, Some(0));
     let code = |text: &str| text.lines().filter(|line| line.contains("▀▀▀▀▀")).count();
-    assert!(code(&terminal.text()) >= 2, "{}", terminal.text());
+    terminal.until("the QR code", |text| code(text) >= 2).await;
 }
 
 /// A certificate for 127.0.0.1 in two PEM files.
