@@ -34,6 +34,7 @@ pub(super) struct QueueDelay {
     /// Least of the short whiles, by second of arrival.
     least: VecDeque<(i64, i64)>,
     queue_ms: Option<f64>,
+    latest_ms: f64,
     /// How far the short while's least wanders by itself.
     noise_ms: f64,
     noted: Option<(i64, f64)>,
@@ -61,6 +62,8 @@ impl QueueDelay {
             self.remember(latest, least);
         }
         let base = self.least.iter().map(|&(_, delay)| delay).min().unwrap_or(least).min(least);
+        let latest_us = self.recent.back().map_or(least, |&(_, delay)| delay);
+        self.latest_ms = (latest_us - base) as f64 / 1e3;
         let queue_ms = (least - base) as f64 / 1e3;
         self.queue_ms = Some(queue_ms);
         self.note(latest, queue_ms);
@@ -98,7 +101,12 @@ impl QueueDelay {
         self.queue_ms
     }
 
-    /// How much of that may be jitter, ms.
+    /// How much longer than at best the newest packet took, its jitter included, ms.
+    pub(super) fn latest_ms(&self) -> f64 {
+        self.latest_ms
+    }
+
+    /// How much of the standing queue may be jitter, ms.
     pub(super) fn noise_ms(&self) -> f64 {
         self.noise_ms
     }

@@ -15,9 +15,10 @@ use std::time::{Duration, Instant};
 use super::delay::QueueDelay;
 use super::history::{History, Told};
 use super::loss::LossModel;
-use super::overdue::Overdue;
+use super::overdue::{Lateness, News, Overdue};
 use super::probe::{Cluster, Prober, Shown};
 use super::rival::{self, Rival, Verdict};
+use super::way_back::WayBack;
 
 /// What is sent before anything is known, bits a second on the wire.
 pub(super) const START: f64 = 300_000.0;
@@ -41,6 +42,10 @@ const LEAST_DRAINING: f64 = 0.2;
 
 /// While news is overdue nobody knows how full the path is: hardly more than sound is sent.
 const WHILE_OVERDUE: f64 = 0.05;
+/// While it is the way back that is full, a path that was healthy a moment ago is half used.
+const WHILE_HELD_UP: f64 = 0.5;
+/// So much later than at best what comes the way back is held up there.
+const HELD_UP: Duration = Duration::from_millis(20);
 
 /// Growth a second: far from any known bound, back to what was carried before, and near that in
 /// bounds that are shares of it.
@@ -88,6 +93,8 @@ pub(super) struct PathView {
     pub(super) stalled: bool,
     /// The target is as high as it may be, and the path takes it easily.
     pub(super) unhindered: bool,
+    /// The target is low only because news is held up on the way back: some pictures go on.
+    pub(super) held_up: bool,
 }
 
 /// See the module.
@@ -109,9 +116,15 @@ pub(super) struct Estimator {
     our_queue_until: Option<Instant>,
     last_report: Option<Instant>,
     overdue: Overdue,
+    way_back: Option<WayBack>,
+    /// Since when what comes the way back is held up, and by how much it was when a report said last
+    /// that our own path is free.
+    held_up: Option<(Instant, Duration)>,
     stalled_since: Option<Instant>,
     resumed_at: Option<Instant>,
     rtt: Rtt,
+    /// Without what the way back took longer than at best.
+    short_rtt: Rtt,
 }
 
 /// Round trips: the least of the last few, since an answer waits for its report, smoothed.
@@ -161,9 +174,12 @@ impl Estimator {
             our_queue_until: None,
             last_report: None,
             overdue: Overdue::default(),
+            way_back: None,
+            held_up: None,
             stalled_since: None,
             resumed_at: None,
             rtt: Rtt { smoothed: guess, recent: VecDeque::new() },
+            short_rtt: Rtt { smoothed: guess, recent: VecDeque::new() },
         }
     }
 
@@ -175,13 +191,15 @@ impl Estimator {
             // What waited in a queue tells nothing of how often the other side reports.
             let ours = self.our_queue_until.is_some_and(|until| now < until);
             let calm = !ours && self.queue.queue_ms().is_some_and(|ms| ms < self.bounds_ms().0);
-            self.overdue.on_news(late.saturating_sub(self.rtt.smoothed), calm);
+            self.overdue.on_news(self.lateness(late), calm);
         }
         let newest =
             told.iter().filter(|told| told.arrival_us.is_some()).map(|t| t.departure).max();
         let Some(newest) = newest else { return };
         let first = self.last_report.is_none();
-        self.rtt.on_sample(now.saturating_duration_since(newest));
+        let trip = now.saturating_duration_since(newest);
+        self.rtt.on_sample(trip);
+        self.short_rtt.on_sample(trip.saturating_sub(self.way_back_is_late()));
         self.resume(now);
         for packet in told {
             if let Some(arrival_us) = packet.arrival_us {
@@ -203,8 +221,43 @@ impl Estimator {
             self.prober.hurry(now);
         }
         self.judge(now, since.min(Duration::from_millis(200)), history, lost > 0);
+        self.look_at_way_back(newest);
         // Late news of what left long ago is no news of what left after it.
         self.on_tick(now, history.waiting_since());
+    }
+
+    /// Sound of theirs came, with this time stamp of so many ticks a second.
+    pub(super) fn on_sound(&mut self, now: Instant, timestamp: u32, clock_rate: u32) {
+        let way_back = self.way_back.get_or_insert_with(|| WayBack::new(clock_rate));
+        way_back.on_packet(now, timestamp);
+        let late = way_back.late() > HELD_UP;
+        self.held_up = late.then(|| self.held_up.unwrap_or((now, Duration::ZERO)));
+    }
+
+    /// The newest packet that a report speaks of left at `newest`.
+    fn look_at_way_back(&mut self, newest: Instant) {
+        let free = self.queue.latest_ms() < self.bounds_ms().1;
+        let late = self.way_back_is_late();
+        if let Some((since, known)) = &mut self.held_up {
+            // If both ways became full at once, what left when their sound met the queue met one too.
+            match newest + self.short_rtt.smoothed / 2 >= *since {
+                true if free => *known = late,
+                true => *known = Duration::ZERO,
+                false => {}
+            }
+        }
+    }
+
+    fn way_back_is_late(&self) -> Duration {
+        self.way_back.as_ref().map_or(Duration::ZERO, WayBack::late)
+    }
+
+    /// How late news is of what left `ago`.
+    fn lateness(&self, ago: Duration) -> Lateness {
+        let whole = ago.saturating_sub(self.rtt.smoothed);
+        let Some((_, known)) = self.held_up else { return Lateness { whole, ours: whole } };
+        let back = known.min(self.way_back_is_late());
+        Lateness { whole, ours: ago.saturating_sub(self.short_rtt.smoothed + back).min(whole) }
     }
 
     fn answers_a_queue(&self, now: Instant) -> bool {
@@ -331,7 +384,7 @@ impl Estimator {
         let heard = self.last_report.is_some();
         if let Some(at) = waiting.filter(|_| heard) {
             let late = now.saturating_duration_since(at);
-            self.overdue.on_silence(late.saturating_sub(self.rtt.smoothed));
+            self.overdue.on_silence(self.lateness(late));
         }
         // A long queue is no silence: news of what went before still comes.
         let since = waiting.max(self.last_report.filter(|_| waiting.is_some()));
@@ -375,7 +428,12 @@ impl Estimator {
         let ours = self.our_queue_until.is_some_and(|until| Some(until) > self.last_report);
         let draining = if ours { draining.max(0.8) } else { draining };
         // A queue that was not heard of yet is no smaller for that.
-        let draining = if self.overdue.is_overdue() { WHILE_OVERDUE } else { draining };
+        let held_up = self.overdue.news() == News::HeldUp && draining > WHILE_HELD_UP;
+        let draining = match self.overdue.news() {
+            News::Fresh => draining,
+            News::HeldUp => draining.min(WHILE_HELD_UP),
+            News::Overdue => WHILE_OVERDUE,
+        };
         PathView {
             target: (self.target * draining).clamp(self.least, self.max),
             sustained: self.target,
@@ -384,6 +442,7 @@ impl Estimator {
             rtt: self.rtt.smoothed,
             stalled: self.is_stalled(),
             unhindered: self.target >= self.max && queue_ms < low,
+            held_up,
         }
     }
 }

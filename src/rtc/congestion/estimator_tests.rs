@@ -96,6 +96,23 @@ fn a_fall_of_both_ways_is_noticed_by_the_silence() {
 }
 
 #[test]
+fn a_queue_on_the_way_back_alone_stops_nothing() {
+    // It fills as that of a link whose rate falls to a quarter, and is gone in half a second.
+    let back_queue_ms = |t| match t {
+        20.0..20.4 => (t - 20.0) * 700.0,
+        20.4..20.9 => (20.9 - t) * 560.0,
+        _ => 0.0,
+    };
+    let link = Link { delay_ms: 50.0, back_queue_ms, ..Link::default() };
+    each_seed(&link, 24, |seen| {
+        let before = seen.target[199];
+        let low = seen.target[200..215].iter().filter(|target| **target < 0.4 * before).count();
+        assert!(low <= 5, "{low} tenths of a second");
+        assert!(seen.target[215] > 0.8 * before, "{} after {before}", seen.target[215]);
+    });
+}
+
+#[test]
 fn the_cases_of_rfc_8867_are_followed() {
     // RFC 8867 section 5.1, and 5.3's forward direction.
     let first = |t| match t {

@@ -24,6 +24,7 @@ mod simulation;
 #[cfg(test)]
 mod simulation_tcp;
 mod transmit;
+mod way_back;
 
 use self::estimator::PathView;
 pub use self::path::Path;

@@ -45,7 +45,8 @@ impl Path {
         };
         self.0.media.store(media(view.target.max(view.sustained * LEAST_DIP)), Relaxed);
         self.0.sustained.store(media(view.sustained), Relaxed);
-        self.0.draining.store(view.target < view.sustained * LEAST_DIP, Relaxed);
+        let draining = view.target < view.sustained * LEAST_DIP && !view.held_up;
+        self.0.draining.store(draining, Relaxed);
         let micros = |span: Duration| u32::try_from(span.as_micros()).unwrap_or(u32::MAX);
         self.0.backlog_us.store(micros(backlog), Relaxed);
         self.0.rtt_us.store(micros(view.rtt), Relaxed);

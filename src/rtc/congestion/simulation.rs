@@ -32,6 +32,8 @@ pub(super) struct Link {
     pub(super) jitter_ms: f64,
     /// The way back is as narrow and as full: reports wait as long.
     pub(super) both: bool,
+    /// What the way back has of a queue by itself, ms at a second of the call.
+    pub(super) back_queue_ms: fn(f64) -> f64,
     /// Nothing comes through in these seconds.
     pub(super) gap: std::ops::Range<f64>,
     /// What the path is longer by from a second of the call on, ms one way.
@@ -50,6 +52,7 @@ impl Default for Link {
             loss: 0.0,
             jitter_ms: 0.0,
             both: false,
+            back_queue_ms: |_| 0.0,
             gap: 0.0..0.0,
             detour: (f64::INFINITY, 0.0),
             tcp_from: f64::INFINITY,
@@ -120,6 +123,8 @@ pub(super) struct Sender {
     arrived: u64,
     reported: Option<u16>,
     reports: VecDeque<(Instant, Statuses)>,
+    /// When their sound comes, and its time stamp.
+    sound: VecDeque<(Instant, u32)>,
     sent: u64,
 }
 
@@ -139,6 +144,7 @@ impl Sender {
             arrived: 0,
             reported: None,
             reports: VecDeque::new(),
+            sound: VecDeque::new(),
             sent: 0,
         }
     }
@@ -226,6 +232,10 @@ impl Sender {
     }
 
     fn take_reports(&mut self, now: Instant) {
+        while self.sound.front().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, timestamp)) = self.sound.pop_front() else { return };
+            self.estimator.on_sound(now, timestamp, 48_000);
+        }
         while self.reports.front().is_some_and(|(at, _)| *at <= now) {
             let Some((_, statuses)) = self.reports.pop_front() else { return };
             let told = self.history.on_feedback(statuses.into_iter());
@@ -366,11 +376,15 @@ pub(super) fn play(link: &Link, seconds: u32, senders: usize, max: f64, seed: u6
             }
         }
         let queue_ms = wire.queue_ms(rate);
+        let waits = (link.back_queue_ms)(t) + if link.both { queue_ms } else { 0.0 };
+        let back = Duration::from_secs_f64((link.delay_ms + waits) / 1e3);
         for (index, sender) in all.iter_mut().enumerate() {
             if tick % 50 == 17 * index as u32 % 50 {
                 let lost = gap || random.random_bool(link.loss);
-                let waits = if link.both { queue_ms } else { 0.0 };
-                sender.report(now, Duration::from_secs_f64((link.delay_ms + waits) / 1e3), lost);
+                sender.report(now, back, lost);
+            }
+            if tick.is_multiple_of(20) && !gap && !random.random_bool(link.loss) {
+                sender.sound.push_back((now + back, tick * 48));
             }
             seen[index].note(tick, queue_ms, &sender.estimator);
         }

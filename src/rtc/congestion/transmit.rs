@@ -91,6 +91,8 @@ pub(in crate::rtc) struct Transmit {
     lost_falling: f64,
     hurried_until: Option<Instant>,
     extensions: HashMap<u32, u8>,
+    /// The stream of their sound, and its ticks a second.
+    sound: Option<(u32, u32)>,
     /// The reference time of reports, without its 24 bits' wrapping.
     reference: Option<i64>,
     began_at: Option<Instant>,
@@ -119,6 +121,7 @@ impl Transmit {
             lost_falling: 0.0,
             hurried_until: None,
             extensions: HashMap::new(),
+            sound: None,
             reference: None,
             began_at: None,
             next_tick: None,
@@ -384,8 +387,15 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Transmit {
     type Time = Instant;
 
     fn handle_read(&mut self, msg: TaggedPacket) -> Result<(), Error> {
-        if let Packet::Rtcp(packets) = &msg.message.packet {
-            self.inbound(msg.now, packets);
+        match &msg.message.packet {
+            Packet::Rtcp(packets) => self.inbound(msg.now, packets),
+            Packet::Rtp(packet) => {
+                let (ssrc, timestamp) = (packet.header.ssrc, packet.header.timestamp);
+                if let Some((_, rate)) = self.sound.filter(|(sound, _)| *sound == ssrc) {
+                    self.estimator(msg.now).on_sound(msg.now, timestamp, rate);
+                }
+            }
+            _ => {}
         }
         self.read.push_back(msg);
         Ok(())
@@ -442,8 +452,15 @@ impl Interceptor for Transmit {
         }
     }
 
-    fn bind_remote_stream(&mut self, _info: &StreamInfo) {}
-    fn unbind_remote_stream(&mut self, _info: &StreamInfo) {}
+    fn bind_remote_stream(&mut self, info: &StreamInfo) {
+        if info.mime_type.starts_with("audio/") {
+            self.sound = Some((info.ssrc, info.clock_rate));
+        }
+    }
+
+    fn unbind_remote_stream(&mut self, info: &StreamInfo) {
+        self.sound = self.sound.filter(|(ssrc, _)| *ssrc != info.ssrc);
+    }
 }
 
 #[cfg(test)]
