@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::clock;
+use crate::rtc::congestion::reports::Reports;
 use crate::rtc::interceptors::RtcpCounters;
 
 const VIDEO: u32 = 1;
@@ -178,4 +179,125 @@ fn without_reports_on_arrivals_their_estimate_is_heeded() {
     bench.write(SOUND, 80);
     bench.left();
     assert_eq!(bench.path.media_bitrate(), 1_500_000);
+}
+
+/// A link with 25 ms each way and a queue of 300 ms, and the other side that reports.
+struct Wire {
+    reports: Reports,
+    rate: f64,
+    /// When the last packet is through.
+    through: Instant,
+    flying: VecDeque<TaggedPacket>,
+    back: VecDeque<TaggedPacket>,
+}
+
+impl Wire {
+    const WAY: Duration = Duration::from_millis(25);
+
+    fn new(now: Instant, rate: f64) -> Self {
+        let mut reports = Reports::new();
+        let uri = TRANSPORT_WIDE.to_owned();
+        for (ssrc, payload_type) in [(VIDEO, 102), (RTX, 103)] {
+            reports.bind_remote_stream(&StreamInfo {
+                ssrc,
+                payload_type,
+                rtp_header_extensions: vec![RTPHeaderExtension {
+                    uri: uri.clone(),
+                    id: EXTENSION.into(),
+                }],
+                rtcp_feedback: vec![rtc::interceptor::RTCPFeedback {
+                    typ: "transport-cc".to_owned(),
+                    parameter: String::new(),
+                }],
+                ..Default::default()
+            });
+        }
+        Self { reports, rate, through: now, flying: VecDeque::new(), back: VecDeque::new() }
+    }
+
+    /// Takes what leaves now, and brings what arrives now. Gives how many packets of pictures left.
+    fn pass(&mut self, bench: &mut Bench) -> usize {
+        let now = bench.now;
+        bench.transmit.handle_timeout(now).ok();
+        let mut left = 0;
+        while let Some(mut packet) = bench.transmit.poll_write() {
+            let Packet::Rtp(rtp) = &packet.message.packet else { continue };
+            left += usize::from(rtp.header.ssrc == VIDEO);
+            let begins = self.through.max(now);
+            if begins - now > 300 * MS {
+                continue;
+            }
+            self.through = begins + Duration::from_secs_f64(bits_of(rtp) / self.rate);
+            packet.now = self.through + Self::WAY;
+            self.flying.push_back(packet);
+        }
+        while self.flying.front().is_some_and(|packet| packet.now <= now) {
+            if let Some(packet) = self.flying.pop_front() {
+                self.reports.handle_read(packet).ok();
+            }
+        }
+        self.reports.handle_timeout(now).ok();
+        while self.reports.poll_read().is_some() {}
+        while let Some(mut report) = self.reports.poll_write() {
+            report.now = now + Self::WAY;
+            self.back.push_back(report);
+        }
+        while self.back.front().is_some_and(|report| report.now <= now) {
+            if let Some(report) = self.back.pop_front() {
+                bench.transmit.handle_read(report).ok();
+                while bench.transmit.poll_read().is_some() {}
+            }
+        }
+        left
+    }
+}
+
+impl Bench {
+    /// A picture in packets of 1,100 bytes.
+    fn picture(&mut self, bytes: usize) -> usize {
+        let packets = bytes.div_ceil(1_100);
+        (0..packets).for_each(|_| self.write(VIDEO, bytes / packets));
+        packets
+    }
+
+    /// A picture each 33 ms, of the size that is asked for.
+    fn film(&mut self, ms: u32) {
+        if ms.is_multiple_of(33) && !self.path.is_draining() {
+            self.picture(self.path.media_bitrate() as usize / 8 / 30);
+        }
+    }
+
+    fn wants_keyframe(&mut self) -> bool {
+        matches!(self.news.try_recv(), Ok(ConnectionEvent::PicturesDropped))
+    }
+}
+
+#[test]
+fn a_fall_to_a_fifth_asks_for_a_keyframe_which_leaves_before_the_queue_is_known_to_be_gone() {
+    let mut bench = bench(true);
+    let mut wire = Wire::new(bench.now, 2_500_000.0);
+    for n in 0..8_000 {
+        bench.film(n);
+        wire.pass(&mut bench);
+        bench.now += MS;
+    }
+    assert!(bench.path.sustained_bitrate() > 1_500_000, "{}", bench.path.sustained_bitrate());
+    while bench.wants_keyframe() {}
+
+    wire.rate = 500_000.0;
+    let mut waited = 0;
+    while !bench.wants_keyframe() {
+        bench.film(waited);
+        wire.pass(&mut bench);
+        bench.now += MS;
+        waited += 1;
+        assert!(waited < 500, "nobody asks for a keyframe");
+    }
+    let asked = bench.now;
+    let mut waiting = bench.picture(6_600);
+    while waiting > 0 {
+        waiting = waiting.saturating_sub(wire.pass(&mut bench));
+        bench.now += MS;
+        assert!(bench.now - asked < 250 * MS, "{waiting} packets of the keyframe wait still");
+    }
 }

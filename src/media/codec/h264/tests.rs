@@ -63,6 +63,46 @@ fn makes_a_keyframe_when_asked_and_each_picture_decodes_at_once() {
     }
 }
 
+/// A picture of small squares that differ a little, as chance will have it, and move.
+fn squares(size: Size, number: u32, start: Instant) -> VideoFrame {
+    let mut frame = picture(size, number, start);
+    for (index, pixel) in frame.planes_mut().0.iter_mut().enumerate() {
+        let (x, row) = (index as u32 % size.width + number * 2, index as u32 / size.width);
+        *pixel = ((x / 4).wrapping_mul(7_919) ^ (row / 4).wrapping_mul(104_729)) as u8 & 15;
+    }
+    frame
+}
+
+#[test]
+fn a_keyframe_in_the_middle_is_small_and_costs_no_pictures_behind_it() {
+    let size = Size { width: 640, height: 360 };
+    let settings = VideoEncoderSettings { size, fps: 30.0, bitrate: 600_000 };
+    let (mut encoder, start) = (H264Encoder::new(settings).unwrap(), clock::now());
+    let made = |encoder: &mut H264Encoder, numbers: std::ops::Range<u32>| {
+        let pictures = numbers.map(|n| squares(size, n, start));
+        pictures.filter_map(|one| encoder.encode(&one).unwrap()).collect::<Vec<_>>()
+    };
+    let before = made(&mut encoder, 0..90);
+    encoder.request_keyframe();
+    let after = made(&mut encoder, 90..120);
+    let sizes = (before[0].data.len(), after[0].data.len());
+    assert!(after[0].keyframe && sizes.1 * 5 < sizes.0 * 4, "{sizes:?}");
+    assert!(after.len() >= 28, "{} pictures of 30", after.len());
+    let bits: usize = after[10..].iter().map(|one| one.data.len() * 8).sum();
+    assert!(bits > 200_000, "the whole rate again: {bits} bits in 20 pictures");
+}
+
+#[test]
+fn two_keyframes_on_end_are_two_pictures_to_a_decoder() {
+    let (mut encoder, mut decoder) = (encoder(SIZE), H264Decoder::new().unwrap());
+    for number in 0..4 {
+        encoder.request_keyframe();
+        let frame = encode(&mut encoder, SIZE, number..number + 1).remove(0);
+        assert!(frame.keyframe);
+        assert!(decoder.decode(&frame.data, clock::now()).unwrap().is_some(), "{number}");
+    }
+}
+
 #[test]
 fn follows_a_change_of_size() {
     let (mut encoder, mut decoder) = (encoder(SIZE), H264Decoder::new().unwrap());
