@@ -6,10 +6,8 @@
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::SourceError;
-use super::timeline::Shared;
 use crate::media::container::{ContainerError, Kind, detect};
 use crate::media::device::{DeviceNews, DeviceNotice};
 
@@ -24,10 +22,12 @@ mod pcm;
 mod pictures;
 mod pipe;
 mod placing;
+mod together;
 mod video;
 
 pub use audio::FileAudioSource;
 use input::Input;
+pub use together::{near, shared};
 pub use video::FileVideoSource;
 
 /// A file of known kind, opened for reading.
@@ -89,32 +89,6 @@ fn in_file(path: &Path) -> impl Fn(ContainerError) -> SourceError + '_ {
             ContainerError::Unsupported(reason) => SourceError::Unsupported { path, reason },
         }
     }
-}
-
-/// Where picture and sound of one file begin and how long they last together, when the file has times
-/// for both: then they begin again together, too.
-///
-/// # Errors
-/// When either cannot be played.
-pub fn shared(path: &Path) -> Result<Option<Shared>, SourceError> {
-    let mut picture = match open_file(path)? {
-        opened if matches!(opened.kind, Kind::Mp4 | Kind::Mkv) => {
-            packets::open_h264(opened).map_err(in_file(path))?.packets
-        }
-        _ => return Ok(None),
-    };
-    let mut sound = packets::open_sound(open_file(path)?).map_err(in_file(path))?.packets;
-    let spans = (picture.span(), sound.span());
-    let (Some(picture), Some(sound)) =
-        (spans.0.map_err(in_file(path))?, spans.1.map_err(in_file(path))?)
-    else {
-        return Ok(None);
-    };
-    let origin = picture.0.min(sound.0);
-    let period = Duration::from_nanos(picture.1.max(sound.1).saturating_sub(origin).max(0) as u64);
-    // A length that nobody can mean is not believed.
-    let sane = Duration::from_millis(10)..Duration::from_secs(7 * 24 * 3600);
-    Ok(Some(Shared { origin, period: sane.contains(&period).then_some(period) }))
 }
 
 #[cfg(test)]
