@@ -95,8 +95,7 @@ impl Stage {
     pub fn panes(&self, mirrored: bool) -> impl Fn(&mut Sinks) + Send + Sync + 'static {
         let window = self.window.as_ref().map(|(handle, _)| handle.clone());
         let terminal = self.terminal.clone();
-        let terminal =
-            terminal.map(|(output, said)| (terminal::ability(said, &output), output));
+        let terminal = terminal.map(|(output, said)| (terminal::ability(said, &output), output));
         move |sinks| {
             if let Some((ability, output)) = &terminal {
                 match TerminalView::new(terminal::canvas(output, *ability)) {

@@ -274,6 +274,12 @@ fn what_cannot_be_played_is_said_at_opening() {
     assert!(video.to_string().contains("empty"), "{video}");
     let (video, _) = open(&file(&dir, "text.mp4", b"this is no picture"));
     assert!(matches!(video, SourceError::Unsupported { .. }), "{video}");
+    let mut ts = [0; 400];
+    (ts[0], ts[188], ts[376]) = (0x47, 0x47, 0x47);
+    let (video, audio) = open(&file(&dir, "a.ts", &ts));
+    for refused in [video.to_string(), audio.to_string()] {
+        assert!(refused.contains("it is MPEG-TS") && refused.contains("ffmpeg -i"), "{refused}");
+    }
     let (video, _) = open(&file(&dir, "noise.h264", &[&[0, 0, 1][..], &[0x55; 5000]].concat()));
     assert!(matches!(video, SourceError::Corrupt { .. }), "{video}");
     let wav = file(&dir, "a.wav", &wav(48_000, 1, 100, |_| 0));

@@ -13,9 +13,7 @@ use openh264::formats::YUVSource;
 
 use crate::media::codec::h264::grey;
 use crate::media::codec::h264::limits::{self, TooMuch};
-use crate::media::codec::h264::nal::{
-    contains_idr, for_decoder, recovery_point, reference_number,
-};
+use crate::media::codec::h264::nal::{contains_idr, for_decoder, recovery_point, reference_number};
 use crate::media::codec::h264::sps::Sps;
 use crate::media::container::{ContainerError, Packet};
 use crate::media::frame::MaxPicture;
@@ -231,15 +229,15 @@ pub(super) fn check(sps: &Sps, most: MaxPicture) -> Result<(), ContainerError> {
     if let Err(refused) = limits::check_sps(sps, most) {
         return Err(ContainerError::unsupported(refused.to_string()));
     }
-    let problem = if !sps.progressive {
-        "interlaced H.264"
+    let (problem, filter) = if !sps.progressive {
+        ("interlaced H.264", "-vf yadif=deint=1 ")
     } else if sps.chroma_format != 1 || sps.bit_depth != 8 {
-        "H.264 that is not 8-bit 4:2:0"
+        ("H.264 that is not 8-bit 4:2:0", "")
     } else {
         return Ok(());
     };
     Err(ContainerError::unsupported(format!(
-        "{problem}; convert it with `ffmpeg -i IN -vf yadif=deint=1,scale=1280:-2 -c:v libx264 \
+        "its pictures are {problem}; convert it with `ffmpeg -i IN {filter}-c:v libx264 \
          -pix_fmt yuv420p OUT.mp4`"
     )))
 }

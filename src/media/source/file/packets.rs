@@ -201,7 +201,7 @@ fn no_pictures() -> ContainerError {
 
 fn other_video(codec: &str) -> ContainerError {
     ContainerError::unsupported(format!(
-        "its pictures are {codec}, only H.264 is played; convert it with \
+        "its pictures are {codec}, and only H.264 is played; convert it with \
          `ffmpeg -i IN -c:v libx264 -pix_fmt yuv420p OUT.mp4`"
     ))
 }
@@ -268,7 +268,7 @@ fn no_sound() -> ContainerError {
 
 fn other_audio(codec: &str) -> ContainerError {
     ContainerError::unsupported(format!(
-        "its sound is {codec}, only AAC, Opus and WAV are played; convert it with \
+        "its sound is {codec}, and only AAC, Opus and WAV are played; convert it with \
          `ffmpeg -i IN -c:v copy -c:a aac OUT.mp4`"
     ))
 }

@@ -106,7 +106,8 @@ impl Pcm {
     pub(super) fn span(&mut self) -> Result<Option<(i64, i64)>, ContainerError> {
         match &mut self.stream {
             Stream::Wav { reader, .. } => {
-                let nanos = u128::from(reader.frames()) * 1_000_000_000 / u128::from(self.rate.max(1));
+                let nanos =
+                    u128::from(reader.frames()) * 1_000_000_000 / u128::from(self.rate.max(1));
                 Ok(Some((0, i64::try_from(nanos).unwrap_or(i64::MAX))))
             }
             Stream::Packets(sound) => sound.packets.span(),
