@@ -63,6 +63,11 @@ async fn their_picture_words_and_keys() {
     hears(&mut bob, "sound", |level| level > 0.01).await;
     terminal.press("m");
     hears(&mut bob, "silence", |level| level < 0.001).await;
+    terminal.press("d");
+    let numbers = |text: &str| {
+        ["received  ", "sent  ", "path  "].iter().all(|word| text.contains(word)) && seen()
+    };
+    terminal.until("all numbers beside the picture", numbers).await;
     terminal.press("q");
     assert_eq!(alice.await_event("ended", PATIENCE).await["reason"], "hangup");
     alice.gone(PATIENCE).await;

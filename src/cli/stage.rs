@@ -66,7 +66,7 @@ impl Stage {
         if let ViewSpec::Terminal(graphics) = view {
             let missing = (!output.is_live()).then(|| DeviceError {
                 device: "terminal".to_owned(),
-                reason: "stderr is none that can be drawn on".to_owned(),
+                reason: "stderr is not a terminal that can be drawn on".to_owned(),
                 hint: "use --view window or --view none".to_owned(),
             });
             let terminal = missing.is_none().then(|| (output.clone(), graphics));
@@ -148,7 +148,7 @@ impl Stage {
                 self.words.line = format!("recorded {path}");
             }
             EventKind::RecordingStopped { .. } => {
-                self.words.line = "nothing came to record".to_owned();
+                self.words.line = "nothing was recorded: no sound or picture came".to_owned();
             }
             EventKind::VideoPaused { .. } | EventKind::VideoResumed { .. } => {
                 self.words.line = format::event(event, false).unwrap_or_default();
@@ -186,7 +186,12 @@ impl Stage {
     }
 
     fn say_numbers(&self, output: &Output) {
-        match self.numbers.lines() {
+        // Beside pictures a few lines are all that is seen.
+        let lines = match self.terminal {
+            Some(_) => self.numbers.short_lines(),
+            None => self.numbers.lines(),
+        };
+        match lines {
             lines if lines.is_empty() => output.say("no numbers yet"),
             lines => output.say(&lines.join("\n")),
         }

@@ -61,6 +61,7 @@ fn known(mut reader: Input, seekable: bool) -> Result<Opened, ContainerError> {
         return Err(ContainerError::corrupt("it is empty"));
     }
     let Some(kind) = detect(&head) else {
+        head.clear();
         (&mut reader).take(512).read_to_end(&mut head)?;
         return Err(ContainerError::unsupported(format!(
             "{}, and only y4m, mp4, mkv, webm, ivf, h264 (pictures), wav and ogg (sound) are played; \

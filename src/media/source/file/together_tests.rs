@@ -114,7 +114,8 @@ fn every_container_says_how_long_it_lasts() {
         assert!(made.expect("ffmpeg; `make deps` installs it").success(), "{to}");
         dir.path().join(to)
     };
-    let pictures = ["testsrc=s=64x48:r=25:d=2", "-c:v", "libx264", "-bf", "2"];
+    let pictures =
+        ["testsrc=s=64x48:r=25:d=2", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-bf", "2"];
     for name in ["a.mp4", "a.mkv", "a.h264"] {
         let path = ffmpeg(&pictures, name);
         let span = lasts(&path, |opened| Pictures::of(opened, MaxPicture::default())?.span());
