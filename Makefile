@@ -32,9 +32,10 @@ bench: ## Measure the codecs and the pipeline
 	@scripts/deps.sh build
 	cargo bench --locked
 
-measure: ## Measure what calls cost and how far sound and seeking are behind (MEASURE=name of one)
+measure: ## Measure what calls cost, and how fast recordings are sought through (MEASURE=one of them)
 	@scripts/deps.sh test
-	cargo test --release --locked --test main -- --ignored --nocapture $(or $(MEASURE),measure)
+	cargo test --release --locked --test main -- --ignored --nocapture --test-threads 1 \
+		$(or $(MEASURE),measure)
 
 netbench: ## Measure calls over bad networks, Chromium beside them (root; scripts/netbench/README.md)
 	@scripts/deps.sh netbench
