@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 target := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps demo test lint fuzz bench netbench install uninstall
+.PHONY: help deps demo test lint fuzz bench measure netbench install uninstall
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -31,6 +31,11 @@ fuzz: ## Feed wild bytes to every parser (SECONDS=60 each, TARGETS="names media"
 bench: ## Measure the codecs and the pipeline
 	@scripts/deps.sh build
 	cargo bench --locked
+
+measure: ## Measure what calls cost, and how fast recordings are sought through (MEASURE=one of them)
+	@scripts/deps.sh test
+	cargo test --release --locked --test main -- --ignored --nocapture --test-threads 1 \
+		$(or $(MEASURE),measure)
 
 netbench: ## Measure calls over bad networks, Chromium beside them (root; scripts/netbench/README.md)
 	@scripts/deps.sh netbench

@@ -51,4 +51,5 @@ mod support;
 mod terminal;
 mod tidy;
 mod tls;
+mod turned;
 mod window;

@@ -1,6 +1,7 @@
 //! How fast a browser finds any second of a recording: a measurement, and a test on a short one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -50,13 +51,26 @@ async fn a_browser_finds_any_second_of_a_recording() {
     }
 }
 
-/// Of the recordings in the folder that `PEER_RECORDINGS` names.
+/// Of the recordings in the folder that `PEER_RECORDINGS` names, else of a call of two minutes.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement, of recordings that somebody made"]
+#[ignore = "a measurement of two minutes"]
 async fn measure_how_fast_a_browser_seeks() {
-    let folder = std::env::var("PEER_RECORDINGS").expect("PEER_RECORDINGS names a folder");
+    let _alone = one_at_a_time().await;
+    let given = std::env::var_os("PEER_RECORDINGS");
+    let mut made = Vec::new();
+    if given.is_none() {
+        let server = Server::start().await;
+        let answers = ["--auto-answer", "--record", "call.mp4"];
+        let bob = login(server.url(), "bob", &answers).await;
+        let words = ["call", "bob", "--as", "alice", "--duration", "2m", "--record", "call.mkv"];
+        let mut alice = peer(server.url(), &words).start();
+        alice.await_event("ended", LONG).await;
+        made = vec![alice, bob];
+    }
+    let folders = given.into_iter().map(PathBuf::from);
+    let folders = folders.chain(made.iter().map(|peer| peer.home().to_owned()));
     let browser = Browser::start().await;
-    for file in std::fs::read_dir(folder).expect("a folder") {
+    for file in folders.flat_map(|folder| std::fs::read_dir(folder).expect("a folder")) {
         let path = file.expect("a file").path();
         let is_ours = path.extension().is_some_and(|kind| kind == "mkv" || kind == "mp4");
         if is_ours {
@@ -64,3 +78,6 @@ async fn measure_how_fast_a_browser_seeks() {
         }
     }
 }
+
+/// More than a call of two minutes takes.
+const LONG: Duration = Duration::from_secs(180);

@@ -63,6 +63,11 @@ async fn their_picture_words_and_keys() {
     hears(&mut bob, "sound", |level| level > 0.01).await;
     terminal.press("m");
     hears(&mut bob, "silence", |level| level < 0.001).await;
+    terminal.press("d");
+    let numbers = |text: &str| {
+        ["received  ", "sent  ", "path  "].iter().all(|word| text.contains(word)) && seen()
+    };
+    terminal.until("all numbers beside the picture", numbers).await;
     terminal.press("q");
     assert_eq!(alice.await_event("ended", PATIENCE).await["reason"], "hangup");
     alice.gone(PATIENCE).await;
@@ -86,6 +91,29 @@ async fn a_terminal_is_given_back_at_once_too() {
     alice.interrupt();
     alice.gone(PATIENCE).await;
     terminal.until("the screen as it was", |_| !terminal.is_taken()).await;
+}
+
+/// A terminal that says nothing is waited for, and meanwhile shows no keys.
+#[tokio::test]
+async fn a_terminal_is_given_back_while_it_is_asked_what_it_can_draw() {
+    let _alone = one_at_a_time().await;
+    let server = Server::start().await;
+    for (command, keys) in
+        [("login", "\x03"), ("login", "\x03\x03"), ("call", "\x03"), ("call", "\x03\x03")]
+    {
+        let terminal = Terminal::new(SIZE.0, SIZE.1);
+        let words = [command, "bob", "--view", "terminal"];
+        let words = peer(server.url(), &words).env("PEER_NAME", "alice");
+        let _shell = terminal.with_shell(words).start();
+        terminal.until_written(b"\x1b[c").await;
+        terminal.press(keys);
+        terminal.until("the end", |text| text.contains("iexten")).await;
+        let text = terminal.text();
+        let given_back = ["isig icanon ", " echo "].iter().all(|mode| text.contains(mode));
+        assert!(given_back && !text.contains("-icanon"), "{command} {keys:?}\n{text}");
+        let polite = text.contains("exit code 0");
+        assert!(polite || keys.len() > 1 && text.contains("exit code 130"), "{command}\n{text}");
+    }
 }
 
 #[tokio::test]

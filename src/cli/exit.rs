@@ -60,7 +60,7 @@ pub enum Failure {
         because: Option<Because>,
     },
     /// The call ended as asked, but not all of it was recorded.
-    #[error("not all of the call is recorded: {0}")]
+    #[error("not all of the call was recorded: {0}")]
     Recording(String),
     /// What a flag asks for cannot be had.
     #[error("{flag}: {reason}")]
@@ -289,10 +289,12 @@ pub fn call_sentence(reason: EndReason, name: &str) -> String {
         EndReason::NoAnswer => format!("'{name}' did not answer in time"),
         EndReason::ConnectionFailed => format!("the connection with '{name}' failed"),
         EndReason::KeyChanged => {
-            format!("the call with '{name}' was ended, for its key has changed")
+            format!("the call with '{name}' was ended because their key has changed")
         }
         EndReason::Duration => format!("the call with '{name}' has ended: time limit reached"),
-        EndReason::MediaEnded => format!("the call with '{name}' has ended with its file"),
+        EndReason::MediaEnded => {
+            format!("the call with '{name}' has ended: the file has been played to its end")
+        }
         EndReason::MediaFailed => format!("the call with '{name}' lost its sound or picture"),
         EndReason::Interrupted => format!("the call with '{name}' was interrupted"),
     }

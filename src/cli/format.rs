@@ -49,10 +49,12 @@ pub fn event(event: &Event, asks: bool) -> Option<String> {
         }
         EventKind::RecordingStarted { path } => format!("recording '{peer}' to {path}"),
         EventKind::RecordingStopped { path, reason: Some(reason), .. } => {
-            format!("the recording {path} ended before its time: {reason}")
+            format!("the recording {path} ended early: {reason}")
         }
         EventKind::RecordingStopped { path, empty: false, .. } => format!("recorded {path}"),
-        EventKind::RecordingStopped { path, .. } => format!("nothing came to record to {path}"),
+        EventKind::RecordingStopped { path, .. } => {
+            format!("nothing was recorded to {path}: no sound or picture came")
+        }
         EventKind::VideoPaused { side: Side::Local } => {
             "the network is too slow for pictures; sound goes on".to_owned()
         }
@@ -97,7 +99,7 @@ fn missed(calls: &[MissedCall]) -> String {
     calls.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// A call in a few aligned lines; nothing for a call that was never connected.
+/// A call in a few aligned lines of 80 columns; nothing for a call that was never connected.
 #[must_use]
 pub fn summary(summary: &Summary) -> Vec<String> {
     let lasted = Duration::from_millis(summary.duration_ms);
@@ -105,17 +107,17 @@ pub fn summary(summary: &Summary) -> Vec<String> {
         return Vec::new();
     }
     let stats = &summary.stats;
-    let mut rows = vec![("lasted", format!("{}{}", seconds(lasted), setup(&summary.setup_ms)))];
-    let received = [
-        stats.inbound.video.as_ref().map(|video| video_in(video, lasted)),
-        stats.inbound.audio.as_ref().map(|audio| audio_in(audio, lasted)),
-    ];
-    let sent = [
-        stats.outbound.video.as_ref().map(|video| video_out(video, lasted)),
-        stats.outbound.audio.as_ref().map(|audio| audio_out(audio, lasted)),
-    ];
+    let mut rows = vec![("lasted", seconds(lasted))];
+    rows.extend(setup(&summary.setup_ms).map(|steps| ("set up", steps)));
+    let (inbound, outbound) = (&stats.inbound, &stats.outbound);
+    let seen = inbound.video.iter().flat_map(|video| video_in(video, lasted));
+    let heard = inbound.audio.iter().map(|audio| audio_in(audio, lasted));
+    let shown = outbound.video.iter().flat_map(|video| video_out(video, lasted));
+    let said = outbound.audio.iter().map(|audio| audio_out(audio, lasted));
+    let (received, sent): (Vec<_>, Vec<_>) =
+        (seen.chain(heard).collect(), shown.chain(said).collect());
     for (label, lines) in [("received", received), ("sent", sent)] {
-        let lines = lines.into_iter().flatten().enumerate();
+        let lines = lines.into_iter().enumerate();
         rows.extend(lines.map(|(at, line)| (if at == 0 { label } else { "" }, line)));
     }
     if let Some(pair) = &stats.selected_candidate_pair {
@@ -131,34 +133,39 @@ pub fn summary(summary: &Summary) -> Vec<String> {
     rows.into_iter().map(|(label, line)| format!("  {label:<9} {line}")).collect()
 }
 
-fn setup(setup: &SetupMs) -> String {
+/// How long after the call each step was done.
+fn setup(setup: &SetupMs) -> Option<String> {
     let steps: Vec<_> = [
         ("signaling", setup.signaling),
         ("ICE", setup.ice),
         ("DTLS", setup.dtls),
-        ("first picture", setup.first_video_frame),
-        ("first sound", setup.first_audio),
+        ("picture", setup.first_video_frame),
+        ("sound", setup.first_audio),
     ]
     .into_iter()
     .filter_map(|(step, ms)| ms.map(|ms| format!("{step} {ms} ms")))
     .collect();
-    if steps.is_empty() { String::new() } else { format!(" (after {})", steps.join(", ")) }
+    (!steps.is_empty()).then(|| format!("after {}", steps.join(", ")))
 }
 
-fn video_in(video: &InboundVideo, lasted: Duration) -> String {
-    format!(
-        "{}x{} {:.1} fps, {}, {}; {} frames, {} dropped, {} ({:.1} s), loss {}",
+fn video_in(video: &InboundVideo, lasted: Duration) -> [String; 2] {
+    let what = format!(
+        "{}x{} {:.1} fps, {}, {}, loss {}",
         video.frame_width,
         video.frame_height,
         video.frames_per_second,
         video.codec,
         bitrate(rate(video.bytes_received, lasted)),
+        loss(video.packets_received, video.packets_lost),
+    );
+    let how = format!(
+        "{} frames, {} dropped, {} ({:.1} s)",
         video.frames_decoded,
         video.frames_dropped,
         counted(video.freeze_count, "freeze"),
         video.total_freezes_duration,
-        loss(video.packets_received, video.packets_lost),
-    )
+    );
+    [what, how]
 }
 
 fn audio_in(audio: &InboundAudio, lasted: Duration) -> String {
@@ -171,18 +178,22 @@ fn audio_in(audio: &InboundAudio, lasted: Duration) -> String {
     )
 }
 
-fn video_out(video: &OutboundVideo, lasted: Duration) -> String {
-    format!(
-        "{}x{} {:.1} fps, {}, {}; {} frames, {} dropped, {} sent again",
+fn video_out(video: &OutboundVideo, lasted: Duration) -> [String; 2] {
+    let what = format!(
+        "{}x{} {:.1} fps, {}, {}",
         video.frame_width,
         video.frame_height,
         video.frames_per_second,
         video.codec,
         bitrate(rate(video.bytes_sent, lasted)),
+    );
+    let how = format!(
+        "{} frames, {} dropped, {} sent again",
         video.frames_encoded,
         video.frames_dropped,
         counted(video.retransmitted_packets_sent, "packet"),
-    )
+    );
+    [what, how]
 }
 
 fn audio_out(audio: &OutboundAudio, lasted: Duration) -> String {

@@ -96,8 +96,10 @@ fn a_summary_is_a_few_aligned_lines() {
     };
     assert_eq!(
         summary(&call).join("\n"),
-        "  lasted    10.0 s (after ICE 40 ms)
-  received  640x360 30.0 fps, H264 42e01f, 1.4 Mbit/s; 300 frames, 2 dropped, 1 freeze (0.4 s), loss 0.1 %
+        "  lasted    10.0 s
+  set up    after ICE 40 ms
+  received  640x360 30.0 fps, H264 42e01f, 1.4 Mbit/s, loss 0.1 %
+            300 frames, 2 dropped, 1 freeze (0.4 s)
   sent      opus, 24 kbit/s
   path      host 10.0.0.1:5000 to srflx 10.0.0.2:6000, udp, rtt 12 ms
   process   0.0 s processor, 0 MB"

@@ -54,6 +54,40 @@ impl Numbers {
         self.rows.iter().map(|row| line(row).trim_end().to_owned()).collect()
     }
 
+    /// The same in three lines of 80 columns, where pictures leave no room for more; none before the
+    /// first snapshot.
+    #[must_use]
+    pub fn short_lines(&self) -> Vec<String> {
+        let cell = |what: &str, side: usize| {
+            let row = self.rows.iter().find(|row| row[0] == what);
+            row.map_or(UNKNOWN, |row| row[side].as_str())
+        };
+        if self.rows.is_empty() {
+            return Vec::new();
+        }
+        let way = |name: &str, side: usize| {
+            let of = |what| cell(what, side);
+            format!(
+                "{name:<9} {} {}, {}, loss {}; sound {}, loss {}",
+                of("Picture"),
+                of("Frame rate"),
+                of("Picture bitrate"),
+                of("Picture loss"),
+                of("Sound bitrate"),
+                of("Sound loss"),
+            )
+        };
+        let path = format!(
+            "path      {} {}, round trip {}, buffer {}; {}",
+            cell("Path", 1),
+            cell("Path", 2),
+            cell("Round trip", 1),
+            cell("Buffer", 1),
+            cell("Codecs", 1),
+        );
+        vec![way("received", 1), way("sent", 2), path]
+    }
+
     fn snapshot(&mut self, now: SystemTime, stats: &Stats) {
         let counts = Counts::of(stats);
         let (from, before) = self.last.unwrap_or((now, Counts::default()));
@@ -213,5 +247,9 @@ mod tests {
         assert_eq!(*cell(&numbers, "Path"), ["Path", "through a relay", "UDP"]);
         assert_eq!(cell(&numbers, "Round trip")[1], "20 ms");
         assert!(numbers.lines()[1].starts_with("Picture          640x360 "));
+        let short = numbers.short_lines();
+        let received = "received  640x360 30 fps, 1.0 Mbit/s, loss 1.0 %; sound -, loss -";
+        assert_eq!(short[0], received);
+        assert_eq!(short[2], "path      through a relay UDP, round trip 20 ms, buffer -; H264");
     }
 }

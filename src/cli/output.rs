@@ -204,7 +204,7 @@ impl Output {
     /// Overwrites the status line. Only for a live terminal; the caller says it otherwise.
     pub fn status(&self, line: &str) {
         if self.volume > Volume::Quiet && self.live {
-            let line = fitted(&printable(line), terminal_width());
+            let line = printable(line);
             let mut screen = self.screen();
             if !screen.away {
                 screen.set_bottom(Bottom::Status(line));
@@ -379,7 +379,8 @@ impl Bottom {
     fn draw(&self, to: &mut String) {
         match self {
             Self::Nothing => {}
-            Self::Status(line) => to.push_str(line),
+            // At the width of the moment: wrapped, it would push out the words above it.
+            Self::Status(line) => to.push_str(&fitted(line, terminal_width())),
             Self::Prompt => to.push_str(PROMPT),
         }
     }

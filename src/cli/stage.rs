@@ -11,7 +11,7 @@ use super::output::Output;
 use super::status::{Cadence, Status};
 use super::{terminal, tty};
 use crate::media::device::DeviceError;
-use crate::media::sink::terminal::TerminalView;
+use crate::media::sink::terminal::{Graphics, TerminalView};
 use crate::media::sink::window::{WindowHandle, WindowKey, WindowLoop, Words, connect};
 use crate::media::sink::{Sinks, ViewSpec};
 use crate::phone::command::Command;
@@ -20,7 +20,7 @@ use crate::phone::event::{Event, EventKind};
 /// Where calls are shown; nowhere, without a window or a terminal.
 pub struct Stage {
     window: Option<(WindowHandle, mpsc::Receiver<WindowKey>)>,
-    terminal: Option<(Output, terminal::Ability)>,
+    terminal: Option<(Output, Option<Graphics>)>,
     /// Single keys typed at a terminal, and where it says what they ask for.
     typed: Option<(mpsc::Receiver<WindowKey>, Output)>,
     numbers: Numbers,
@@ -66,11 +66,10 @@ impl Stage {
         if let ViewSpec::Terminal(graphics) = view {
             let missing = (!output.is_live()).then(|| DeviceError {
                 device: "terminal".to_owned(),
-                reason: "stderr is none that can be drawn on".to_owned(),
+                reason: "stderr is not a terminal that can be drawn on".to_owned(),
                 hint: "use --view window or --view none".to_owned(),
             });
-            let draw = || (output.clone(), terminal::ability(graphics, output));
-            let terminal = missing.is_none().then(draw);
+            let terminal = missing.is_none().then(|| (output.clone(), graphics));
             return (Self { terminal, ..Self::none() }, None, missing);
         }
         if view == ViewSpec::None {
@@ -91,12 +90,14 @@ impl Stage {
     }
 
     /// Puts the window's panes, or the terminal, among the sinks of a call; `mirrored` says how our own
-    /// picture is shown.
+    /// picture is shown. The terminal is asked what it can draw, for half a second at most: only where
+    /// Ctrl-C is listened for already.
     pub fn panes(&self, mirrored: bool) -> impl Fn(&mut Sinks) + Send + Sync + 'static {
         let window = self.window.as_ref().map(|(handle, _)| handle.clone());
         let terminal = self.terminal.clone();
+        let terminal = terminal.map(|(output, said)| (terminal::ability(said, &output), output));
         move |sinks| {
-            if let Some((output, ability)) = &terminal {
+            if let Some((ability, output)) = &terminal {
                 match TerminalView::new(terminal::canvas(output, *ability)) {
                     Ok(view) => sinks.video = Some(Box::new(view)),
                     Err(error) => tracing::error!(%error, "the terminal is not drawn on"),
@@ -135,7 +136,7 @@ impl Stage {
             }
             EventKind::Stats(_) => {
                 let safety = self.safety.clone();
-                let safety = safety.map(|words| ["safety words".to_owned(), words, String::new()]);
+                let safety = safety.map(|words| ["Safety words".to_owned(), words, String::new()]);
                 let numbers = self.numbers.rows().iter().cloned();
                 self.words.numbers = safety.into_iter().chain(numbers).collect();
                 self.words.line = line.unwrap_or_else(|| self.words.line.clone());
@@ -147,7 +148,7 @@ impl Stage {
                 self.words.line = format!("recorded {path}");
             }
             EventKind::RecordingStopped { .. } => {
-                self.words.line = "nothing came to record".to_owned();
+                self.words.line = "nothing was recorded: no sound or picture came".to_owned();
             }
             EventKind::VideoPaused { .. } | EventKind::VideoResumed { .. } => {
                 self.words.line = format::event(event, false).unwrap_or_default();
@@ -185,7 +186,12 @@ impl Stage {
     }
 
     fn say_numbers(&self, output: &Output) {
-        match self.numbers.lines() {
+        // Beside pictures a few lines are all that is seen.
+        let lines = match self.terminal {
+            Some(_) => self.numbers.short_lines(),
+            None => self.numbers.lines(),
+        };
+        match lines {
             lines if lines.is_empty() => output.say("no numbers yet"),
             lines => output.say(&lines.join("\n")),
         }

@@ -308,7 +308,8 @@ pub struct Ability {
 }
 
 /// Finds out what the terminal can draw: as somebody has said, else as it answers, else as its
-/// environment tells. Before anybody else reads it.
+/// environment tells. Before anybody else reads it, and after Ctrl-C is listened for, which would
+/// leave the terminal as it is while it is asked.
 #[must_use]
 pub fn ability(said: Option<Graphics>, output: &Output) -> Ability {
     let answers = ask(output);
@@ -318,13 +319,22 @@ pub fn ability(said: Option<Graphics>, output: &Output) -> Ability {
 }
 
 fn ask(output: &Output) -> Answers {
-    let Some(before) = tty::letters_and_no_echo() else { return Answers::default() };
+    {
+        let mut changed = changed();
+        let before = if changed.away { None } else { tty::letters_and_no_echo() };
+        let Some(before) = before else { return Answers::default() };
+        (changed.modes, changed.input) = (Some(before), Input::Keys);
+    }
     let mut heard = Vec::new();
     let until = clock::now() + ANSWERS_WITHIN;
     if output.raw(QUESTIONS) {
         while !Answers::read(&heard).complete && tty::read_until(until, &mut heard) {}
     }
-    tty::restore(&before);
+    let mut changed = changed();
+    changed.input = Input::Lines;
+    // Others who have it meanwhile have it as it was.
+    let (before, away) = (changed.modes.take(), changed.away);
+    before.iter().filter(|_| !away).for_each(tty::restore);
     Answers::read(&heard)
 }
 

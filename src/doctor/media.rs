@@ -70,7 +70,7 @@ fn try_codecs() -> Result<String, CodecError> {
 /// Tries every device that there is.
 pub(super) async fn devices(until: Instant) -> Vec<Check> {
     let Some(found) = on_a_thread(until, devices::list).await else {
-        let advice = "restart the sound server, or unplug what hangs";
+        let advice = "restart the sound server, or unplug the device that hangs";
         return vec![Check::warn("devices", "no answer in time", advice)];
     };
     let mut tries = tokio::task::JoinSet::new();

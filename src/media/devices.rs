@@ -141,7 +141,7 @@ fn ask<T: Send + 'static>(
         let silent = |reason: String| DeviceError {
             device: what.to_owned(),
             reason,
-            hint: "restart the sound server, or unplug what hangs".to_owned(),
+            hint: "restart the sound server, or unplug the device that hangs".to_owned(),
         };
         thread.map_err(|error| silent(error.to_string()))?;
         let none = || Err(silent(format!("no answer within {} s", PATIENCE.as_secs())));

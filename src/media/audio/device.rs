@@ -306,7 +306,7 @@ fn failed(kind: Kind, name: Option<&str>, Failure { why, reason }: Failure) -> D
         },
         Why::Forbidden => DeviceError {
             device,
-            reason: "we have no right to use it".to_owned(),
+            reason: "this user is not allowed to use it".to_owned(),
             hint: "add yourself to the group audio: sudo usermod -aG audio $USER".to_owned(),
         },
         Why::NoHost => DeviceError {

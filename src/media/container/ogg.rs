@@ -56,7 +56,7 @@ impl<R: Read + Seek> OggOpusReader<R> {
             }
         }
         Err(ContainerError::unsupported(
-            "Ogg without Opus; convert it with `ffmpeg -i IN -c:a libopus OUT.ogg`",
+            "its sound is not Opus, and only Opus is played out of Ogg; convert it with `ffmpeg -i IN -c:a libopus OUT.ogg`",
         ))
     }
 

@@ -86,6 +86,19 @@ impl<R: Read + Seek> Y4mReader<R> {
         width * height + 2 * width.div_ceil(2) * height.div_ceil(2)
     }
 
+    /// How many pictures are in a file of which all are stored like the first, found without reading
+    /// them; then it is at the first.
+    ///
+    /// # Errors
+    /// When the file cannot be read or sought.
+    pub fn count(&mut self) -> Result<u64, ContainerError> {
+        self.rewind()?;
+        let line = read_line(&mut self.reader)?.map_or(0, |line| line.len() as u64 + 1);
+        let end = self.reader.seek(SeekFrom::End(0))?;
+        self.rewind()?;
+        Ok(end.saturating_sub(self.first_frame) / (line + self.frame_len() as u64).max(1))
+    }
+
     /// Reads the next picture into `out`, which has [`Self::frame_len`] bytes; `false` at the end of
     /// the file, which may be a cut.
     ///

@@ -145,7 +145,10 @@ impl Recorder {
             Some("mkv") => Format::Mkv,
             Some("mp4") => Format::Mp4,
             _ => {
-                return Err(unwritable(path, "a recording ends in .mkv or .mp4".to_owned()));
+                return Err(unwritable(
+                    path,
+                    "the name of a recording must end in .mkv or .mp4".to_owned(),
+                ));
             }
         };
         if path.is_dir() {

@@ -6,10 +6,8 @@
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::SourceError;
-use super::timeline::Shared;
 use crate::media::container::{ContainerError, Kind, detect};
 use crate::media::device::{DeviceNews, DeviceNotice};
 
@@ -24,10 +22,12 @@ mod pcm;
 mod pictures;
 mod pipe;
 mod placing;
+mod together;
 mod video;
 
 pub use audio::FileAudioSource;
 use input::Input;
+pub use together::{near, shared};
 pub use video::FileVideoSource;
 
 /// A file of known kind, opened for reading.
@@ -60,13 +60,35 @@ fn known(mut reader: Input, seekable: bool) -> Result<Opened, ContainerError> {
     if head.is_empty() {
         return Err(ContainerError::corrupt("it is empty"));
     }
-    let kind = detect(&head).ok_or_else(|| {
-        ContainerError::unsupported(
-            "it is none of y4m, mp4, mkv/webm, ivf, h264 (pictures), wav, ogg (sound); \
-             convert it with `ffmpeg -i IN OUT.mp4`",
-        )
-    })?;
+    let Some(kind) = detect(&head) else {
+        head.clear();
+        (&mut reader).take(512).read_to_end(&mut head)?;
+        return Err(ContainerError::unsupported(format!(
+            "{}, and only y4m, mp4, mkv, webm, ivf, h264 (pictures), wav and ogg (sound) are played; \
+             convert it with `ffmpeg -i IN -pix_fmt yuv420p OUT.mp4`",
+            other_kind(&head)
+        )));
+    };
     Ok(Opened { reader, kind, seekable })
+}
+
+/// What a file is that is not played, by its first bytes.
+fn other_kind(head: &[u8]) -> &'static str {
+    // Packets of 188 bytes, on disks with four more before each (ISO/IEC 13818-1 section 2.4.3.2).
+    let packets =
+        |first: usize, step: usize| (0..2).all(|n| head.get(first + n * step) == Some(&0x47));
+    match head {
+        _ if packets(0, 188) || packets(4, 192) => "it is MPEG-TS",
+        [0x47, 0x49, 0x46, 0x38, ..] => "it is a GIF",
+        [0x89, b'P', b'N', b'G', ..] | [0xFF, 0xD8, 0xFF, ..] => "it is a still picture",
+        [b'F', b'L', b'V', ..] => "it is FLV",
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'A', b'V', b'I', ..] => "it is AVI",
+        [b'f', b'L', b'a', b'C', ..] => "it is FLAC",
+        [b'I', b'D', b'3', ..] | [0xFF, 0xFB | 0xFA | 0xF3 | 0xF2, ..] => "it is MP3",
+        [0xFF, 0xF1 | 0xF9, ..] => "it is AAC without a container",
+        [0x30, 0x26, 0xB2, 0x75, ..] => "it is WMV or WMA",
+        _ => "it is something else",
+    }
 }
 
 /// That a file ends before its time, told once for picture and sound.
@@ -89,32 +111,6 @@ fn in_file(path: &Path) -> impl Fn(ContainerError) -> SourceError + '_ {
             ContainerError::Unsupported(reason) => SourceError::Unsupported { path, reason },
         }
     }
-}
-
-/// Where picture and sound of one file begin and how long they last together, when the file has times
-/// for both: then they begin again together, too.
-///
-/// # Errors
-/// When either cannot be played.
-pub fn shared(path: &Path) -> Result<Option<Shared>, SourceError> {
-    let mut picture = match open_file(path)? {
-        opened if matches!(opened.kind, Kind::Mp4 | Kind::Mkv) => {
-            packets::open_h264(opened).map_err(in_file(path))?.packets
-        }
-        _ => return Ok(None),
-    };
-    let mut sound = packets::open_sound(open_file(path)?).map_err(in_file(path))?.packets;
-    let spans = (picture.span(), sound.span());
-    let (Some(picture), Some(sound)) =
-        (spans.0.map_err(in_file(path))?, spans.1.map_err(in_file(path))?)
-    else {
-        return Ok(None);
-    };
-    let origin = picture.0.min(sound.0);
-    let period = Duration::from_nanos(picture.1.max(sound.1).saturating_sub(origin).max(0) as u64);
-    // A length that nobody can mean is not believed.
-    let sane = Duration::from_millis(10)..Duration::from_secs(7 * 24 * 3600);
-    Ok(Some(Shared { origin, period: sane.contains(&period).then_some(period) }))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The files of `tests/media`, each with what is right, judged by ffmpeg where it can judge.
 
 use std::process::Command;
+use std::time::Duration;
 
 use super::pcm::Pcm;
 use super::pictures::Pictures;
@@ -145,11 +146,44 @@ fn a_file_without_an_idr_plays_from_where_it_can() {
     assert!((seconds - shared.period.unwrap().as_secs_f64()).abs() < 0.2, "{seconds} {shared:?}");
 }
 
+/// A stream that renews its pictures column by column, without its first second: it goes on at a
+/// recovery point from which it takes a second until they are right.
+#[test]
+fn a_file_that_begins_while_its_pictures_are_renewed_shows_none_before_they_are_right() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = dir.path().join("whole.h264");
+    let made = Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i", "testsrc2=s=320x176:r=25:d=4"])
+        .args(["-c:v", "libx264", "-x264-params", "intra-refresh=1:keyint=25:bframes=0:threads=1"])
+        .args(["-pix_fmt", "yuv420p"])
+        .arg(&whole)
+        .status();
+    assert!(made.expect("ffmpeg; `make deps` installs it").success());
+    let stream = std::fs::read(&whole).unwrap();
+    let cut = stream.windows(5).skip(5).position(|five| five == [0, 0, 0, 1, 0x67]).unwrap() + 5;
+    let cut_off = dir.path().join("cut.h264");
+    std::fs::write(&cut_off, &stream[cut..]).unwrap();
+    let before = shown(&whole).len() - 75;
+    assert_eq!(before, 25, "keyframes stand where this test thinks");
+    let raw = ffmpeg(&whole, &["-f", "rawvideo", "-pix_fmt", "yuv420p"]);
+    let frames = shown(&cut_off);
+    for (at, frame) in &frames {
+        let number = before + (*at as f64 / 40e6).round() as usize;
+        let theirs = &raw[number * frame.i420().len()..][..frame.y().len()];
+        let apart = frame.y().iter().zip(theirs).map(|(a, b)| u64::from(a.abs_diff(*b)));
+        let off = apart.sum::<u64>() as f64 / frame.y().len() as f64;
+        assert!(off < 0.5, "picture {number}: {off}");
+    }
+    // Nor are pictures kept back that are right.
+    assert!((40..75).contains(&frames.len()), "{}", frames.len());
+}
+
 #[test]
 fn what_begins_late_begins_at_once() {
     let path = sample("fragments-begin-at-4s.mp4");
     let shared = shared(&path).unwrap().unwrap();
-    assert!((4_000_000_000..4_200_000_000).contains(&shared.origin), "{shared:?}");
+    let origin = shared.origin.unwrap();
+    assert!((4_000_000_000..4_200_000_000).contains(&origin), "{shared:?}");
     let options = MediaOptions { once: true, ..MediaOptions::default() };
     for timeline in [Timeline::default(), Timeline::new(Some(shared))] {
         let mut video = FileVideoSource::open(&path, &options, timeline.clone()).unwrap();

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use openh264::encoder::{Encoder, EncoderConfig, IntraFramePeriod};
 use openh264::formats::YUVSlices;
@@ -10,7 +11,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::media::frame::{MaxPicture, Size};
 use crate::media::scale;
-use crate::media::source::timeline::Timeline;
+use crate::media::source::timeline::{Shared, Timeline};
 use crate::media::source::{
     AudioSource, AudioSourceSpec, MediaOptions, VideoSource, VideoSourceSpec,
 };
@@ -205,7 +206,7 @@ fn picture_and_sound_of_one_file_begin_again_together() {
     let dir = TempDir::new().unwrap();
     let path = file(&dir, "a.wav", &wav(44_100, 2, 441, |_| 16_384));
     let period = Some(Duration::from_millis(50));
-    let timeline = Timeline::new(Some(Shared { origin: 0, period }));
+    let timeline = Timeline::new(Some(Shared { origin: Some(0), period }));
     let mut source = FileAudioSource::open(&path, false, timeline).unwrap();
     let mut all = Vec::new();
     for _ in 0..13 {
@@ -273,6 +274,12 @@ fn what_cannot_be_played_is_said_at_opening() {
     assert!(video.to_string().contains("empty"), "{video}");
     let (video, _) = open(&file(&dir, "text.mp4", b"this is no picture"));
     assert!(matches!(video, SourceError::Unsupported { .. }), "{video}");
+    let mut ts = [0; 400];
+    (ts[0], ts[188], ts[376]) = (0x47, 0x47, 0x47);
+    let (video, audio) = open(&file(&dir, "a.ts", &ts));
+    for refused in [video.to_string(), audio.to_string()] {
+        assert!(refused.contains("it is MPEG-TS") && refused.contains("ffmpeg -i"), "{refused}");
+    }
     let (video, _) = open(&file(&dir, "noise.h264", &[&[0, 0, 1][..], &[0x55; 5000]].concat()));
     assert!(matches!(video, SourceError::Corrupt { .. }), "{video}");
     let wav = file(&dir, "a.wav", &wav(48_000, 1, 100, |_| 0));

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::camera::CameraSource;
 use super::file::live::{self, LiveAudioSource, LiveVideoSource};
-use super::file::{FileAudioSource, FileVideoSource, shared};
+use super::file::{FileAudioSource, FileVideoSource, near, shared};
 use super::microphone::Microphone;
 use super::screen::ScreenSource;
 use super::test::{TestPicture, Tone};
@@ -101,7 +101,8 @@ fn microphone(options: &MediaOptions, name: Option<String>) -> Result<Microphone
 const DEFAULT_SIZE: Size = Size { width: 640, height: 360 };
 const DEFAULT_FPS: f64 = 30.0;
 
-/// What picture and sound of one and the same file agree on.
+/// What picture and sound agree on that are of one and the same file, or of two that last nearly the
+/// same.
 fn agreed(options: &MediaOptions) -> Result<Option<Shared>, SourceError> {
     match (&options.video, &options.audio) {
         // Each would take from the other what it reads.
@@ -118,6 +119,11 @@ fn agreed(options: &MediaOptions) -> Result<Option<Shared>, SourceError> {
             let agreed = shared(video)?;
             Ok(agreed
                 .map(|agreed| Shared { period: agreed.period.filter(|_| !options.once), ..agreed }))
+        }
+        (VideoSourceSpec::File(video), AudioSourceSpec::File(audio))
+            if !options.once && !live::is_live(video) && !live::is_live(audio) =>
+        {
+            Ok(near(video, audio, options.max_picture))
         }
         _ => Ok(None),
     }

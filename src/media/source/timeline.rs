@@ -12,11 +12,12 @@ use crate::clock;
 /// Set when nobody wants what a source gives any more; a source that waits looks at it.
 pub type StopFlag = Arc<AtomicBool>;
 
-/// What picture and sound of one file agree on.
+/// What picture and sound agree on that belong together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shared {
-    /// The time of the file that becomes zero, nanoseconds.
-    pub origin: i64,
+    /// The time of the file that becomes zero, nanoseconds; `None` where they are of two files, each
+    /// of which has its own.
+    pub origin: Option<i64>,
     /// How long they last before both begin again; `None` when each repeats after its own length.
     pub period: Option<Duration>,
 }
@@ -36,10 +37,17 @@ const LOOK: Duration = Duration::from_millis(100);
 impl Timeline {
     /// A time line that starts when somebody first asks for a time on it.
     ///
-    /// `shared`: what picture and sound of the same file agreed on, if they are of the same.
+    /// `shared`: what picture and sound agreed on, if they belong together.
     #[must_use]
     pub fn new(shared: Option<Shared>) -> Self {
         Self { shared, ..Self::default() }
+    }
+
+    /// One that began then.
+    #[cfg(test)]
+    #[must_use]
+    pub fn begun(shared: Option<Shared>, at: Instant) -> Self {
+        Self { epoch: Arc::new(OnceLock::from(at)), ..Self::new(shared) }
     }
 
     /// The length after which a file begins again, when picture and sound agreed on one.
@@ -51,7 +59,7 @@ impl Timeline {
     /// The time of the file that becomes zero, nanoseconds, when picture and sound agreed on one.
     #[must_use]
     pub fn origin(&self) -> Option<i64> {
-        Some(self.shared?.origin)
+        self.shared?.origin
     }
 
     /// When `media` (time since the start of the media) is due. The first call starts the time line.
@@ -105,7 +113,7 @@ mod tests {
     #[test]
     fn clones_share_one_start() {
         let period = Some(Duration::from_secs(3));
-        let video = Timeline::new(Some(Shared { origin: 7, period }));
+        let video = Timeline::new(Some(Shared { origin: Some(7), period }));
         let audio = video.clone();
         let start = video.due(Duration::ZERO);
         assert_eq!(audio.due(Duration::from_millis(20)), start + Duration::from_millis(20));

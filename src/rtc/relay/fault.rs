@@ -67,7 +67,7 @@ impl ServerFault {
     pub(super) fn of_connecting(error: &io::Error) -> Self {
         let reason = match error.kind() {
             io::ErrorKind::ConnectionRefused => "nobody listens there (connection refused)".into(),
-            io::ErrorKind::TimedOut => "no answer from there (connection timed out)".into(),
+            io::ErrorKind::TimedOut => "it does not answer (connection timed out)".into(),
             // That is about one address of ours; another may do.
             io::ErrorKind::NetworkUnreachable
             | io::ErrorKind::HostUnreachable

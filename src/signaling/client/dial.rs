@@ -167,7 +167,7 @@ impl Dialer {
 fn in_words(error: &io::Error, host: &str) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "nobody listens there (connection refused)".to_owned(),
-        io::ErrorKind::TimedOut => "no answer from there (connection timed out)".to_owned(),
+        io::ErrorKind::TimedOut => "it does not answer (connection timed out)".to_owned(),
         io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
             "this machine has no way there (network unreachable)".to_owned()
         }

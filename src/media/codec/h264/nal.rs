@@ -103,24 +103,73 @@ fn strange_level(sps: &[u8]) -> bool {
     sps.get(3).is_some_and(|level| !KNOWN.contains(level))
 }
 
-/// Whether decoding can begin with an access unit though it holds no IDR: a recovery point (SEI
-/// payload 6, section D.2.8), or slices that are all intra.
+/// Where decoding can begin with an access unit though it holds no IDR: in how many steps of
+/// `frame_num` its pictures are right, as a recovery point says (SEI payload 6, section D.2.8), or at
+/// once where all its slices are intra.
 #[must_use]
-pub fn is_recovery_point(annex_b: &[u8]) -> bool {
-    let mut slices = 0;
+pub fn recovery_point(annex_b: &[u8]) -> Option<u32> {
+    let (mut slices, mut intra) = (0, true);
     for nal in nal_units(annex_b) {
         match nal_unit_type(nal) {
-            nal_type::SEI if nal.get(1) == Some(&6) => return true,
+            nal_type::SEI => {
+                if let Some(count) = recovery_frames(nal) {
+                    return Some(count);
+                }
+            }
             nal_type::SLICE => {
                 slices += 1;
-                if !is_intra_slice(nal) {
-                    return false;
-                }
+                intra &= is_intra_slice(nal);
             }
             _ => {}
         }
     }
-    slices > 0
+    (slices > 0 && intra).then_some(0)
+}
+
+/// `recovery_frame_cnt` of the recovery point among the messages of an SEI NAL unit (section 7.3.2.3.1),
+/// if one is.
+fn recovery_frames(nal: &[u8]) -> Option<u32> {
+    let mut bits = Bits::new(nal.get(1..)?);
+    loop {
+        let (kind, size) = (sei_number(&mut bits)?, sei_number(&mut bits)?);
+        if kind == RECOVERY_POINT {
+            return bits.ue();
+        }
+        for _ in 0..size {
+            bits.read(8)?;
+        }
+    }
+}
+
+/// Payload type of a recovery point (section D.1.1).
+const RECOVERY_POINT: u32 = 6;
+
+/// A type or size: as many bytes of 255 as fit into it, and the rest.
+fn sei_number(bits: &mut Bits<'_>) -> Option<u32> {
+    let mut value = 0u32;
+    loop {
+        let byte = bits.read(8)?;
+        value = value.checked_add(byte)?;
+        if byte < 255 {
+            return Some(value);
+        }
+    }
+}
+
+/// `frame_num` of the first slice of an access unit whose numbers have so many bits, where the picture
+/// is one that others refer to (section 7.3.3).
+#[must_use]
+pub fn reference_number(annex_b: &[u8], frame_bits: u32) -> Option<u32> {
+    let is_slice = |nal: &&[u8]| matches!(nal_unit_type(nal), nal_type::SLICE | nal_type::IDR);
+    let nal = nal_units(annex_b).find(is_slice)?;
+    if nal.first()? & 0x60 == 0 {
+        return None;
+    }
+    let mut bits = Bits::new(nal.get(1..)?);
+    for _ in 0..3 {
+        bits.ue()?;
+    }
+    bits.read(frame_bits)
 }
 
 /// Whether `slice_type` is I (section 7.4.3); the two numbers before it fit into a few bytes.
@@ -163,17 +212,36 @@ mod tests {
 
     #[test]
     fn a_recovery_point_is_known() {
-        assert!(is_recovery_point(&[0, 0, 1, 6, 6, 1, 0x84, 0x80, 0, 0, 1, 0x41, 0x9A]));
+        let slice = [0, 0, 1, 0x41, 0x9A];
+        let with = |sei: &[u8]| recovery_point(&[&[0, 0, 1][..], sei, &slice].concat());
+        assert_eq!(with(&[6, 6, 1, 0x84, 0x80]), Some(0));
+        // ue(11) is 0001100.
+        assert_eq!(with(&[6, 6, 2, 0b0001_1001, 0x40, 0x80]), Some(11));
+        // Behind others, one of which is long.
+        assert_eq!(with(&[6, 1, 2, 6, 9, 6, 1, 0x84, 0x80]), Some(0));
+        let long = [&[6, 5, 255, 5][..], &[6; 260], &[6, 1, 0x44, 0x80]].concat();
+        assert_eq!(with(&long), Some(1));
+        assert_eq!(with(&[6, 1, 3, 6, 1, 0x84, 0x80]), None, "a number in another message");
+        assert_eq!(with(&[6, 5, 255]), None);
         // first_mb 0, slice_type 7 (I) and 5 (P).
-        assert!(is_recovery_point(&[0, 0, 1, 0x41, 0b1000_1000]));
-        assert!(!is_recovery_point(&[0, 0, 1, 0x41, 0b1001_1000]));
-        assert!(!is_recovery_point(&[0, 0, 1, 0x67, 1]));
+        assert_eq!(recovery_point(&[0, 0, 1, 0x41, 0b1000_1000]), Some(0));
+        assert_eq!(recovery_point(&[0, 0, 1, 0x41, 0b1001_1000]), None);
+        assert_eq!(recovery_point(&[0, 0, 1, 0x67, 1]), None);
+    }
+
+    #[test]
+    fn numbers_of_pictures_that_others_refer_to() {
+        // first_mb 0, slice_type 5, set 0, then frame_num 9 in four bits.
+        let slice = |first: u8| [0, 0, 1, first, 0b1001_1011, 0b0011_0000];
+        assert_eq!(reference_number(&slice(0x41), 4), Some(9));
+        assert_eq!(reference_number(&slice(0x01), 4), None);
+        assert_eq!(reference_number(&slice(0x67), 4), None);
     }
 
     proptest! {
         #[test]
         fn wild_bytes_never_panic(data: Vec<u8>) {
-            let _ = is_recovery_point(&data);
+            let _ = (recovery_point(&data), reference_number(&data, 16));
             for nal in nal_units(&for_decoder(&data)) {
                 prop_assert!(matches!(nal_unit_type(nal), 1..=9));
             }

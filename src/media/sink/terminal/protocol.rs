@@ -77,7 +77,7 @@ impl FromStr for Graphics {
             "truecolour" | "truecolor" => Ok(Self::TrueColour),
             "256" => Ok(Self::Colours256),
             _ => Err(format!(
-                "'{text}' is no way to draw; write kitty, iterm, sixel, truecolor or 256"
+                "'{text}' is not a way to draw; write kitty, iterm, sixel, truecolor or 256"
             )),
         }
     }

@@ -169,7 +169,7 @@ fn in_words(error: &nokhwa::NokhwaError) -> String {
         nokhwa::NokhwaError::GetPropertyError { .. }
         | nokhwa::NokhwaError::SetPropertyError { .. }
         | nokhwa::NokhwaError::OpenDeviceError(..) => NO_FORM.to_owned(),
-        _ => "its driver does not do what it should".to_owned(),
+        _ => "its driver failed in a way that it should not".to_owned(),
     }
 }
 
@@ -239,7 +239,7 @@ pub(super) fn failed(device: &str, reason: &str) -> DeviceError {
             ("another program holds it".to_owned(), format!("end that program, or {WAY_OUT}"))
         }
         Some(1 | 13) => (
-            "we have no right to use it".to_owned(),
+            "this user is not allowed to use it".to_owned(),
             "add yourself to the group video (sudo usermod -aG video $USER) and log in again"
                 .to_owned(),
         ),

@@ -13,7 +13,7 @@ use openh264::formats::YUVSource;
 
 use crate::media::codec::h264::grey;
 use crate::media::codec::h264::limits::{self, TooMuch};
-use crate::media::codec::h264::nal::{contains_idr, for_decoder, is_recovery_point};
+use crate::media::codec::h264::nal::{contains_idr, for_decoder, recovery_point, reference_number};
 use crate::media::codec::h264::sps::Sps;
 use crate::media::container::{ContainerError, Packet};
 use crate::media::frame::MaxPicture;
@@ -48,6 +48,40 @@ struct Inside {
     /// Nothing before this is shown: it lies before the first edit, or builds on pictures that are
     /// not in the file.
     from: i64,
+    /// Nothing at all is shown until then.
+    recovery: Option<Recovery>,
+}
+
+/// When pictures are right again after a recovery point.
+#[derive(Debug, Clone, Copy)]
+struct Recovery {
+    /// Bits of `frame_num`.
+    bits: u32,
+    /// `frame_num` of the recovery point.
+    began: u32,
+    /// Steps of it from there to the first picture that is right.
+    count: u32,
+}
+
+impl Recovery {
+    /// The recovery that begins with an access unit, which holds its parameter set; `None` where it is
+    /// right at once.
+    fn of(whole: &[u8], count: u32) -> Option<Self> {
+        let bits = Sps::find(whole)?.numbering.frame_bits;
+        let began = reference_number(whole, bits)?;
+        // More steps than there are numbers cannot be meant (section D.2.8).
+        (1..1 << bits).contains(&count).then_some(Self { bits, began, count })
+    }
+
+    /// Whether it is complete with this access unit.
+    fn ends_with(self, data: &[u8]) -> bool {
+        if contains_idr(data) {
+            return true;
+        }
+        let number = reference_number(data, self.bits);
+        let steps = number.map(|number| number.wrapping_sub(self.began) % (1 << self.bits));
+        steps.is_some_and(|steps| steps >= self.count)
+    }
 }
 
 impl Inside {
@@ -57,7 +91,8 @@ impl Inside {
             self.grey -= 1;
             return None;
         }
-        self.times.pop().map(|Reverse(time)| time).filter(|time| *time >= self.from)
+        let time = self.times.pop().map(|Reverse(time)| time);
+        time.filter(|time| *time >= self.from && self.recovery.is_none())
     }
 }
 
@@ -87,8 +122,9 @@ impl FileDecoder {
                 let whole = for_decoder(&whole).into_owned();
                 if contains_idr(&whole) {
                     self.begun = Begun::WithIdr;
-                } else if is_recovery_point(&packet.data) {
+                } else if let Some(count) = recovery_point(&packet.data) {
                     self.begin_grey(&whole, packet.pts);
+                    self.inside.recovery = Recovery::of(&whole, count);
                 } else {
                     // It builds on pictures that are not in the file.
                     return Ok(());
@@ -101,6 +137,10 @@ impl FileDecoder {
             // One among others; the decoder would not have made anything of it either.
             Err(TooMuch::Broken) => return self.broken("a broken parameter set"),
             Err(refused) => return Err(ContainerError::unsupported(refused.to_string())),
+        }
+        if self.inside.recovery.is_some_and(|recovery| recovery.ends_with(&data)) {
+            // In the order of showing: what the decoder still holds from before is not right.
+            (self.inside.recovery, self.inside.from) = (None, packet.pts);
         }
         self.inside.times.push(Reverse(packet.pts));
         match self.decoder.decode(&data) {
@@ -189,15 +229,15 @@ pub(super) fn check(sps: &Sps, most: MaxPicture) -> Result<(), ContainerError> {
     if let Err(refused) = limits::check_sps(sps, most) {
         return Err(ContainerError::unsupported(refused.to_string()));
     }
-    let problem = if !sps.progressive {
-        "interlaced H.264"
+    let (problem, filter) = if !sps.progressive {
+        ("interlaced H.264", "-vf yadif=deint=1 ")
     } else if sps.chroma_format != 1 || sps.bit_depth != 8 {
-        "H.264 that is not 8-bit 4:2:0"
+        ("H.264 that is not 8-bit 4:2:0", "")
     } else {
         return Ok(());
     };
     Err(ContainerError::unsupported(format!(
-        "{problem}; convert it with `ffmpeg -i IN -vf yadif=deint=1,scale=1280:-2 -c:v libx264 \
+        "its pictures are {problem}; convert it with `ffmpeg -i IN {filter}-c:v libx264 \
          -pix_fmt yuv420p OUT.mp4`"
     )))
 }

@@ -4,6 +4,7 @@
 //! nothing. Decodes nothing.
 
 use super::{Input, Opened};
+use crate::media::codec::opus::packet_samples;
 use crate::media::container::annexb::AnnexBReader;
 use crate::media::container::avc::AvcConfig;
 use crate::media::container::ivf::IvfReader;
@@ -87,7 +88,8 @@ impl Packets {
         }
     }
 
-    /// From when to when it plays, nanoseconds, if that can be known; ends at the first packet.
+    /// From when to when it plays, nanoseconds, if that can be known; ends at the first packet. Most
+    /// files are looked through for it.
     pub(super) fn span(&mut self) -> Result<Option<(i64, i64)>, ContainerError> {
         let span = match self {
             Self::Mp4 { file, track, .. } => file.tracks.get(*track).map(|track| track.span()),
@@ -95,9 +97,30 @@ impl Packets {
                 reader.rewind()?;
                 reader.span()?
             }
-            Self::Ivf(_) | Self::AnnexB { .. } | Self::Ogg(_) => None,
+            Self::Ivf(_) | Self::AnnexB { .. } | Self::Ogg(_) => {
+                self.rewind()?;
+                self.looked_through()?
+            }
         };
         self.rewind()?;
+        Ok(span)
+    }
+
+    /// The same where only the packets themselves know.
+    fn looked_through(&mut self) -> Result<Option<(i64, i64)>, ContainerError> {
+        let mut span: Option<(i64, i64)> = None;
+        while let Some(packet) = self.next()? {
+            let lasts = match self {
+                Self::Ivf(reader) => (1e9 / reader.fps()) as i64,
+                Self::AnnexB { fps, .. } => (1e9 / *fps) as i64,
+                _ => packet_samples(&packet.data)
+                    .map_or(0, |samples| i64::from(samples) * 1_000_000_000 / 48_000),
+            };
+            let end = packet.pts.saturating_add(lasts).saturating_sub(packet.trim);
+            // What lies before is what an encoder put before the sound.
+            let (begin, before) = span.unwrap_or((packet.pts.max(0), end));
+            span = Some((begin.min(packet.pts.max(0)), before.max(end)));
+        }
         Ok(span)
     }
 
@@ -178,7 +201,7 @@ fn no_pictures() -> ContainerError {
 
 fn other_video(codec: &str) -> ContainerError {
     ContainerError::unsupported(format!(
-        "its pictures are {codec}, only H.264 is played; convert it with \
+        "its pictures are {codec}, and only H.264 is played; convert it with \
          `ffmpeg -i IN -c:v libx264 -pix_fmt yuv420p OUT.mp4`"
     ))
 }
@@ -245,7 +268,7 @@ fn no_sound() -> ContainerError {
 
 fn other_audio(codec: &str) -> ContainerError {
     ContainerError::unsupported(format!(
-        "its sound is {codec}, only AAC, Opus and WAV are played; convert it with \
+        "its sound is {codec}, and only AAC, Opus and WAV are played; convert it with \
          `ffmpeg -i IN -c:v copy -c:a aac OUT.mp4`"
     ))
 }

@@ -102,6 +102,18 @@ impl Pcm {
         }
     }
 
+    /// From when to when it plays, nanoseconds, if that can be known; ends at the start.
+    pub(super) fn span(&mut self) -> Result<Option<(i64, i64)>, ContainerError> {
+        match &mut self.stream {
+            Stream::Wav { reader, .. } => {
+                let nanos =
+                    u128::from(reader.frames()) * 1_000_000_000 / u128::from(self.rate.max(1));
+                Ok(Some((0, i64::try_from(nanos).unwrap_or(i64::MAX))))
+            }
+            Stream::Packets(sound) => sound.packets.span(),
+        }
+    }
+
     /// Whether the file turned out to end in the middle of something.
     pub(super) fn was_cut(&self) -> bool {
         match &self.stream {

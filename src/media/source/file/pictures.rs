@@ -93,6 +93,17 @@ impl Pictures {
         }
     }
 
+    /// From when to when it plays, nanoseconds, if that can be known; ends at the first picture.
+    pub(super) fn span(&mut self) -> Result<Option<(i64, i64)>, ContainerError> {
+        match &mut self.stream {
+            Stream::Y4m { reader, next, .. } => {
+                *next = 0;
+                Ok(Some((0, (reader.count()? as f64 * 1e9 / reader.fps) as i64)))
+            }
+            Stream::H264 { packets, .. } => packets.span(),
+        }
+    }
+
     /// Decodes up to the first picture.
     fn checked(mut self) -> Result<Self, ContainerError> {
         if self.size.width < 16 || self.size.height < 16 {
