@@ -6,32 +6,27 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use rtc::ice::mdns::MulticastDnsMode;
-use rtc::interceptor::{ReceiverReportBuilder, SenderReportBuilder, Slot};
 use rtc::mdns::MulticastSocket;
 use rtc::peer_connection::configuration::RTCOfferOptions;
-use rtc::peer_connection::configuration::interceptor_registry::{
-    configure_simulcast_extension_headers, configure_twcc_sender_only,
-};
 use rtc::peer_connection::transport::RTCDtlsTransportState;
 use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use tokio::sync::mpsc;
 use webrtc::peer_connection::{
     PeerConnection, PeerConnectionBuilder, RTCConfigurationBuilder, RTCIceCandidateInit,
-    RTCIceServer, RTCIceTransportPolicy, RTCSessionDescription, Registry,
+    RTCIceServer, RTCIceTransportPolicy, RTCSessionDescription,
 };
 use webrtc::runtime::{Runtime, default_runtime};
 
 use super::candidates::Taken;
 use super::codecs;
-use super::congestion::{Path, Receive, Reports, Transmit};
+use super::congestion::Path;
 use super::doors::Refused;
 use super::events::{ConnectionEvent, Events};
 use super::fingerprints::{Unfit, for_library};
-use super::interceptors::{RtcpCounters, RtcpTap, TapState};
+use super::interceptors::{RtcpCounters, TapState};
 use super::netem::Wire;
 use super::receiver::Reading;
 pub use super::refusal::ConnectionError;
@@ -42,7 +37,7 @@ use super::sdp::{
     Direction, ice_ufrag, red_payload_types, sections, without_candidates, without_strange_red,
 };
 use super::sender::{AudioSender, VideoSender};
-use super::settings::settings;
+use super::settings::{addresses, interceptors, settings};
 use super::vouch::Vouch;
 use crate::ice::{Candidate, IceServer};
 use crate::trust::Trust;
@@ -71,10 +66,6 @@ pub struct ConnectionConfig {
     /// A bad network that all we send goes over; `None`: the one that there is.
     pub wire: Option<Arc<Wire>>,
 }
-
-/// How often sender reports go out: the other side cannot put picture and sound together before the
-/// first. About 100 bytes each with all headers.
-const SENDER_REPORT_INTERVAL: Duration = Duration::from_millis(250);
 
 /// One RTCPeerConnection with our codecs and settings.
 pub struct Connection {
@@ -441,40 +432,6 @@ fn configuration(
         .with_ice_servers(servers.collect())
         .with_ice_transport_policy(policy)
         .build()
-}
-
-fn interceptors(
-    config: &ConnectionConfig,
-    path: &Path,
-    tap: &Arc<TapState>,
-    engine: &mut webrtc::peer_connection::MediaEngine,
-) -> webrtc::error::Result<Registry> {
-    let bounds = config.min_bitrate..config.max_bitrate;
-    let transmit = Transmit::new(Arc::clone(tap), path.clone(), bounds);
-    configure_simulcast_extension_headers(engine)?;
-    // For what it says in descriptions; the numbers themselves are ours.
-    configure_twcc_sender_only(Registry::new(), engine)?;
-    let sender_reports = SenderReportBuilder::new().with_interval(SENDER_REPORT_INTERVAL);
-    let registry = Registry::new()
-        .with(Slot::Pacer, transmit)
-        .with(Slot::from(RtcpTap::SLOT), RtcpTap::new(Arc::clone(tap)))
-        .with(Slot::NackGenerator, Receive::new(Arc::clone(tap), path.clone()))
-        .with(Slot::TwccReceiver, Reports::new())
-        .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
-        .with(Slot::SenderReport, sender_reports.build());
-    Ok(registry)
-}
-
-/// A wildcard skips loopback, so a call within one machine names 127.0.0.1. A machine without
-/// IPv6 cannot bind its wildcard, which is no reason to fail.
-fn addresses(bind: &[IpAddr]) -> Vec<std::net::SocketAddr> {
-    use std::net::{Ipv4Addr, Ipv6Addr};
-    let everywhere = [IpAddr::from(Ipv4Addr::UNSPECIFIED), IpAddr::from(Ipv6Addr::UNSPECIFIED)];
-    let wanted = if bind.is_empty() { &everywhere } else { bind };
-    let has_ipv6 = std::net::UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok();
-    let usable =
-        wanted.iter().filter(|address| has_ipv6 || !address.is_unspecified() || address.is_ipv4());
-    usable.map(|address| (*address, 0).into()).collect()
 }
 
 #[cfg(test)]
