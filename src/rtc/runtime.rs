@@ -22,6 +22,7 @@ use super::doors::Doors;
 use super::events::IceState;
 use super::gate::Gate;
 use super::netem::Wire;
+use super::porter::Porter;
 use super::relay::Relays;
 
 /// How long the library may sleep between a path and the end of the handshake.
@@ -184,7 +185,8 @@ impl Runtime for Attentive {
         };
         let socket = self.relays.wrap(socket)?;
         let (runtime, relays) = (Arc::clone(&self.inner), Arc::clone(&self.relays));
-        Ok(Arc::new(Gate::new(socket, runtime, relays, Arc::clone(&self.progress))))
+        let progress = Arc::clone(&self.progress);
+        Ok(Arc::new(Gate::new(socket, Porter { runtime, relays, progress })))
     }
 
     fn wrap_tcp_listener(
