@@ -34,4 +34,5 @@ mod sdp;
 pub mod sender;
 mod settings;
 pub mod stats;
+pub mod tcp;
 mod vouch;
