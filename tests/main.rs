@@ -23,6 +23,7 @@ mod files;
 mod foreign_server;
 mod help;
 mod hostile_calls;
+mod ice_tcp;
 mod in_step;
 mod job_control;
 mod keys;

@@ -75,9 +75,12 @@ impl Drop for OnPath {
     }
 }
 
-/// A candidate with another port, whose own is noted; other lines as they are.
+/// A candidate over UDP with another port, whose own is noted; other lines as they are.
 fn moved(line: &str, instead: u16, real: &AtomicU16) -> String {
     let mut words: Vec<_> = line.split(' ').map(str::to_owned).collect();
+    if words.get(2).is_none_or(|transport| transport != "udp") {
+        return line.to_owned();
+    }
     let Some(at) = words.iter().position(|word| word == "typ").filter(|at| *at > 0) else {
         return line.to_owned();
     };

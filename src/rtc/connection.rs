@@ -6,33 +6,29 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use rtc::ice::mdns::MulticastDnsMode;
-use rtc::interceptor::{ReceiverReportBuilder, SenderReportBuilder, Slot};
 use rtc::mdns::MulticastSocket;
 use rtc::peer_connection::configuration::RTCOfferOptions;
-use rtc::peer_connection::configuration::interceptor_registry::{
-    configure_simulcast_extension_headers, configure_twcc_sender_only,
-};
 use rtc::peer_connection::transport::RTCDtlsTransportState;
 use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use tokio::sync::mpsc;
 use webrtc::peer_connection::{
     PeerConnection, PeerConnectionBuilder, RTCConfigurationBuilder, RTCIceCandidateInit,
-    RTCIceServer, RTCIceTransportPolicy, RTCSessionDescription, Registry,
+    RTCIceServer, RTCIceTransportPolicy, RTCSessionDescription,
 };
 use webrtc::runtime::{Runtime, default_runtime};
 
 use super::candidates::Taken;
 use super::codecs;
-use super::congestion::{Path, Receive, Reports, Transmit};
+use super::congestion::Path;
 use super::doors::Refused;
 use super::events::{ConnectionEvent, Events};
 use super::fingerprints::{Unfit, for_library};
-use super::interceptors::{RtcpCounters, RtcpTap, TapState};
+use super::interceptors::{RtcpCounters, TapState};
 use super::netem::Wire;
+use super::porter::Porter;
 use super::receiver::Reading;
 pub use super::refusal::ConnectionError;
 use super::refusal::{ANSWERING, OPENING, TAKING_ANSWER};
@@ -42,7 +38,8 @@ use super::sdp::{
     Direction, ice_ufrag, red_payload_types, sections, without_candidates, without_strange_red,
 };
 use super::sender::{AudioSender, VideoSender};
-use super::settings::settings;
+use super::settings::{addresses, interceptors, settings};
+use super::tcp::{Knocker, Tcp, is_tcp, take_out};
 use super::vouch::Vouch;
 use crate::ice::{Candidate, IceServer};
 use crate::trust::Trust;
@@ -72,15 +69,13 @@ pub struct ConnectionConfig {
     pub wire: Option<Arc<Wire>>,
 }
 
-/// How often sender reports go out: the other side cannot put picture and sound together before the
-/// first. About 100 bytes each with all headers.
-const SENDER_REPORT_INTERVAL: Duration = Duration::from_millis(250);
-
 /// One RTCPeerConnection with our codecs and settings.
 pub struct Connection {
     inner: Arc<dyn PeerConnection>,
     progress: Arc<Progress>,
     relays: Arc<Relays>,
+    tcp: Arc<Tcp>,
+    knocker: Knocker,
     tap: Arc<TapState>,
     path: Path,
     reading: Arc<Reading>,
@@ -142,18 +137,26 @@ impl Connection {
         let failed = ConnectionError::at("preparing the connection");
         let mut engine = codecs::media_engine().map_err(&failed)?;
         let registry = interceptors(config, &path, &tap, &mut engine).map_err(&failed)?;
-        let mut builder = PeerConnectionBuilder::new()
+        let porter = porter(config, &relays, &progress)?;
+        let runtime = Arc::clone(&porter.runtime);
+        let tcp = Tcp::new(porter, bound_for_tcp(config));
+        let bound = addresses(&config.bind);
+        let over_tcp = tcp.bound().map(addresses).unwrap_or_default();
+        let builder = PeerConnectionBuilder::new()
             .with_configuration(configuration(config, &relays))
             .with_media_engine(engine)
             .with_setting_engine(settings(mdns))
             .with_interceptor_registry(registry)
             .with_handler(Arc::new(events))
-            .with_udp_addrs(addresses(&config.bind));
-        if let Some(inner) = config.runtime.clone().or_else(default_runtime) {
-            let (progress, relays) = (Arc::clone(&progress), Arc::clone(&relays));
-            let wire = config.wire.clone();
-            builder = builder.with_runtime(Arc::new(Attentive { inner, progress, relays, wire }));
-        }
+            .with_udp_addrs(bound)
+            .with_tcp_addrs(over_tcp)
+            .with_runtime(Arc::new(Attentive {
+                inner: runtime,
+                progress: Arc::clone(&progress),
+                relays: Arc::clone(&relays),
+                tcp: Arc::clone(&tcp),
+                wire: config.wire.clone(),
+            }));
         let inner: Arc<dyn PeerConnection> =
             Arc::new(builder.build().await.map_err(ConnectionError::at(OPENING))?);
         vouch.watch(Arc::downgrade(&inner));
@@ -161,6 +164,8 @@ impl Connection {
             inner,
             progress,
             relays,
+            tcp,
+            knocker: Knocker::default(),
             tap,
             path,
             reading,
@@ -211,11 +216,12 @@ impl Connection {
             let options = RTCOfferOptions { ice_restart: true };
             let offer = self.inner.create_offer(Some(options)).await.map_err(&failed)?;
             let sdp = without_candidates(&offer.sdp);
+            self.tcp.described_here(&sdp);
             *self.staged() = Some(offer);
             return Ok(sdp);
         }
         let offer = self.inner.create_offer(None).await.map_err(&failed)?;
-        let sdp = offer.sdp.clone();
+        let sdp = self.described_here(&offer.sdp);
         self.note_red(&sdp);
         self.inner.set_local_description(offer).await.map_err(&failed)?;
         Ok(sdp)
@@ -259,7 +265,7 @@ impl Connection {
         self.inner.set_remote_description(description).await.map_err(&failed)?;
         self.set_answer_directions(offer).await.map_err(&failed)?;
         let answer = self.inner.create_answer(None).await.map_err(&failed)?;
-        let sdp = answer.sdp.clone();
+        let sdp = self.described_here(&answer.sdp);
         self.progress.connecting();
         self.inner.set_local_description(answer).await.map_err(&failed)?;
         Ok(sdp)
@@ -291,7 +297,17 @@ impl Connection {
         let unfit = |reason: Unfit| ConnectionError { step, reason: reason.to_string() };
         self.vouch.described(sdp).map_err(unfit)?;
         let sdp = for_library(&without_strange_red(sdp));
+        let connection = Arc::downgrade(&self.inner);
+        self.tcp.described_there(ice_ufrag(&sdp), connection, &self.knocker);
+        let (sdp, over_tcp) = take_out(&sdp);
+        over_tcp.into_iter().for_each(|line| self.tcp.theirs(line));
         Ok(self.taken().bound(&sdp, ice_ufrag(&sdp)).into_owned())
+    }
+
+    /// Our description as it goes out. Candidates over TCP follow by themselves, while they are of use.
+    fn described_here(&self, sdp: &str) -> String {
+        self.tcp.described_here(sdp);
+        take_out(sdp).0.into_owned()
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
@@ -364,6 +380,10 @@ impl Connection {
     /// When the candidate cannot be parsed.
     pub async fn add_candidate(&self, candidate: &Candidate) -> Result<(), ConnectionError> {
         let line = candidate.candidate.strip_prefix("candidate:").unwrap_or(&candidate.candidate);
+        if is_tcp(line) {
+            self.tcp.theirs(line);
+            return Ok(());
+        }
         if !line.is_empty() && !self.taken().take(line) {
             return Ok(());
         }
@@ -410,6 +430,7 @@ impl Connection {
 
     /// Closes sockets and ends all tasks of the library.
     pub async fn close(&self) {
+        self.knocker.stop();
         if let Err(error) = self.inner.close().await {
             tracing::debug!(reason = %error, "closing the connection");
         }
@@ -422,6 +443,33 @@ impl Connection {
     pub(super) fn tap(&self) -> &TapState {
         &self.tap
     }
+
+    pub(super) fn tcp(&self) -> &Tcp {
+        &self.tcp
+    }
+}
+
+fn porter(
+    config: &ConnectionConfig,
+    relays: &Arc<Relays>,
+    progress: &Arc<Progress>,
+) -> Result<Porter, ConnectionError> {
+    let runtime = config.runtime.clone().or_else(default_runtime).ok_or_else(|| {
+        let reason = "the library has no runtime".to_owned();
+        ConnectionError { step: OPENING, reason }
+    })?;
+    Ok(Porter { runtime, relays: Arc::clone(relays), progress: Arc::clone(progress) })
+}
+
+/// Where TCP is used: not over relays alone, nor over a network that is made up, and within this
+/// machine only where there is nothing else, since UDP is blocked nowhere there.
+fn bound_for_tcp(config: &ConnectionConfig) -> Option<Vec<IpAddr>> {
+    let is_real = config.runtime.is_none() && config.wire.is_none();
+    let mut bound = config.bind.clone();
+    if !bound.iter().all(IpAddr::is_loopback) {
+        bound.retain(|address| !address.is_loopback());
+    }
+    (is_real && !config.relay_only).then_some(bound)
 }
 
 fn configuration(
@@ -441,40 +489,6 @@ fn configuration(
         .with_ice_servers(servers.collect())
         .with_ice_transport_policy(policy)
         .build()
-}
-
-fn interceptors(
-    config: &ConnectionConfig,
-    path: &Path,
-    tap: &Arc<TapState>,
-    engine: &mut webrtc::peer_connection::MediaEngine,
-) -> webrtc::error::Result<Registry> {
-    let bounds = config.min_bitrate..config.max_bitrate;
-    let transmit = Transmit::new(Arc::clone(tap), path.clone(), bounds);
-    configure_simulcast_extension_headers(engine)?;
-    // For what it says in descriptions; the numbers themselves are ours.
-    configure_twcc_sender_only(Registry::new(), engine)?;
-    let sender_reports = SenderReportBuilder::new().with_interval(SENDER_REPORT_INTERVAL);
-    let registry = Registry::new()
-        .with(Slot::Pacer, transmit)
-        .with(Slot::from(RtcpTap::SLOT), RtcpTap::new(Arc::clone(tap)))
-        .with(Slot::NackGenerator, Receive::new(Arc::clone(tap), path.clone()))
-        .with(Slot::TwccReceiver, Reports::new())
-        .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
-        .with(Slot::SenderReport, sender_reports.build());
-    Ok(registry)
-}
-
-/// A wildcard skips loopback, so a call within one machine names 127.0.0.1. A machine without
-/// IPv6 cannot bind its wildcard, which is no reason to fail.
-fn addresses(bind: &[IpAddr]) -> Vec<std::net::SocketAddr> {
-    use std::net::{Ipv4Addr, Ipv6Addr};
-    let everywhere = [IpAddr::from(Ipv4Addr::UNSPECIFIED), IpAddr::from(Ipv6Addr::UNSPECIFIED)];
-    let wanted = if bind.is_empty() { &everywhere } else { bind };
-    let has_ipv6 = std::net::UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok();
-    let usable =
-        wanted.iter().filter(|address| has_ipv6 || !address.is_unspecified() || address.is_ipv4());
-    usable.map(|address| (*address, 0).into()).collect()
 }
 
 #[cfg(test)]

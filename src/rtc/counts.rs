@@ -87,6 +87,7 @@ impl Connection {
         let (local, protocol) =
             candidate(&report, &pair.local_candidate_id).unwrap_or_else(unlisted);
         let (remote, _) = candidate(&report, &pair.remote_candidate_id).unwrap_or_else(unlisted);
+        let remote = self.tcp().named(&remote).unwrap_or(remote);
         let current_round_trip_time = pair.current_round_trip_time;
         Some(CandidatePair { local, remote, protocol, current_round_trip_time })
     }

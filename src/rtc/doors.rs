@@ -28,7 +28,7 @@ const MOST_CHANNELS: usize = 128;
 /// Where a message has its transaction ID (RFC 8489 section 5), and the types of a binding request
 /// and of the answer to one.
 const TRANSACTION: std::ops::Range<usize> = 8..20;
-const REQUEST: [u8; 2] = [0x00, 0x01];
+pub(super) const REQUEST: [u8; 2] = [0x00, 0x01];
 const SUCCESS: [u8; 2] = [0x01, 0x01];
 const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 
@@ -40,7 +40,7 @@ const DATA: [u8; 2] = [0x00, 0x13];
 const PEER_ADDRESS: [u8; 2] = [0x00, 0x12];
 const CHANNEL_BIND: [u8; 2] = [0x00, 0x09];
 const CHANNEL_NUMBER: [u8; 2] = [0x00, 0x0c];
-const STUN_HEADER: usize = 20;
+pub(super) const STUN_HEADER: usize = 20;
 const CHANNEL_HEADER: usize = 4;
 
 /// Datagrams that were not let in, by reason.
@@ -232,6 +232,12 @@ impl Doors {
         Some((Whom { to, behind: Some(behind) }, inside))
     }
 
+    /// Whether whoever is at this address has shown that he knows the call.
+    #[must_use]
+    pub(super) fn is_known(&self, at: SocketAddr) -> bool {
+        self.known.contains(&Whom { to: canonical(at), behind: None })
+    }
+
     /// The least that a check took to be answered, if one was.
     #[must_use]
     pub fn round_trip(&self) -> Option<Duration> {
@@ -266,7 +272,7 @@ pub(super) fn inside(bytes: &[u8]) -> Option<&[u8]> {
     matches!(inside.first(), Some(20..=63)).then_some(inside)
 }
 
-fn is_binding(message: &[u8], kind: [u8; 2]) -> bool {
+pub(super) fn is_binding(message: &[u8], kind: [u8; 2]) -> bool {
     message.starts_with(&kind) && message.get(4..8) == Some(&COOKIE)
 }
 
@@ -305,7 +311,7 @@ fn peer_address(value: &[u8], cookie_and_transaction: &[u8]) -> Option<[u8; 20]>
 }
 
 /// An attribute (RFC 8489 section 14: each is padded to four bytes).
-fn attribute(mut attributes: &[u8], wanted: [u8; 2]) -> Option<&[u8]> {
+pub(super) fn attribute(mut attributes: &[u8], wanted: [u8; 2]) -> Option<&[u8]> {
     while let [t0, t1, l0, l1, rest @ ..] = attributes {
         let length = usize::from(u16::from_be_bytes([*l0, *l1]));
         if [*t0, *t1] == wanted {

@@ -14,6 +14,7 @@ use super::congestion::Path;
 use super::receiver::{Reading, RemoteTrack};
 use super::relay::ServerFault;
 use super::runtime::Progress;
+use super::tcp::Told;
 use super::vouch::{Verdict, Vouch};
 use crate::ice::Candidate;
 
@@ -107,6 +108,7 @@ pub(super) struct Events {
     path: Path,
     reading: Arc<Reading>,
     vouch: Arc<Vouch>,
+    told: Told,
 }
 
 impl Events {
@@ -115,7 +117,8 @@ impl Events {
         (path, reading, vouch): (Path, Arc<Reading>, Arc<Vouch>),
     ) -> (Self, mpsc::Sender<ConnectionEvent>, mpsc::Receiver<ConnectionEvent>) {
         let (to, from) = mpsc::channel(EVENT_QUEUE);
-        (Self { to: to.clone(), progress, path, reading, vouch }, to, from)
+        let told = Told::default();
+        (Self { to: to.clone(), progress, path, reading, vouch, told }, to, from)
     }
 
     /// Fails only when nobody listens any more, and then nobody cares.
@@ -139,8 +142,9 @@ impl PeerConnectionEventHandler for Events {
     async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
         match event.candidate.to_json() {
             Ok(candidate) => {
+                let Some(line) = self.told.tell(candidate.candidate) else { return };
                 let candidate = Candidate {
-                    candidate: candidate.candidate,
+                    candidate: line,
                     sdp_mid: candidate.sdp_mid,
                     sdp_mline_index: candidate.sdp_mline_index,
                     username_fragment: candidate.username_fragment,
@@ -153,6 +157,7 @@ impl PeerConnectionEventHandler for Events {
 
     async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
         if state == RTCIceGatheringState::Complete {
+            self.told.complete();
             self.tell(ConnectionEvent::LocalCandidate(None)).await;
         }
     }

@@ -3,48 +3,35 @@
 //!
 //! W9: the library drops what is no ICE check before it has chosen a path, and a browser says its
 //! ClientHello as soon as the path works for it, a round trip earlier: it would be repeated only
-//! after 50 to 400 ms. So DTLS (RFC 7983 section 7) waits here for the path. Who is let in is
-//! decided in `doors.rs`, when a flight is sent again in `handshake.rs`.
+//! after 50 to 400 ms. So DTLS (RFC 7983 section 7) waits here for the path. Who is let in `porter.rs`
+//! says, when a flight is sent again `handshake.rs`.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Runtime, Transmit};
+use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
-use super::doors::{self, Refusal};
+use super::doors;
 use super::handshake;
-use super::relay::Relays;
-use super::runtime::Progress;
-
-/// A flight of a handshake has a few datagrams; whoever sends more is not waited for.
-const MOST_HELD: usize = 16;
-const LARGEST_HELD: usize = 2048;
+use super::porter::{Held, Porter};
 
 /// A socket of a connection.
 #[derive(Debug)]
 pub(super) struct Gate {
     inner: Arc<dyn AsyncUdpSocket>,
-    runtime: Arc<dyn Runtime>,
-    relays: Arc<Relays>,
-    progress: Arc<Progress>,
-    held: Mutex<VecDeque<(Vec<u8>, RecvMeta)>>,
+    porter: Porter,
+    held: Held<RecvMeta>,
     /// Tells the sockets of a connection apart.
     local: SocketAddr,
 }
 
 impl Gate {
-    pub(super) fn new(
-        inner: Arc<dyn AsyncUdpSocket>,
-        runtime: Arc<dyn Runtime>,
-        relays: Arc<Relays>,
-        progress: Arc<Progress>,
-    ) -> Self {
+    pub(super) fn new(inner: Arc<dyn AsyncUdpSocket>, porter: Porter) -> Self {
         let local = inner.local_addr().unwrap_or_else(|_| ([0, 0, 0, 0], 0).into());
-        Self { inner, runtime, relays, progress, held: Mutex::default(), local }
+        Self { inner, porter, held: Held::default(), local }
     }
 
     /// Sends a part of a handshake again, and again, until something new is heard.
@@ -52,11 +39,11 @@ impl Gate {
         let Transmit { destination, ecn, segment_size, src_ip, .. } = *transmit;
         let contents = transmit.contents.to_vec();
         // The connection may be closed meanwhile.
-        let (inner, runtime) = (Arc::downgrade(&self.inner), Arc::clone(&self.runtime));
-        let progress = Arc::clone(&self.progress);
+        let inner = Arc::downgrade(&self.inner);
+        let Porter { runtime, progress, .. } = self.porter.clone();
         let heard = progress.doors().newest();
         let mut patience = handshake::patience(progress.doors().round_trip());
-        self.runtime.spawn(Box::pin(async move {
+        self.porter.runtime.spawn(Box::pin(async move {
             for _ in 0..handshake::TIMES {
                 runtime.sleep(patience).await;
                 if progress.doors().newest() != heard {
@@ -73,16 +60,9 @@ impl Gate {
         }));
     }
 
-    fn held(&self) -> MutexGuard<'_, VecDeque<(Vec<u8>, RecvMeta)>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// What was held, if it may go on now.
     fn release(&self, bufs: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta]) -> bool {
-        if !self.progress.has_path() {
-            return false;
-        }
-        let Some((bytes, about)) = self.held().pop_front() else { return false };
+        let Some((bytes, about)) = self.held.release(&self.porter.progress) else { return false };
         let (Some(buf), Some(slot)) = (bufs.first_mut(), meta.first_mut()) else { return false };
         let fits = buf.get_mut(..bytes.len()).map(|buf| buf.copy_from_slice(&bytes)).is_some();
         if fits {
@@ -100,47 +80,13 @@ impl Gate {
             let bytes = buf.get(start..end).unwrap_or_default();
             let mut one = *about;
             (one.len, one.stride) = (bytes.len(), bytes.len().max(1));
-            if may_answer_a_check(bytes) {
-                self.progress.check_answered();
-            }
-            if self.is_welcome(bytes, &one) && !self.hold(bytes, &one) {
+            let welcome = self.porter.lets_in(one.addr, bytes);
+            if welcome && !self.held.hold(&self.porter.progress, bytes, one) {
                 buf.copy_within(start..end, kept);
                 kept += end - start;
             }
         }
         about.len = kept;
-    }
-
-    fn is_welcome(&self, bytes: &[u8], about: &RecvMeta) -> bool {
-        let relayed = self.relays.is_server(about.addr);
-        let how = (relayed, self.progress.is_connected());
-        let mut doors = self.progress.doors();
-        let before = doors.refused();
-        let welcome = doors.on_received(self.runtime.now(), about.addr, bytes, how);
-        let Err(refusal) = welcome else { return true };
-        let first = match refusal {
-            Refusal::Unknown => before.unknown == 0,
-            Refusal::Stranger => before.strangers == 0,
-            Refusal::Handshake => before.handshake == 0,
-            Refusal::Repeated => false,
-        };
-        if first {
-            tracing::info!(from = %about.addr, ?refusal, "datagrams that are none of the call's are dropped");
-        }
-        false
-    }
-
-    /// Whether it waits here.
-    fn hold(&self, bytes: &[u8], about: &RecvMeta) -> bool {
-        if !is_dtls(bytes) || bytes.len() > LARGEST_HELD || self.progress.has_path() {
-            return false;
-        }
-        let mut held = self.held();
-        let has_room = held.len() < MOST_HELD;
-        if has_room {
-            held.push_back((bytes.to_vec(), *about));
-        }
-        has_room
     }
 }
 
@@ -150,17 +96,14 @@ impl AsyncUdpSocket for Gate {
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        let (now, to) = (self.runtime.now(), transmit.destination);
-        let relayed = self.relays.is_server(to);
-        let (from, bytes) = ((self.local, transmit.src_ip), transmit.contents);
-        if !self.progress.doors().may_leave(now, from, to, (bytes, relayed)) {
+        let (to, bytes) = (transmit.destination, transmit.contents);
+        if !self.porter.lets_out((self.local, transmit.src_ip), to, bytes) {
             return Poll::Ready(Ok(bytes.len()));
         }
         let sent = self.inner.poll_send(cx, transmit);
         if matches!(sent, Poll::Ready(Ok(_))) {
-            self.progress.doors().on_sent(now, to, bytes, relayed);
-            let direct = transmit.contents;
-            if handshake::is_part(doors::inside(direct).unwrap_or(direct)) {
+            self.porter.has_sent(to, bytes);
+            if handshake::is_part(doors::inside(bytes).unwrap_or(bytes)) {
                 self.send_again(transmit);
             }
         }
@@ -182,8 +125,9 @@ impl AsyncUdpSocket for Gate {
             };
             let (one, its) = (std::slice::from_mut(buf), std::slice::from_mut(about));
             let Poll::Ready(received) = self.inner.poll_recv(cx, one, its) else {
-                self.progress.wake_with_path(cx.waker());
-                return Poll::Pending;
+                self.porter.progress.wake_with_path(cx.waker());
+                // It may have come just now.
+                return if self.release(bufs, meta) { Poll::Ready(Ok(1)) } else { Poll::Pending };
             };
             if received? == 0 {
                 return Poll::Ready(Ok(0));
@@ -204,23 +148,17 @@ impl AsyncUdpSocket for Gate {
     }
 }
 
-fn is_dtls(bytes: &[u8]) -> bool {
-    matches!(bytes.first(), Some(20..=63))
-}
-
-/// A success response to a binding request (RFC 8489 section 5), or what a TURN server passes on
-/// (RFC 8656 sections 11.4 and 12.4).
-fn may_answer_a_check(bytes: &[u8]) -> bool {
-    bytes.starts_with(&[0x01, 0x01])
-        || bytes.starts_with(&[0x00, 0x17])
-        || matches!(bytes.first(), Some(64..=79))
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Mutex;
+
     use super::*;
     use crate::rtc::events::IceState;
+    use crate::rtc::porter::MOST_HELD;
+    use crate::rtc::relay::Relays;
+    use crate::rtc::runtime::Progress;
 
     /// A socket that gives what it was given.
     #[derive(Debug, Default)]
@@ -256,7 +194,8 @@ mod tests {
         let relays = Relays::new(&[], crate::trust::Trust::System, news, Arc::default());
         let answer = [&[1, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat();
         progress.doors().on_sent(crate::clock::now(), RecvMeta::default().addr, &answer, false);
-        Gate::new(given.clone(), runtime, Arc::new(relays), Arc::clone(progress))
+        let (relays, progress) = (Arc::new(relays), Arc::clone(progress));
+        Gate::new(given.clone(), Porter { runtime, relays, progress })
     }
 
     /// A record of a handshake with one short message.

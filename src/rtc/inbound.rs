@@ -20,6 +20,7 @@ use super::fingerprints::{Fingerprints, for_library};
 use super::interceptors::{RtcpCounters, RtcpTap, TapState};
 use super::relay::look_at;
 use super::sdp::{ice_ufrag, red_payload_types, sections, without_candidates, without_strange_red};
+use super::tcp::{look_at as look_at_candidate, take_out};
 
 /// Puts a description of theirs through all that reads it before the library does, and through the
 /// library's parser. Whether it could be read.
@@ -31,10 +32,12 @@ pub fn description(sdp: &str) -> bool {
     let known = for_library(&without_strange_red(sdp));
     let mut taken = Taken::default();
     let bounded = taken.bound(&known, ice_ufrag(&known)).into_owned();
-    sdp.lines().for_each(|line| {
+    let (bounded, over_tcp) = take_out(&bounded);
+    over_tcp.into_iter().chain(sdp.lines()).for_each(|line| {
         taken.take(line);
+        look_at_candidate(line);
     });
-    fit.is_ok() && RTCSessionDescription::offer(bounded).is_ok()
+    fit.is_ok() && RTCSessionDescription::offer(bounded.into_owned()).is_ok()
 }
 
 /// Puts a datagram of a STUN or TURN server through what looks at it as it passes.

@@ -1,8 +1,8 @@
 //! The runtime that the library runs on: another one, that keeps time as a connection that comes up
 //! needs it, and with a bad network where one is asked for.
 //!
-//! Owns W8, and the way to STUN and TURN servers (W10, `relay`); clock, sockets and tasks are
-//! those of the runtime inside.
+//! Owns W8, and the way to STUN and TURN servers (W10, `relay`) and over TCP (`tcp`); clock, sockets
+//! and tasks are those of the runtime inside.
 
 use std::future::Future;
 use std::io;
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use webrtc::runtime::{
     AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime,
 };
@@ -22,7 +22,9 @@ use super::doors::Doors;
 use super::events::IceState;
 use super::gate::Gate;
 use super::netem::Wire;
+use super::porter::Porter;
 use super::relay::Relays;
+use super::tcp::Tcp;
 
 /// How long the library may sleep between a path and the end of the handshake.
 const NAP: Duration = Duration::from_millis(5);
@@ -57,6 +59,8 @@ pub(super) struct Progress {
     kick: Notify,
     doors: Mutex<Doors>,
     wakers: Mutex<Vec<Waker>>,
+    /// Whether ICE has a path.
+    up: watch::Sender<bool>,
 }
 
 impl Progress {
@@ -79,9 +83,15 @@ impl Progress {
         } else if state.is_up() {
             let secured = self.secured.load(Ordering::Relaxed);
             self.state.store(if secured { UP } else { SECURING }, Ordering::Relaxed);
+            self.up.send_if_modified(|up| !std::mem::replace(up, true));
             let wakers = std::mem::take(&mut *lock(&self.wakers));
             wakers.into_iter().for_each(Waker::wake);
         }
+    }
+
+    /// Tells when ICE finds a path, and when it begins anew.
+    pub(super) fn up(&self) -> watch::Receiver<bool> {
+        self.up.subscribe()
     }
 
     /// DTLS is up.
@@ -124,6 +134,7 @@ impl Progress {
 
     fn seek(&self) {
         self.state.store(CHECKING, Ordering::Relaxed);
+        self.up.send_if_modified(|up| std::mem::replace(up, false));
         *lock(&self.since) = None;
     }
 
@@ -157,6 +168,7 @@ pub(super) struct Attentive {
     pub(super) inner: Arc<dyn Runtime>,
     pub(super) progress: Arc<Progress>,
     pub(super) relays: Arc<Relays>,
+    pub(super) tcp: Arc<Tcp>,
     /// What is sent goes over this.
     pub(super) wire: Option<Arc<Wire>>,
 }
@@ -184,21 +196,22 @@ impl Runtime for Attentive {
         };
         let socket = self.relays.wrap(socket)?;
         let (runtime, relays) = (Arc::clone(&self.inner), Arc::clone(&self.relays));
-        Ok(Arc::new(Gate::new(socket, runtime, relays, Arc::clone(&self.progress))))
+        let progress = Arc::clone(&self.progress);
+        Ok(Arc::new(Gate::new(socket, Porter { runtime, relays, progress })))
     }
 
     fn wrap_tcp_listener(
         &self,
         listener: std::net::TcpListener,
     ) -> io::Result<Arc<dyn AsyncTcpListener>> {
-        self.inner.wrap_tcp_listener(listener)
+        self.tcp.listen(listener)
     }
 
     fn connect_tcp<'a>(
         &'a self,
         remote_addr: SocketAddr,
     ) -> Pin<Box<dyn Future<Output = io::Result<Arc<dyn AsyncTcpStream>>> + Send + 'a>> {
-        self.inner.connect_tcp(remote_addr)
+        Box::pin(self.tcp.connect(remote_addr))
     }
 
     fn resolve_host<'a>(

@@ -1,10 +1,21 @@
-//! How the library is set: roles, patience, and which of its own ways are not taken.
+//! How the library is set: roles, patience, addresses, what stands before its transport, and which of
+//! its own ways are not taken.
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rtc::ice::mdns::MulticastDnsMode;
+use rtc::interceptor::{ReceiverReportBuilder, SenderReportBuilder, Slot};
+use rtc::peer_connection::configuration::interceptor_registry::{
+    configure_simulcast_extension_headers, configure_twcc_sender_only,
+};
 use rtc::peer_connection::transport::RTCDtlsRole;
-use webrtc::peer_connection::{SettingEngine, SettingEngineBuilder};
+use webrtc::peer_connection::{Registry, SettingEngine, SettingEngineBuilder};
+
+use super::congestion::{Path, Receive, Reports, Transmit};
+use super::connection::ConnectionConfig;
+use super::interceptors::{RtcpTap, TapState};
 
 /// How long no answer to consent checks may last before ICE says "disconnected". It never says
 /// "failed" by itself as long as a call lasts: what it has found is let go with that, and when it is
@@ -18,6 +29,10 @@ const ICE_KEEPALIVE: Duration = Duration::from_millis(500);
 /// path may come back.
 const ICE_LOOK: Duration = Duration::from_millis(10);
 const ICE_CHECKS: u16 = u16::MAX - 1;
+
+/// How often sender reports go out: the other side cannot put picture and sound together before the
+/// first. About 100 bytes each with all headers.
+const SENDER_REPORT_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Everything that holds for each connection.
 pub(super) fn settings(mdns: MulticastDnsMode) -> SettingEngine {
@@ -38,4 +53,39 @@ pub(super) fn settings(mdns: MulticastDnsMode) -> SettingEngine {
         // W13: done by `vouch.rs`, before anything of theirs is passed on.
         .with_disable_certificate_fingerprint_verification(true)
         .build()
+}
+
+/// What stands between the library and its transport, in its order.
+pub(super) fn interceptors(
+    config: &ConnectionConfig,
+    path: &Path,
+    tap: &Arc<TapState>,
+    engine: &mut webrtc::peer_connection::MediaEngine,
+) -> webrtc::error::Result<Registry> {
+    let bounds = config.min_bitrate..config.max_bitrate;
+    let transmit = Transmit::new(Arc::clone(tap), path.clone(), bounds);
+    configure_simulcast_extension_headers(engine)?;
+    // For what it says in descriptions; the numbers themselves are ours.
+    configure_twcc_sender_only(Registry::new(), engine)?;
+    let sender_reports = SenderReportBuilder::new().with_interval(SENDER_REPORT_INTERVAL);
+    let registry = Registry::new()
+        .with(Slot::Pacer, transmit)
+        .with(Slot::from(RtcpTap::SLOT), RtcpTap::new(Arc::clone(tap)))
+        .with(Slot::NackGenerator, Receive::new(Arc::clone(tap), path.clone()))
+        .with(Slot::TwccReceiver, Reports::new())
+        .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
+        .with(Slot::SenderReport, sender_reports.build());
+    Ok(registry)
+}
+
+/// A wildcard skips loopback, so a call within one machine names 127.0.0.1. A machine without
+/// IPv6 cannot bind its wildcard, which is no reason to fail.
+pub(super) fn addresses(bind: &[IpAddr]) -> Vec<std::net::SocketAddr> {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+    let everywhere = [IpAddr::from(Ipv4Addr::UNSPECIFIED), IpAddr::from(Ipv6Addr::UNSPECIFIED)];
+    let wanted = if bind.is_empty() { &everywhere } else { bind };
+    let has_ipv6 = std::net::UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok();
+    let usable =
+        wanted.iter().filter(|address| has_ipv6 || !address.is_unspecified() || address.is_ipv4());
+    usable.map(|address| (*address, 0).into()).collect()
 }

@@ -47,12 +47,24 @@ impl BarePage {
         page
     }
 
+    /// As `log_in`, in a browser with these flags besides the usual ones.
+    pub(crate) async fn log_in_with_flags(server: &str, name: &str, flags: &[String]) -> Self {
+        let browser = Browser::start_with_flags(FakeMedia::default(), flags).await;
+        let page = Self::open_in(browser, server, name, &as_query((640, 360))).await;
+        page.wait_for_status("online").await;
+        page
+    }
+
     /// Opens the page and asks for the name; what the server says shows in the status.
     pub(crate) async fn open(server: &str, name: &str, media: FakeMedia) -> Self {
         Self::open_asking(server, name, media, &as_query((640, 360))).await
     }
 
     async fn open_asking(server: &str, name: &str, media: FakeMedia, query: &str) -> Self {
+        Self::open_in(Browser::start_with(media).await, server, name, query).await
+    }
+
+    async fn open_in(browser: Browser, server: &str, name: &str, query: &str) -> Self {
         // 127.0.0.1 is a secure context: cameras are allowed there without TLS.
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound port");
@@ -61,7 +73,6 @@ impl BarePage {
         let web_server = tokio::spawn(async move {
             axum::serve(listener, page).await.expect("serving does not end");
         });
-        let browser = Browser::start_with(media).await;
         browser.open(&url).await;
         browser.fill("#server", server).await;
         browser.fill("#name", name).await;

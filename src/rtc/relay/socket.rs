@@ -16,11 +16,12 @@ use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
 use super::family::Families;
 use super::fault::ServerFault;
-use super::stream::{self, Incoming, Outgoing, QUEUE};
+use super::stream::{self, Incoming};
 use super::stun::{BINDING, Class, Stun, TransactionId};
 use super::{Relays, Target};
 use crate::clock;
 use crate::ice::url::{ServerKind, Transport};
+use crate::rtc::outlet::{Outgoing, QUEUE};
 
 /// Streams of one socket; a server has one.
 const MOST_STREAMS: usize = 16;

@@ -5,13 +5,12 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use rustls::pki_types::ServerName;
 use rustls::{Error, InvalidMessage};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsConnector;
 
@@ -19,6 +18,7 @@ use super::fault::ServerFault;
 use super::framing::{Framer, frame};
 use super::stun::{Class, Stun};
 use crate::clock;
+use crate::rtc::outlet::{self, BATCH, Outgoing, Wants};
 use crate::trust::Trust;
 
 /// How long a connection may take, TLS included. The library asks again for nine seconds.
@@ -26,19 +26,9 @@ pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(6);
 /// Of a name's addresses, so many are tried.
 const MOST_ADDRESSES: usize = 4;
 
-/// Messages that wait to go out, or to be taken by the library.
-pub(super) const QUEUE: usize = 128;
-/// Media that waited so long is of no use; the stream carries less than is sent.
-const STALE: Duration = Duration::from_millis(300);
-/// So much waits in the kernel unsent, so that what is stale can be seen to be.
-const UNSENT: u32 = 16 * 1024;
-/// So much is written, and read, at once.
-const BATCH: usize = 16 * 1024;
-/// How long the other end may take to hear that we are done.
-const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+/// Requests are asked again only by us (RFC 8489 section 6.2.2), so they are always of use.
+const WANTS: Wants = Wants { frame, expires: |message| !is_request(message) };
 
-/// A message of the library's, and when it came.
-pub(super) type Outgoing = (Instant, Bytes);
 /// A message for the library, and whom it shall think that it comes from.
 pub(super) type Incoming = (SocketAddr, Bytes);
 
@@ -85,7 +75,8 @@ async fn connect_to(
     from: IpAddr,
     tls: Option<&Tls>,
 ) -> Result<Link, ServerFault> {
-    let stream = tcp(address, from).await.map_err(|error| ServerFault::of_connecting(&error))?;
+    let stream =
+        outlet::connect(address, from).await.map_err(|error| ServerFault::of_connecting(&error))?;
     let Some(tls) = tls else { return Ok(Box::new(stream)) };
     if tls.trust == Trust::Anybody {
         tracing::warn!(host = tls.host, "the TURN server's certificate is NOT checked");
@@ -97,20 +88,6 @@ async fn connect_to(
         Ok(stream) => Ok(Box::new(stream)),
         Err(error) => Err(tls_fault(&error, &tls.trust)),
     }
-}
-
-async fn tcp(address: SocketAddr, from: IpAddr) -> io::Result<TcpStream> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    if !from.is_unspecified() {
-        socket.bind((from, 0).into())?;
-    }
-    let stream = socket.connect(address).await?;
-    stream.set_nodelay(true)?;
-    // Without it the kernel would take seconds of media, and only delay would tell.
-    if let Err(error) = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT) {
-        tracing::debug!(%error, "what waits in the kernel is not limited");
-    }
-    Ok(stream)
 }
 
 fn tls_fault(error: &io::Error, trust: &Trust) -> ServerFault {
@@ -137,7 +114,7 @@ pub(super) async fn pump(
     let (reading, writing) = tokio::io::split(link);
     tokio::select! {
         read = read(reading, incoming, server) => read,
-        written = write(writing, outgoing) => written,
+        written = outlet::write(writing, outgoing, WANTS) => written.map_err(|error| broken(&error)),
     }
 }
 
@@ -166,32 +143,8 @@ async fn read(
     }
 }
 
-async fn write(
-    mut link: impl AsyncWrite + Unpin,
-    from: &mut mpsc::Receiver<Outgoing>,
-) -> Result<(), ServerFault> {
-    let mut batch = Vec::with_capacity(BATCH);
-    while let Some(first) = from.recv().await {
-        batch.clear();
-        let mut next = Some(first);
-        while let Some((at, message)) = next {
-            if !is_stale(clock::now(), at, &message) {
-                frame(&message, &mut batch);
-            }
-            next = if batch.len() < BATCH { from.try_recv().ok() } else { None };
-        }
-        link.write_all(&batch).await.map_err(|error| broken(&error))?;
-        link.flush().await.map_err(|error| broken(&error))?;
-    }
-    // What was said last has been written; the other end need not hear more.
-    let _ = tokio::time::timeout(CLOSE_LIMIT, link.shutdown()).await;
-    Ok(())
-}
-
-/// Requests are asked again only by us (RFC 8489 section 6.2.2), so they never are.
-fn is_stale(now: Instant, at: Instant, message: &[u8]) -> bool {
-    let is_request = Stun::read(message).is_some_and(|stun| stun.class == Class::Request);
-    !is_request && now.saturating_duration_since(at) > STALE
+fn is_request(message: &[u8]) -> bool {
+    Stun::read(message).is_some_and(|stun| stun.class == Class::Request)
 }
 
 /// Why it may be that the other end closed.
@@ -213,6 +166,8 @@ fn broken(error: &io::Error) -> ServerFault {
 mod tests {
     use super::super::stun::tests::{ALLOCATE_REQUEST, refusal, written};
     use super::*;
+    use crate::rtc::outlet::{QUEUE, STALE, is_stale};
+    use tokio::io::AsyncWriteExt;
 
     const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 1);
 
@@ -263,8 +218,8 @@ mod tests {
         let then = clock::now();
         let later = then + STALE + Duration::from_millis(1);
         let (data, request) = ([0x40, 0, 0, 0], written(ALLOCATE_REQUEST, 1, &[]));
-        assert!(!is_stale(then + STALE, then, &data) && is_stale(later, then, &data));
-        assert!(!is_stale(later, then, &request));
+        assert!(!is_stale(then + STALE, then, &data, WANTS) && is_stale(later, then, &data, WANTS));
+        assert!(!is_stale(later, then, &request, WANTS));
     }
 
     #[tokio::test]
