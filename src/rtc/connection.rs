@@ -31,6 +31,7 @@ use super::congestion::{Path, Receive, Reports, Transmit};
 use super::doors::Refused;
 use super::events::{ConnectionEvent, Events};
 use super::fingerprints::{Unfit, for_library};
+use super::handshake::Handshake;
 use super::interceptors::{RtcpCounters, RtcpTap, TapState};
 use super::netem::Wire;
 use super::receiver::Reading;
@@ -151,8 +152,9 @@ impl Connection {
             .with_udp_addrs(addresses(&config.bind));
         if let Some(inner) = config.runtime.clone().or_else(default_runtime) {
             let (progress, relays) = (Arc::clone(&progress), Arc::clone(&relays));
-            let wire = config.wire.clone();
-            builder = builder.with_runtime(Arc::new(Attentive { inner, progress, relays, wire }));
+            let (news, wire) = (tap.news.clone(), config.wire.clone());
+            let attentive = Attentive { inner, progress, relays, news, wire };
+            builder = builder.with_runtime(Arc::new(attentive));
         }
         let inner: Arc<dyn PeerConnection> =
             Arc::new(builder.build().await.map_err(ConnectionError::at(OPENING))?);
@@ -278,6 +280,12 @@ impl Connection {
     #[must_use]
     pub fn refused(&self) -> Refused {
         self.progress.doors().refused()
+    }
+
+    /// How the handshake stands, where there is a path and it has not ended.
+    #[must_use]
+    pub fn handshake(&self) -> Option<Handshake> {
+        self.progress.handshake()
     }
 
     /// What is known of each STUN and TURN server.

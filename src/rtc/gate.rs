@@ -13,9 +13,11 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
+use tokio::sync::mpsc;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Runtime, Transmit};
 
-use super::doors::{self, Refusal};
+use super::doors::{self, Doors, Refusal};
+use super::events::ConnectionEvent;
 use super::handshake;
 use super::relay::Relays;
 use super::runtime::Progress;
@@ -31,6 +33,7 @@ pub(super) struct Gate {
     runtime: Arc<dyn Runtime>,
     relays: Arc<Relays>,
     progress: Arc<Progress>,
+    news: mpsc::Sender<ConnectionEvent>,
     held: Mutex<VecDeque<(Vec<u8>, RecvMeta)>>,
     /// Tells the sockets of a connection apart.
     local: SocketAddr,
@@ -41,10 +44,10 @@ impl Gate {
         inner: Arc<dyn AsyncUdpSocket>,
         runtime: Arc<dyn Runtime>,
         relays: Arc<Relays>,
-        progress: Arc<Progress>,
+        (progress, news): (Arc<Progress>, mpsc::Sender<ConnectionEvent>),
     ) -> Self {
         let local = inner.local_addr().unwrap_or_else(|_| ([0, 0, 0, 0], 0).into());
-        Self { inner, runtime, relays, progress, held: Mutex::default(), local }
+        Self { inner, runtime, relays, progress, news, held: Mutex::default(), local }
     }
 
     /// Sends a part of a handshake again, and again, until something new is heard.
@@ -71,6 +74,34 @@ impl Gate {
                 patience = patience.mul_f64(handshake::BACK_OFF);
             }
         }));
+    }
+
+    /// One side has refused the handshake. If it is up nevertheless in a moment, somebody else has said
+    /// so in its name; else nothing comes of it any more.
+    fn give_up_soon(&self) {
+        let sleep = self.runtime.sleep(handshake::REFUSED);
+        let (progress, news) = (Arc::clone(&self.progress), self.news.clone());
+        self.runtime.spawn(Box::pin(async move {
+            sleep.await;
+            if !progress.is_connected() {
+                // Without room the time for coming up ends it.
+                let _ = news.try_send(ConnectionEvent::Failed);
+            }
+        }));
+    }
+
+    /// What `looks` sees at the doors, and what follows from it.
+    fn at_the_doors<T>(&self, looks: impl FnOnce(&mut Doors) -> T) -> T {
+        let (seen, refused) = {
+            let mut doors = self.progress.doors();
+            let before = doors.is_handshake_refused();
+            let seen = looks(&mut doors);
+            (seen, !before && doors.is_handshake_refused())
+        };
+        if refused && !self.progress.is_connected() {
+            self.give_up_soon();
+        }
+        seen
     }
 
     fn held(&self) -> MutexGuard<'_, VecDeque<(Vec<u8>, RecvMeta)>> {
@@ -114,9 +145,10 @@ impl Gate {
     fn is_welcome(&self, bytes: &[u8], about: &RecvMeta) -> bool {
         let relayed = self.relays.is_server(about.addr);
         let how = (relayed, self.progress.is_connected());
-        let mut doors = self.progress.doors();
-        let before = doors.refused();
-        let welcome = doors.on_received(self.runtime.now(), about.addr, bytes, how);
+        let (before, welcome) = self.at_the_doors(|doors| {
+            let before = doors.refused();
+            (before, doors.on_received(self.runtime.now(), about.addr, bytes, how))
+        });
         let Err(refusal) = welcome else { return true };
         let first = match refusal {
             Refusal::Unknown => before.unknown == 0,
@@ -158,7 +190,7 @@ impl AsyncUdpSocket for Gate {
         }
         let sent = self.inner.poll_send(cx, transmit);
         if matches!(sent, Poll::Ready(Ok(_))) {
-            self.progress.doors().on_sent(now, to, bytes, relayed);
+            self.at_the_doors(|doors| doors.on_sent(now, to, bytes, relayed));
             let direct = transmit.contents;
             if handshake::is_part(doors::inside(direct).unwrap_or(direct)) {
                 self.send_again(transmit);
@@ -253,10 +285,11 @@ mod tests {
     fn gate(given: &Arc<Given>, progress: &Arc<Progress>) -> Gate {
         let runtime = webrtc::runtime::default_runtime().unwrap();
         let (news, _) = tokio::sync::mpsc::channel(1);
-        let relays = Relays::new(&[], crate::trust::Trust::System, news, Arc::default());
+        let relays =
+            Relays::new(&[], crate::trust::Trust::System, news.clone(), Arc::default());
         let answer = [&[1, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat();
         progress.doors().on_sent(crate::clock::now(), RecvMeta::default().addr, &answer, false);
-        Gate::new(given.clone(), runtime, Arc::new(relays), Arc::clone(progress))
+        Gate::new(given.clone(), runtime, Arc::new(relays), (Arc::clone(progress), news))
     }
 
     /// A record of a handshake with one short message.
