@@ -285,8 +285,7 @@ mod tests {
     fn gate(given: &Arc<Given>, progress: &Arc<Progress>) -> Gate {
         let runtime = webrtc::runtime::default_runtime().unwrap();
         let (news, _) = tokio::sync::mpsc::channel(1);
-        let relays =
-            Relays::new(&[], crate::trust::Trust::System, news.clone(), Arc::default());
+        let relays = Relays::new(&[], crate::trust::Trust::System, news.clone(), Arc::default());
         let answer = [&[1, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat();
         progress.doors().on_sent(crate::clock::now(), RecvMeta::default().addr, &answer, false);
         Gate::new(given.clone(), runtime, Arc::new(relays), (Arc::clone(progress), news))

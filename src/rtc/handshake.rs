@@ -58,10 +58,14 @@ impl fmt::Display for Handshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let by = match self {
             Self::Unanswered => {
-                return f.write_str("a path was found, but no encryption (DTLS) was begun on it from there");
+                return f.write_str(
+                    "a path was found, but no encryption (DTLS) was begun on it from there",
+                );
             }
             Self::Unfinished => {
-                return f.write_str("a path was found, but agreeing on its encryption (DTLS) did not end");
+                return f.write_str(
+                    "a path was found, but agreeing on its encryption (DTLS) did not end",
+                );
             }
             Self::Refused(_) => "seen from here",
             Self::RefusedByThem(_) => "seen from there",
