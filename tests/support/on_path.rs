@@ -24,6 +24,8 @@ pub(crate) enum Deed {
     Keep,
     /// He keeps them, and sends these to the callee in the caller's name, some for each.
     Instead(Vec<Vec<u8>>),
+    /// He passes them on too, each behind this one.
+    Before(Vec<u8>),
     /// He keeps them, and answers each with this one.
     Answer(Vec<u8>),
     /// One end speaks with somebody else, who is at this address, or at the one from which he is heard.
@@ -173,6 +175,11 @@ impl Road {
                 for other in some {
                     self.send(CALLEE, &other).await;
                 }
+            }
+            Deed::Before(other) if is_handshake => {
+                let other = other.clone();
+                self.send(1 - from, &other).await;
+                self.send(1 - from, datagram).await;
             }
             Deed::Answer(answer) if is_handshake => {
                 let answer = answer.clone();
