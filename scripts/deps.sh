@@ -8,7 +8,7 @@ set -euo pipefail
 build_packages=("g++ g++" "make make" "cmake cmake" "nasm nasm" "pkg-config pkg-config"
     "curl curl" "- ca-certificates" "- libclang-dev" "- libasound2-dev")
 test_packages=("chromium chromium" "chromedriver chromium-driver" "ffmpeg ffmpeg"
-    "pulseaudio pulseaudio" "pactl pulseaudio-utils" "Xvfb xvfb" "turnserver coturn" "- libxkbcommon-x11-0"
+    "pulseaudio pulseaudio" "pactl pulseaudio-utils" "Xvfb xvfb" "turnserver coturn" "openssl openssl" "- libxkbcommon-x11-0"
     "dbus-daemon dbus-daemon" "pipewire pipewire" "wireplumber wireplumber"
     "gst-launch-1.0 gstreamer1.0-tools" "- gstreamer1.0-plugins-base" "- gstreamer1.0-pipewire"
     "- libxcursor1" "- libxi6" "- libx11-xcb1")

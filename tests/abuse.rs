@@ -1,6 +1,8 @@
 //! What a server on the internet has to live with: nothing of it slows the others down or stays in
 //! memory.
 
+use std::time::Duration;
+
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -203,4 +205,29 @@ async fn half_open_sockets_stand_in_nobodys_way() {
     let after = memory(server.pid());
     assert!(after < before + GROWTH, "{before} bytes grew to {after}");
     drop(half_open);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_never_becomes_a_message_is_not_read_without_end() {
+    let server = server().await;
+    let mut honest = Honest::start(&server).await;
+    let before = memory(server.pid());
+    let mut endless = Client::login(server.address(), "endless").await;
+    // A message that has begun, and goes on with nothing in it.
+    let mut first = frame(TEXT, b"[");
+    first[0] = TEXT;
+    endless.stream.write_all(&first).await.expect("the server reads");
+    let mut nothing = frame(0, b"").repeat(10_000);
+    nothing.chunks_mut(6).for_each(|head| head[0] = 0);
+    let flood = async {
+        for _ in 0..64 * MIB / nothing.len() {
+            endless.stream.write_all(&nothing).await.expect("the server reads, in time");
+        }
+    };
+    // What the system holds for both is a few MB; all of it would be read in a fraction of that.
+    let flooded = tokio::time::timeout(Duration::from_secs(5), flood).await;
+    assert!(flooded.is_err(), "64 MB of nothing were read");
+    honest.go_on("a message without an end").await;
+    let after = memory(server.pid());
+    assert!(after < before + GROWTH, "{before} bytes grew to {after}");
 }

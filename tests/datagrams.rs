@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::support::process::Peer;
 use crate::support::server::{Server, login, peer};
 use crate::support::{PATIENCE, one_at_a_time, sees_more};
 
@@ -61,12 +62,25 @@ pub(crate) fn refused(stats: &Value) -> u64 {
     counts.map_or(0, |counts| counts.values().filter_map(Value::as_u64).sum())
 }
 
-pub(crate) fn decoded(stats: &Value) -> u64 {
+fn decoded(stats: &Value) -> u64 {
     stats["inbound"]["video"]["framesDecoded"].as_u64().unwrap_or(0)
 }
 
-pub(crate) fn fps(stats: &Value) -> f64 {
+fn fps(stats: &Value) -> f64 {
     stats["inbound"]["video"]["framesPerSecond"].as_f64().unwrap_or(0.0)
+}
+
+/// The call is as it was before the attack, and ends as calls end. The control is bob's second before,
+/// the attack the one that has just passed.
+pub(crate) async fn goes_on((before, after): (&Value, &Value), mut alice: Peer, mut bob: Peer) {
+    assert!(decoded(after) > decoded(before), "{before} {after}");
+    assert!(fps(before) > 20.0 && fps(after) > 20.0, "{before} {after}");
+    sees_more(&mut alice, 20).await;
+    sees_more(&mut bob, 20).await;
+    alice.interrupt();
+    assert_eq!(alice.wait(PATIENCE).await.code, Some(0));
+    let ended = bob.await_event("ended", PATIENCE).await;
+    assert_eq!(ended["reason"], "remote-hangup", "{ended}");
 }
 
 pub(crate) const MEDIA: [&str; 6] = ["--bind", "127.0.0.1", "--stun", "none", "--size", "320x180"];
@@ -101,15 +115,7 @@ async fn a_call_goes_on_while_a_stranger_floods_its_port() {
     }
     let after = bob.next_event("stats", PATIENCE).await;
     assert!(sent > 1_000 && refused(&after) - refused(&before) > 500, "{sent} {after}");
-    assert!(decoded(&after) > decoded(&before), "{before} {after}");
-    // The control is the second before, the attack the one that has just passed.
-    assert!(fps(&before) > 20.0 && fps(&after) > 20.0, "{before} {after}");
-    sees_more(&mut alice, 20).await;
-    sees_more(&mut bob, 20).await;
-    alice.interrupt();
-    assert_eq!(alice.wait(PATIENCE).await.code, Some(0));
-    let ended = bob.await_event("ended", PATIENCE).await;
-    assert_eq!(ended["reason"], "remote-hangup", "{ended}");
+    goes_on((&before, &after), alice, bob).await;
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::process::PeerBuilder;
 use crate::support::server::{Server, THE_END, login, peer};
 use crate::support::{PATIENCE, one_at_a_time, sees_more};
 
@@ -177,5 +178,75 @@ async fn a_recording_has_keyframes_and_a_turned_film_is_sent_upright() {
         let said = String::from_utf8_lossy(&probed.stdout).into_owned();
         assert!(said.contains('K') && said.contains("136,320,"), "{file}: {said}");
         assert!(probed.stderr.is_empty(), "{}", String::from_utf8_lossy(&probed.stderr));
+    }
+}
+
+/// An H.264 stream of one grey picture of 1920x1088 in so many slices, each of as many macroblocks as
+/// that takes, which say no more than that they are predicted from nothing.
+fn in_slices(slices: u32) -> Vec<u8> {
+    const MACROBLOCKS: u32 = 120 * 68;
+    let unit = |kind: u8, bits: &str| {
+        let mut bits = format!("{bits}1");
+        bits.extend(std::iter::repeat_n('0', bits.len().next_multiple_of(8) - bits.len()));
+        let bytes: Vec<_> = (0..bits.len() / 8)
+            .map(|at| u8::from_str_radix(&bits[at * 8..at * 8 + 8], 2).expect("bits"))
+            .collect();
+        // Emulation prevention (section 7.4.1.1): no three bytes look like the start of a unit.
+        let mut unit = vec![0, 0, 0, 1, kind];
+        for byte in bytes {
+            if unit.len() > 6 && unit.ends_with(&[0, 0]) && byte <= 3 {
+                unit.push(3);
+            }
+            unit.push(byte);
+        }
+        unit
+    };
+    // Exp-Golomb codes (section 9.1).
+    let ue = |number: u32| {
+        let bits = format!("{:b}", number + 1);
+        format!("{}{bits}", "0".repeat(bits.len() - 1))
+    };
+    let all = |numbers: &[u32]| numbers.iter().map(|number| ue(*number)).collect::<String>();
+    // Baseline, level 4.2; no order but that of decoding, one reference, 120x68 macroblocks.
+    let head = format!("{:08b}{:08b}{:08b}", 66, 0, 42);
+    let sps =
+        [head, all(&[0, 0, 2, 1]), "0".to_owned(), all(&[119, 67]), "1100".to_owned()].concat();
+    let pps = format!("{}00{}000{}000", all(&[0, 0]), all(&[0, 0, 0]), all(&[0, 0, 0]));
+    let mut stream = [unit(0x67, &sps), unit(0x68, &pps)].concat();
+    let each = MACROBLOCKS.div_ceil(slices);
+    for first in (0..MACROBLOCKS).step_by(each as usize) {
+        let mut slice = format!("{}0000{}00{}", all(&[first, 7, 0]), ue(0), ue(0));
+        for _ in first..MACROBLOCKS.min(first + each) {
+            slice.push_str(&format!("{}1", all(&[3, 0, 0])));
+        }
+        stream.extend(unit(0x65, &slice));
+    }
+    stream
+}
+
+#[tokio::test]
+async fn a_picture_in_thousands_of_slices_is_refused_at_once_and_in_hundreds_it_is_shown() {
+    let _alone = one_at_a_time().await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (slices, plays) in [(8_160, false), (1_020, true), (68, true)] {
+        let clip = folder.path().join(format!("{slices}.h264"));
+        // Some pictures, so that there is something to see for a while.
+        std::fs::write(&clip, in_slices(slices).repeat(if plays { 30 } else { 3 }))
+            .expect("a clip");
+        let clip = clip.to_str().expect("a plain path");
+        let words = ["loopback", "--video", clip, "--audio", "none", "--duration", "2s", "--json"];
+        let began = peer::clock::now();
+        let ended = PeerBuilder::new(words).run().await;
+        let took = (peer::clock::now() - began).as_secs_f64();
+        if plays {
+            let report = ended.events.iter().find(|event| event["event"] == "report");
+            let report = report.unwrap_or_else(|| panic!("{slices}: {}", ended.said));
+            let decoded = report["callerToCallee"]["video"]["framesDecoded"].as_u64();
+            assert!(decoded > Some(3), "{slices}: {}", ended.said);
+        } else {
+            assert_eq!(ended.code, Some(5), "{slices}: {}", ended.said);
+            assert!(ended.said.contains("more than 1024 pieces"), "{slices}: {}", ended.said);
+            assert!(took < 10.0, "{slices}: {took} s");
+        }
     }
 }

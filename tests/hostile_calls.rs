@@ -5,9 +5,10 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::sync::MutexGuard;
 
 use crate::support::lying_proxy::{self, Lie};
-use crate::support::process::{Ended, Peer};
+use crate::support::process::{Ended, Peer, PeerBuilder};
 use crate::support::server::{Server, login, peer};
 use crate::support::sockets::Client;
 use crate::support::{PATIENCE, one_at_a_time, sees_more};
@@ -43,7 +44,7 @@ async fn hears(client: &mut Client, kinds: &[&str]) -> Value {
 }
 
 /// Seconds from one event to another, by their times of the same day.
-fn seconds(from: &Value, to: &Value) -> f64 {
+pub(crate) fn seconds(from: &Value, to: &Value) -> f64 {
     let at = |event: &Value| -> f64 {
         let time = event["time"].as_str().expect("a time");
         let clock = time.split('T').nth(1).expect("a time of day").trim_end_matches('Z');
@@ -52,75 +53,80 @@ fn seconds(from: &Value, to: &Value) -> f64 {
     (at(to) - at(from)).rem_euclid(86_400.0)
 }
 
-/// A bot that answers.
-async fn bot(server: &Server) -> Peer {
-    login(server.url(), "bot", &[&["--auto-answer"][..], &MEDIA].concat()).await
+/// A server with a bot that answers, and somebody who plagues it.
+struct Hall {
+    server: Server,
+    bot: Peer,
+    pest: Client,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Hall {
+    async fn open() -> Self {
+        let alone = one_at_a_time().await;
+        let server = Server::start().await;
+        let bot = login(server.url(), "bot", &[&["--auto-answer"][..], &MEDIA].concat()).await;
+        let pest = Client::login(server.address(), "pest").await;
+        Self { server, bot, pest, _alone: alone }
+    }
+
+    /// A call of somebody that nobody plagues.
+    fn friend(&self) -> PeerBuilder {
+        let call = ["call", "bot", "--as", "friend", "--duration", "1s"];
+        peer(self.server.url(), &[&call[..], &MEDIA].concat())
+    }
 }
 
 #[tokio::test]
 async fn a_caller_who_never_comes_through_does_not_hold_the_line() {
-    let _alone = one_at_a_time().await;
-    let server = Server::start().await;
-    let mut bot = bot(&server).await;
-    let mut pest = Client::login(server.address(), "pest").await;
-    pest.say(&offer("bot", 1, "")).await;
-    hears(&mut pest, &["answer"]).await;
-    let accepted = bot.await_event("accepted", PATIENCE).await;
-    let call = ["call", "bot", "--as", "friend", "--duration", "1s"];
-    let friend = || peer(server.url(), &[&call[..], &MEDIA].concat());
-    assert_eq!(friend().run().await.code, Some(4), "busy");
-    let ended = bot.await_event("ended", PATIENCE).await;
+    let mut hall = Hall::open().await;
+    hall.pest.say(&offer("bot", 1, "")).await;
+    hears(&mut hall.pest, &["answer"]).await;
+    let accepted = hall.bot.await_event("accepted", PATIENCE).await;
+    assert_eq!(hall.friend().run().await.code, Some(4), "busy");
+    let ended = hall.bot.await_event("ended", PATIENCE).await;
     assert_eq!(ended["reason"], "connection-failed", "{ended}");
     assert!(seconds(&accepted, &ended) < 18.0, "{accepted} {ended}");
-    assert_eq!(hears(&mut pest, &["leave"]).await["reason"], "failed");
+    assert_eq!(hears(&mut hall.pest, &["leave"]).await["reason"], "failed");
     for number in 2..5 {
-        pest.say(&offer("bot", number, "")).await;
-        assert_eq!(hears(&mut pest, &["answer", "leave"]).await["reason"], "busy", "{number}");
+        hall.pest.say(&offer("bot", number, "")).await;
+        assert_eq!(hears(&mut hall.pest, &["answer", "leave"]).await["reason"], "busy", "{number}");
     }
-    let ended = friend().run().await;
+    let ended = hall.friend().run().await;
     assert_eq!(ended.code, Some(0), "{}", ended.said);
 }
 
 #[tokio::test]
 async fn nor_does_one_who_begins_anew_again_and_again() {
-    let _alone = one_at_a_time().await;
-    let server = Server::start().await;
-    let mut bot = bot(&server).await;
-    let mut pest = Client::login(server.address(), "pest").await;
+    let mut hall = Hall::open().await;
     let mut answers = 0;
     for number in 1..8 {
-        pest.say(&offer("bot", number, "")).await;
-        match hears(&mut pest, &["answer", "leave"]).await["type"].as_str() {
+        hall.pest.say(&offer("bot", number, "")).await;
+        match hears(&mut hall.pest, &["answer", "leave"]).await["type"].as_str() {
             Some("answer") => answers += 1,
             _ => break,
         }
     }
     assert!((1..6).contains(&answers), "{answers}");
     for _ in 0..answers {
-        bot.await_event("ended", PATIENCE).await;
+        hall.bot.await_event("ended", PATIENCE).await;
     }
-    let call = ["call", "bot", "--as", "friend", "--duration", "1s"];
-    let friend = peer(server.url(), &[&call[..], &MEDIA].concat()).run().await;
+    let friend = hall.friend().run().await;
     assert_eq!(friend.code, Some(0), "{}", friend.said);
 }
 
 #[tokio::test]
 async fn who_was_told_busy_comes_before_a_pest_of_many_names() {
-    let _alone = one_at_a_time().await;
-    let server = Server::start().await;
-    let mut bot = bot(&server).await;
-    let mut pest = Client::login(server.address(), "pest").await;
-    pest.say(&offer("bot", 1, "")).await;
-    hears(&mut pest, &["answer"]).await;
-    let call = ["call", "bot", "--as", "friend", "--duration", "1s"];
-    let friend = || peer(server.url(), &[&call[..], &MEDIA].concat());
-    assert_eq!(friend().run().await.code, Some(4), "busy");
-    let mut other = Client::login(server.address(), "other").await;
-    pest.say(r#"{"type":"leave","name":"bot"}"#).await;
-    bot.await_event("ended", PATIENCE).await;
+    let mut hall = Hall::open().await;
+    hall.pest.say(&offer("bot", 1, "")).await;
+    hears(&mut hall.pest, &["answer"]).await;
+    assert_eq!(hall.friend().run().await.code, Some(4), "busy");
+    let mut other = Client::login(hall.server.address(), "other").await;
+    hall.pest.say(r#"{"type":"leave","name":"bot"}"#).await;
+    hall.bot.await_event("ended", PATIENCE).await;
     other.say(&offer("bot", 2, "")).await;
     assert_eq!(hears(&mut other, &["answer", "leave"]).await["reason"], "busy");
-    let ended = friend().run().await;
+    let ended = hall.friend().run().await;
     assert_eq!(ended.code, Some(0), "{}", ended.said);
 }
 
@@ -150,9 +156,7 @@ async fn a_missed_call_is_told_once_and_a_pest_soon_does_not_ring() {
 
 #[tokio::test]
 async fn nobody_else_is_flooded_with_checks() {
-    let _alone = one_at_a_time().await;
-    let server = Server::start().await;
-    let mut bot = bot(&server).await;
+    let mut hall = Hall::open().await;
     let victims: Vec<_> =
         (0..60).map(|_| UdpSocket::bind("127.0.0.1:0").expect("a free port")).collect();
     let lines: String = victims
@@ -160,10 +164,9 @@ async fn nobody_else_is_flooded_with_checks() {
         .map(|victim| victim.local_addr().expect("a port").port())
         .map(|port| format!("a=candidate:1 1 udp 2130706431 127.0.0.1 {port} typ host\r\n"))
         .collect();
-    let mut pest = Client::login(server.address(), "pest").await;
-    pest.say(&offer("bot", 1, &lines)).await;
-    let accepted = bot.await_event("accepted", PATIENCE).await;
-    let ended = bot.await_event("ended", PATIENCE).await;
+    hall.pest.say(&offer("bot", 1, &lines)).await;
+    let accepted = hall.bot.await_event("accepted", PATIENCE).await;
+    let ended = hall.bot.await_event("ended", PATIENCE).await;
     let mut came = vec![0; victims.len()];
     for (victim, count) in victims.iter().zip(&mut came) {
         victim.set_nonblocking(true).expect("a socket");
@@ -266,22 +269,19 @@ async fn a_good_fingerprint_connects_wherever_it_stands() {
 
 #[tokio::test]
 async fn a_call_goes_on_while_others_try() {
-    let _alone = one_at_a_time().await;
-    let server = Server::start().await;
-    let mut bot = bot(&server).await;
+    let mut hall = Hall::open().await;
     let words = [&["call", "bot", "--as", "alice"][..], &MEDIA].concat();
-    let mut alice = peer(server.url(), &words).start();
+    let mut alice = peer(hall.server.url(), &words).start();
     alice.await_event("connected", PATIENCE).await;
     sees_more(&mut alice, 5).await;
-    let mut pest = Client::login(server.address(), "pest").await;
     let mut pace = tokio::time::interval(Duration::from_millis(25));
     for number in 0..40 {
         pace.tick().await;
-        pest.say(&offer("bot", number, "")).await;
-        let reply = hears(&mut pest, &["answer", "leave", "error"]).await;
+        hall.pest.say(&offer("bot", number, "")).await;
+        let reply = hears(&mut hall.pest, &["answer", "leave", "error"]).await;
         assert_ne!(reply["type"], "answer", "{reply}");
     }
-    let last = bot.next_event("stats", PATIENCE).await;
+    let last = hall.bot.next_event("stats", PATIENCE).await;
     assert!(last["inbound"]["video"]["framesPerSecond"].as_f64() > Some(20.0), "{last}");
     alice.interrupt();
     assert_eq!(alice.wait(PATIENCE).await.code, Some(0));

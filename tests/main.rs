@@ -21,6 +21,7 @@ mod examples;
 mod face_to_face;
 mod files;
 mod foreign_server;
+mod handshakes;
 mod help;
 mod hostile_calls;
 mod ice_tcp;

@@ -1,10 +1,10 @@
 //! What strangers try on a signaling server that is not theirs: pages that lie about where they are
 //! from, messages into calls of others, names that look alike, and much too much of everything.
 
-use crate::support::PATIENCE;
 use crate::support::process::PeerBuilder;
 use crate::support::server::{Server, login, peer};
 use crate::support::sockets::{Client, ask, get};
+use crate::support::{PATIENCE, until};
 
 /// The status line of an answer.
 fn status(answer: &str) -> &str {
@@ -63,7 +63,7 @@ async fn a_page_by_dns_rebinding_gets_neither_a_socket_nor_the_page() {
     }
     let metrics = get(server.address(), "/metrics").await;
     assert!(metrics.contains("peer_refusals_total{reason=\"foreign-host\"} 6\n"), "{metrics}");
-    assert!(server.said().contains("--host"), "the operator hears of it: {}", server.said());
+    until("the operator hears of it", || server.said().contains("--host")).await;
     assert!(!server.said().contains("evil"), "in our words: {}", server.said());
 }
 

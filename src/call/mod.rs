@@ -422,6 +422,7 @@ impl Running {
         self.sources = None;
         if let Some(connection) = self.connection.take() {
             self.tried.servers(connection.servers());
+            self.tried.handshake(connection.handshake());
             connection.close().await;
         }
         self.events = None;

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use super::reason::Because;
 use crate::ice::url::ServerKind;
+use crate::rtc::handshake::Handshake;
 use crate::rtc::relay::{Answer, ServerFault, ServerReport};
 
 /// Servers that are named; more are not of interest to anybody.
@@ -29,6 +30,8 @@ pub(super) struct Tried {
     /// Why a round of offer and answer did not work.
     refused: Option<String>,
     impostor: Option<Seen>,
+    /// There was a path, and this became of its encryption.
+    handshake: Option<Handshake>,
 }
 
 /// Which side has seen that the other is not who was described.
@@ -69,6 +72,11 @@ impl Tried {
         self.refused = Some(reason);
     }
 
+    /// What became of the encryption of the path that was found; `None` where none was.
+    pub(super) fn handshake(&mut self, handshake: Option<Handshake>) {
+        self.handshake = handshake;
+    }
+
     /// Who is there is not who was described.
     pub(super) fn impostor(&mut self, seen: Seen) {
         self.impostor = Some(seen);
@@ -93,6 +101,10 @@ impl Tried {
         }
         if let Some(reason) = &self.refused {
             return Because { message: reason.clone(), advice: None };
+        }
+        if let Some(handshake) = self.handshake {
+            let advice = handshake.advice().to_owned();
+            return Because { message: handshake.to_string(), advice: Some(advice) };
         }
         Because { message: self.line(), advice: Some(self.advice().to_owned()) }
     }
@@ -199,6 +211,9 @@ mod tests {
              no TURN server"
         );
         assert!(because.advice.is_some_and(|advice| advice.contains("--turn turn:HOST")));
+        tried.handshake(Some(Handshake::Refused(40)));
+        let because = tried.because();
+        assert!(because.message.contains("DTLS") && because.advice.is_some(), "{because:?}");
         tried.refused("no codec in common".to_owned());
         assert_eq!(tried.because().message, "no codec in common");
         for seen in [Seen::Here, Seen::There] {

@@ -26,6 +26,7 @@ use super::congestion::Path;
 use super::doors::Refused;
 use super::events::{ConnectionEvent, Events};
 use super::fingerprints::{Unfit, for_library};
+use super::handshake::Handshake;
 use super::interceptors::{RtcpCounters, TapState};
 use super::netem::Wire;
 use super::porter::Porter;
@@ -137,7 +138,7 @@ impl Connection {
         let failed = ConnectionError::at("preparing the connection");
         let mut engine = codecs::media_engine().map_err(&failed)?;
         let registry = interceptors(config, &path, &tap, &mut engine).map_err(&failed)?;
-        let porter = porter(config, &relays, &progress)?;
+        let porter = porter(config, &relays, &progress, tap.news.clone())?;
         let runtime = Arc::clone(&porter.runtime);
         let tcp = Tcp::new(porter, bound_for_tcp(config));
         let bound = addresses(&config.bind);
@@ -155,6 +156,7 @@ impl Connection {
                 progress: Arc::clone(&progress),
                 relays: Arc::clone(&relays),
                 tcp: Arc::clone(&tcp),
+                news: tap.news.clone(),
                 wire: config.wire.clone(),
             }));
         let inner: Arc<dyn PeerConnection> =
@@ -284,6 +286,12 @@ impl Connection {
     #[must_use]
     pub fn refused(&self) -> Refused {
         self.progress.doors().refused()
+    }
+
+    /// How the handshake stands, where there is a path and it has not ended.
+    #[must_use]
+    pub fn handshake(&self) -> Option<Handshake> {
+        self.progress.handshake()
     }
 
     /// What is known of each STUN and TURN server.
@@ -453,12 +461,13 @@ fn porter(
     config: &ConnectionConfig,
     relays: &Arc<Relays>,
     progress: &Arc<Progress>,
+    news: mpsc::Sender<ConnectionEvent>,
 ) -> Result<Porter, ConnectionError> {
     let runtime = config.runtime.clone().or_else(default_runtime).ok_or_else(|| {
         let reason = "the library has no runtime".to_owned();
         ConnectionError { step: OPENING, reason }
     })?;
-    Ok(Porter { runtime, relays: Arc::clone(relays), progress: Arc::clone(progress) })
+    Ok(Porter { runtime, relays: Arc::clone(relays), progress: Arc::clone(progress), news })
 }
 
 /// Where TCP is used: not over relays alone, nor over a network that is made up, and within this

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::checks::{Checks, Pair, Whom};
+use super::handshake::{Handshake, fatal_alert};
 use super::records::Records;
 
 /// Checks of ours that are on their way at most.
@@ -85,6 +86,8 @@ pub struct Doors {
     channels: VecDeque<(SocketAddr, [u8; 2], [u8; 20])>,
     rtt: Option<Duration>,
     records: Records,
+    /// Who was the first to refuse the handshake.
+    handshake_refused: Option<Handshake>,
     refused: Refused,
     pace: Checks,
 }
@@ -112,6 +115,8 @@ impl Doors {
             self.note_channel(to, bytes);
         }
         let Some((whom, message)) = self.whom(to, bytes, relayed) else { return };
+        let alert = fatal_alert(message).map(Handshake::Refused);
+        self.handshake_refused = self.handshake_refused.or(alert);
         let Some(transaction) = transaction(message) else { return };
         if message.starts_with(&REQUEST) {
             if self.checks.len() == MOST_CHECKS {
@@ -160,7 +165,12 @@ impl Doors {
     fn pass(&mut self, whom: Whom, message: &[u8], secured: bool) -> Result<(), Refusal> {
         match message.first() {
             Some(0..=3) => Ok(()),
-            Some(20..=63) if self.known.contains(&whom) => self.records.pass(message, secured),
+            Some(20..=63) if self.known.contains(&whom) => {
+                // Not believed, but what a person is told when nothing comes of it.
+                let alert = fatal_alert(message).map(Handshake::RefusedByThem);
+                self.handshake_refused = self.handshake_refused.or(alert);
+                self.records.pass(message, secured)
+            }
             Some(128..=191) if self.known.contains(&whom) => Ok(()),
             Some(20..=79 | 128..=191) => Err(Refusal::Stranger),
             _ => Err(Refusal::Unknown),
@@ -242,6 +252,22 @@ impl Doors {
     #[must_use]
     pub fn round_trip(&self) -> Option<Duration> {
         self.rtt
+    }
+
+    /// How the handshake stands that has not ended.
+    #[must_use]
+    pub fn handshake(&self) -> Handshake {
+        match (self.handshake_refused, self.records.newest()) {
+            (Some(refused), _) => refused,
+            (None, Some(_)) => Handshake::Unfinished,
+            (None, None) => Handshake::Unanswered,
+        }
+    }
+
+    /// Whether one side has refused it.
+    #[must_use]
+    pub fn is_handshake_refused(&self) -> bool {
+        self.handshake_refused.is_some()
     }
 
     /// The newest part of a handshake that came so far: a flight is answered when it is another one.

@@ -180,6 +180,8 @@ impl PeerConnectionEventHandler for Events {
         match state {
             RTCPeerConnectionState::Connected if self.vouches().await => {
                 self.progress.connected();
+                let took = self.progress.doors().round_trip();
+                took.into_iter().for_each(|took| self.path.check_took(took));
                 self.tell(ConnectionEvent::Connected).await;
             }
             RTCPeerConnectionState::Failed if self.progress.has_path() => {

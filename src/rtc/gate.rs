@@ -191,11 +191,11 @@ mod tests {
     fn gate(given: &Arc<Given>, progress: &Arc<Progress>) -> Gate {
         let runtime = webrtc::runtime::default_runtime().unwrap();
         let (news, _) = tokio::sync::mpsc::channel(1);
-        let relays = Relays::new(&[], crate::trust::Trust::System, news, Arc::default());
+        let relays = Relays::new(&[], crate::trust::Trust::System, news.clone(), Arc::default());
         let answer = [&[1, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat();
         progress.doors().on_sent(crate::clock::now(), RecvMeta::default().addr, &answer, false);
         let (relays, progress) = (Arc::new(relays), Arc::clone(progress));
-        Gate::new(given.clone(), Porter { runtime, relays, progress })
+        Gate::new(given.clone(), Porter { runtime, relays, progress, news })
     }
 
     /// A record of a handshake with one short message.

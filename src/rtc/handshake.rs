@@ -1,9 +1,11 @@
-//! How a flight of the DTLS handshake is sent again. Pure.
+//! How a flight of the DTLS handshake is sent again, and what is known of a handshake that does not
+//! end. Pure.
 //!
 //! W11: the library sends a flight again after a whole second, and gives up after seven. Where
 //! packets are lost a call would come up late or never. A record that comes twice is passed over by
 //! its number (RFC 6347 section 4.1.2.6), so that the same datagrams can be sent again sooner.
 
+use std::fmt;
 use std::time::Duration;
 
 /// How often one datagram is sent again at most, and how much longer each time waits.
@@ -13,6 +15,80 @@ pub(super) const BACK_OFF: f64 = 1.5;
 /// What a round trip is taken for before a check was answered, and what an answer takes beyond it.
 const GUESSED_RTT: Duration = Duration::from_millis(120);
 const SLACK: Duration = Duration::from_millis(25);
+
+/// How long a handshake may still end well after one side has refused it: nothing in it is protected,
+/// and somebody else may have said so.
+pub(super) const REFUSED: Duration = Duration::from_secs(3);
+
+/// Alerts (RFC 5246 section 7.2): their content type, and the level that ends a connection.
+const ALERT: u8 = 21;
+const FATAL: u8 = 2;
+
+/// What is known of a handshake that has not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handshake {
+    /// Nothing of it has come.
+    Unanswered,
+    /// It has begun.
+    Unfinished,
+    /// We have refused, with this alert (RFC 5246 section 7.2.2).
+    Refused(u8),
+    /// They have, or somebody in their name.
+    RefusedByThem(u8),
+}
+
+impl Handshake {
+    /// What can be done about it.
+    #[must_use]
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::Unanswered => {
+                "something between you may let only a part through: try a TURN server, --turn turn:HOST:PORT"
+            }
+            Self::Unfinished => "try again, or a TURN server, --turn turn:HOST:PORT",
+            Self::Refused(_) | Self::RefusedByThem(_) => {
+                "look for a newer version of the program on the other side: DTLS 1.2 is needed, with \
+                 ECDHE, AES, a certificate on each side and keys for SRTP"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let by = match self {
+            Self::Unanswered => {
+                return f.write_str(
+                    "a path was found, but no encryption (DTLS) was begun on it from there",
+                );
+            }
+            Self::Unfinished => {
+                return f.write_str(
+                    "a path was found, but agreeing on its encryption (DTLS) did not end",
+                );
+            }
+            Self::Refused(_) => "seen from here",
+            Self::RefusedByThem(_) => "seen from there",
+        };
+        let (Self::Refused(alert) | Self::RefusedByThem(alert)) = self else { return Ok(()) };
+        let why = match alert {
+            40 | 71 => "they have no kind of it in common",
+            70 => "they have no version of it in common",
+            41..=46 | 48 | 49 | 116 => "a certificate was not taken",
+            _ => "what came was not understood",
+        };
+        write!(f, "the two sides could not agree on encryption (DTLS): {by}, {why} (alert {alert})")
+    }
+}
+
+/// The alert that ends a connection, where that is what a datagram is. Those that are protected cannot
+/// be read; they are longer.
+pub(super) fn fatal_alert(datagram: &[u8]) -> Option<u8> {
+    match datagram {
+        [ALERT, _, _, _, _, _, _, _, _, _, _, 0, 2, FATAL, alert] => Some(*alert),
+        _ => None,
+    }
+}
 
 /// How long a flight waits for its answer on a path with this round trip.
 pub(super) fn patience(round_trip: Option<Duration>) -> Duration {
@@ -35,5 +111,29 @@ mod tests {
         let all: f64 = (0..TIMES).map(|n| first * BACK_OFF.powi(n as i32)).sum();
         assert!(all < 1.1, "{all}");
         assert!(is_part(&[22, 254, 253]) && !is_part(&[21, 254, 253]) && !is_part(&[]));
+    }
+
+    #[test]
+    fn only_what_ends_a_connection_and_can_be_read_is_an_alert() {
+        let record = |kind, body: &[u8]| {
+            let head = [kind, 254, 253, 0, 0, 0, 0, 0, 0, 0, 7, 0, body.len() as u8];
+            [&head[..], body].concat()
+        };
+        assert_eq!(fatal_alert(&record(21, &[2, 40])), Some(40));
+        let others = [(21, &[1, 0][..]), (22, &[2, 40]), (21, &[2]), (21, &[2, 40, 9]), (21, &[])];
+        for (kind, body) in others {
+            assert_eq!(fatal_alert(&record(kind, body)), None, "{kind} {body:?}");
+        }
+        assert_eq!(fatal_alert(&[]), None);
+    }
+
+    #[test]
+    fn the_words_say_who_and_what() {
+        let refused = Handshake::Refused(40).to_string();
+        assert!(refused.contains("from here") && refused.contains("in common"), "{refused}");
+        let refused = Handshake::RefusedByThem(42).to_string();
+        assert!(refused.contains("from there") && refused.contains("certificate"), "{refused}");
+        assert!(Handshake::Unanswered.to_string().contains("DTLS"));
+        assert!(Handshake::Unfinished.to_string().contains("did not end"));
     }
 }

@@ -15,7 +15,7 @@ pub mod doors;
 pub mod events;
 mod fingerprints;
 mod gate;
-mod handshake;
+pub mod handshake;
 pub mod inbound;
 mod interceptors;
 pub mod jitter_buffer;

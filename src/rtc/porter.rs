@@ -7,9 +7,12 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::mpsc;
 use webrtc::runtime::Runtime;
 
-use super::doors::Refusal;
+use super::doors::{Doors, Refusal};
+use super::events::ConnectionEvent;
+use super::handshake;
 use super::relay::Relays;
 use super::runtime::Progress;
 
@@ -23,6 +26,8 @@ pub(super) struct Porter {
     pub(super) runtime: Arc<dyn Runtime>,
     pub(super) relays: Arc<Relays>,
     pub(super) progress: Arc<Progress>,
+    /// Who is told that a handshake was refused.
+    pub(super) news: mpsc::Sender<ConnectionEvent>,
 }
 
 impl Porter {
@@ -33,9 +38,10 @@ impl Porter {
         }
         let relayed = self.relays.is_server(from);
         let how = (relayed, self.progress.is_connected());
-        let mut doors = self.progress.doors();
-        let before = doors.refused();
-        let welcome = doors.on_received(self.runtime.now(), from, bytes, how);
+        let (before, welcome) = self.at_the_doors(|doors| {
+            let before = doors.refused();
+            (before, doors.on_received(self.runtime.now(), from, bytes, how))
+        });
         let Err(refusal) = welcome else { return true };
         let first = match refusal {
             Refusal::Unknown => before.unknown == 0,
@@ -63,7 +69,35 @@ impl Porter {
     /// It has left.
     pub(super) fn has_sent(&self, to: SocketAddr, bytes: &[u8]) {
         let relayed = self.relays.is_server(to);
-        self.progress.doors().on_sent(self.runtime.now(), to, bytes, relayed);
+        self.at_the_doors(|doors| doors.on_sent(self.runtime.now(), to, bytes, relayed));
+    }
+
+    /// What `looks` sees at the doors, and what follows from it.
+    fn at_the_doors<T>(&self, looks: impl FnOnce(&mut Doors) -> T) -> T {
+        let (seen, refused) = {
+            let mut doors = self.progress.doors();
+            let before = doors.is_handshake_refused();
+            let seen = looks(&mut doors);
+            (seen, !before && doors.is_handshake_refused())
+        };
+        if refused && !self.progress.is_connected() {
+            self.give_up_soon();
+        }
+        seen
+    }
+
+    /// One side has refused the handshake. If it is up nevertheless in a moment, somebody else has said
+    /// so in its name; else nothing comes of it any more.
+    fn give_up_soon(&self) {
+        let sleep = self.runtime.sleep(handshake::REFUSED);
+        let (progress, news) = (Arc::clone(&self.progress), self.news.clone());
+        self.runtime.spawn(Box::pin(async move {
+            sleep.await;
+            if !progress.is_connected() {
+                // Without room the time for coming up ends it.
+                let _ = news.try_send(ConnectionEvent::Failed);
+            }
+        }));
     }
 }
 

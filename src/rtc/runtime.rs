@@ -13,14 +13,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use webrtc::runtime::{
     AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime,
 };
 
 use super::doors::Doors;
-use super::events::IceState;
+use super::events::{ConnectionEvent, IceState};
 use super::gate::Gate;
+use super::handshake::Handshake;
 use super::netem::Wire;
 use super::porter::Porter;
 use super::relay::Relays;
@@ -120,6 +121,11 @@ impl Progress {
         self.secured.load(Ordering::Relaxed) || self.state.load(Ordering::Relaxed) >= SECURING
     }
 
+    /// How the handshake stands, where there is a path and it has not ended.
+    pub(super) fn handshake(&self) -> Option<Handshake> {
+        (self.has_path() && !self.is_connected()).then(|| self.doors().handshake())
+    }
+
     /// Wakes whoever waits for the path, once.
     pub(super) fn wake_with_path(&self, waker: &Waker) {
         let mut wakers = lock(&self.wakers);
@@ -169,6 +175,8 @@ pub(super) struct Attentive {
     pub(super) progress: Arc<Progress>,
     pub(super) relays: Arc<Relays>,
     pub(super) tcp: Arc<Tcp>,
+    /// Who is told that a handshake was refused.
+    pub(super) news: mpsc::Sender<ConnectionEvent>,
     /// What is sent goes over this.
     pub(super) wire: Option<Arc<Wire>>,
 }
@@ -197,7 +205,8 @@ impl Runtime for Attentive {
         let socket = self.relays.wrap(socket)?;
         let (runtime, relays) = (Arc::clone(&self.inner), Arc::clone(&self.relays));
         let progress = Arc::clone(&self.progress);
-        Ok(Arc::new(Gate::new(socket, Porter { runtime, relays, progress })))
+        let news = self.news.clone();
+        Ok(Arc::new(Gate::new(socket, Porter { runtime, relays, progress, news })))
     }
 
     fn wrap_tcp_listener(

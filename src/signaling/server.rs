@@ -7,6 +7,7 @@ mod connection;
 mod exchange;
 mod gate;
 mod handshakes;
+mod meter;
 mod page;
 mod queue;
 mod status;
@@ -41,6 +42,7 @@ use tokio::task::JoinSet;
 use self::exchange::Exchange;
 use self::gate::{Caller, Gate};
 use self::handshakes::Handshakes;
+use self::meter::Metered;
 use self::users::UsersFile;
 use self::verifier::Verifier;
 use super::counts::Refused;
@@ -138,7 +140,7 @@ pub async fn run(
         next_id: Arc::default(),
         draining: Arc::clone(&draining),
         ping_every: config.ping_every,
-        message_bytes: config.limits.message_bytes,
+        limits: config.limits,
     };
     let names = if config.users.is_some() { Names::WithTokens } else { Names::Free };
     let switchboard = Switchboard::new(config.limits, names);
@@ -180,7 +182,7 @@ struct Shared {
     /// No new logins, please: we are about to go.
     draining: Arc<AtomicBool>,
     ping_every: Duration,
-    message_bytes: usize,
+    limits: Limits,
 }
 
 /// Accepts for ever. Handshakes that are under way end when this is dropped.
@@ -192,7 +194,7 @@ async fn accept(listener: &TcpListener, config: &ServerConfig, shared: Shared) {
         match listener.accept().await {
             Ok((stream, address)) => {
                 let (caller, tls) = (Caller(address.ip()), config.tls.clone());
-                let serve = serve(stream, tls, caller, router.clone());
+                let serve = serve(stream, tls, (caller, config.limits), router.clone());
                 let serve = clock::timeout(config.handshake_timeout, serve);
                 // A proxy is one address, and shakes the hands of many.
                 let source = (!config.behind_proxy).then(|| Source::of(address.ip()));
@@ -214,18 +216,18 @@ async fn accept(listener: &TcpListener, config: &ServerConfig, shared: Shared) {
 
 /// One request on one connection, TLS first where there is TLS; ends when the answer is out or the
 /// WebSocket is up.
-async fn serve(stream: TcpStream, tls: Option<Tls>, caller: Caller, router: Router) {
+async fn serve(stream: TcpStream, tls: Option<Tls>, from: (Caller, Limits), router: Router) {
     // Signaling is small messages that should not wait for each other.
     let _ = stream.set_nodelay(true);
-    let Some(tls) = tls else { return http(stream, caller, router).await };
+    let Some(tls) = tls else { return http(stream, from, router).await };
     match tls.accept(stream).await {
-        Ok(Accepted::Tls(stream)) => http(stream, caller, router).await,
-        Ok(Accepted::Plain(stream)) => http(stream, caller, tls::use_tls()).await,
+        Ok(Accepted::Tls(stream)) => http(stream, from, router).await,
+        Ok(Accepted::Plain(stream)) => http(stream, from, tls::use_tls()).await,
         Err(error) => tracing::debug!(%error, "a TLS handshake failed"),
     }
 }
 
-async fn http<S>(stream: S, caller: Caller, router: Router)
+async fn http<S>(stream: S, (caller, limits): (Caller, Limits), router: Router)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -233,7 +235,7 @@ where
     let served = http1::Builder::new()
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEADER_BYTES)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Metered::new(stream, &limits)), service)
         .with_upgrades()
         .await;
     if let Err(error) = served {
@@ -324,8 +326,8 @@ async fn socket(
     };
     let id = ConnectionId(shared.next_id.fetch_add(1, Ordering::Relaxed));
     upgrade
-        .max_message_size(shared.message_bytes)
-        .max_frame_size(shared.message_bytes)
+        .max_message_size(shared.limits.message_bytes)
+        .max_frame_size(shared.limits.message_bytes)
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
         .on_upgrade(move |socket| async move {

@@ -206,7 +206,7 @@ async fn a_draining_server_says_so_to_whoever_watches() {
         next_id: Arc::default(),
         draining: Arc::clone(&draining),
         ping_every: Duration::from_secs(1),
-        message_bytes: 1,
+        limits: Limits::default(),
     };
     assert_eq!(status::health(State(shared.clone())).await.status(), 200);
     draining.store(true, Ordering::Relaxed);

@@ -9,7 +9,7 @@ mod kept;
 mod logins;
 mod partners;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use self::kept::Kept;
@@ -180,6 +180,8 @@ pub enum Output {
         name: String,
         /// The token.
         token: Secret,
+        /// They come from where the right token came from before: they do not wait behind others.
+        is_known: bool,
     },
     /// Close the socket.
     Close {
@@ -215,8 +217,8 @@ pub struct Switchboard {
     /// The same by what the names look like.
     looks: HashMap<String, ConnectionId>,
     kept: Kept,
-    /// By when who connected has to be logged in, the first first; some are, or are gone.
-    to_log_in: VecDeque<(Instant, ConnectionId)>,
+    /// By when who has not logged in has to be; those whose token is being looked at apart.
+    to_log_in: BTreeSet<(Instant, ConnectionId)>,
     outputs: VecDeque<Output>,
     counts: Counts,
 }
@@ -224,6 +226,8 @@ pub struct Switchboard {
 #[derive(Debug)]
 struct Connection {
     source: Source,
+    /// When it has to be logged in.
+    log_in_by: Instant,
     login: Option<Login>,
     /// The login whose token is being looked at.
     verifying: Option<Wanted>,
@@ -281,7 +285,7 @@ impl Switchboard {
             names: HashMap::new(),
             looks: HashMap::new(),
             kept: Kept::new(limits.connections, limits.connections_per_address),
-            to_log_in: VecDeque::new(),
+            to_log_in: BTreeSet::new(),
             outputs: VecDeque::new(),
             counts: Counts::default(),
         }
@@ -306,7 +310,7 @@ impl Switchboard {
     /// When [`Input::Timeout`] is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        let to_log_in = self.to_log_in.front().map(|(at, _)| *at);
+        let to_log_in = self.to_log_in.first().map(|(at, _)| *at);
         [to_log_in, self.kept.deadline()].into_iter().flatten().min()
     }
 
@@ -335,8 +339,10 @@ impl Switchboard {
         }
         let Limits { messages_per_second, message_burst, bytes_per_second, byte_burst, .. } =
             self.limits;
+        let log_in_by = now + self.limits.login_within;
         let connection = Connection {
             source,
+            log_in_by,
             login: None,
             verifying: None,
             partners: Partners::default(),
@@ -345,18 +351,16 @@ impl Switchboard {
             bytes: TokenBucket::new(now, bytes_per_second, byte_burst),
         };
         self.connections.insert(id, connection);
-        self.to_log_in.push_back((now + self.limits.login_within, id));
+        self.to_log_in.insert((log_in_by, id));
     }
 
     /// Who has not logged in by now goes, and names are free again.
     fn expire(&mut self, now: Instant) {
         self.kept.expire(now);
-        while self.to_log_in.front().is_some_and(|(at, _)| *at <= now) {
-            let Some((_, id)) = self.to_log_in.pop_front() else { return };
-            let waits = |connection: &Connection| {
-                connection.login.is_none() && connection.verifying.is_none()
-            };
-            if self.connections.get(&id).is_some_and(waits) {
+        while let Some((at, id)) = self.to_log_in.first().copied().filter(|(at, _)| *at <= now) {
+            self.to_log_in.remove(&(at, id));
+            let verifying = |connection: &Connection| connection.verifying.is_some();
+            if !self.connections.get(&id).is_some_and(verifying) {
                 self.close(now, id, CloseReason::NoLogin);
             }
         }
@@ -395,6 +399,7 @@ impl Switchboard {
     /// Logs out, and tells everybody it was talking with.
     fn forget(&mut self, now: Instant, id: ConnectionId, end: End) {
         let Some(gone) = self.connections.remove(&id) else { return };
+        self.to_log_in.remove(&(gone.log_in_by, id));
         let Some(login) = gone.login else { return };
         let name = login.name.clone();
         self.names.remove(&name);

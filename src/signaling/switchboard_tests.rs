@@ -63,7 +63,7 @@ impl Transcript {
                     format!("{} {text}", to.0)
                 }
                 Output::Welcome { to, name, .. } => format!("{} welcome: {name}", to.0),
-                Output::Verify { id, name, token } => {
+                Output::Verify { id, name, token, .. } => {
                     format!("{} verify: {name} {}", id.0, token.expose())
                 }
                 Output::Close { id, reason } => format!("{} closed: {reason:?}", id.0),

@@ -14,6 +14,8 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::server::{self, ServerConfig, ServerError};
 
+#[path = "../../tests/support/carrier.rs"]
+mod carrier;
 #[path = "../../tests/support/tutorial_server.rs"]
 #[allow(unreachable_pub)] // The main suite uses it too.
 pub(super) mod tutorial_server;

@@ -4,12 +4,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio_tungstenite::accept_async;
-use tokio_tungstenite::tungstenite::Message;
+
+use super::carrier::carry;
 
 /// What becomes of a message: who sent it, to whom it goes, and the message itself. All three can be
 /// changed.
@@ -63,27 +62,13 @@ impl LyingServer {
 }
 
 async fn serve(stream: TcpStream, state: Arc<Mutex<State>>) {
-    let Ok(socket) = accept_async(stream).await else { return };
-    let (mut sink, mut stream) = socket.split();
-    let (to, mut outgoing) = mpsc::channel::<Value>(256);
+    let (to, outgoing) = mpsc::channel::<Value>(256);
     let mut me = None;
-    loop {
-        tokio::select! {
-            Some(message) = outgoing.recv() => {
-                if sink.send(Message::text(message.to_string())).await.is_err() {
-                    break;
-                }
-            }
-            received = stream.next() => match received {
-                Some(Ok(Message::Text(text))) => {
-                    let message = serde_json::from_str(&text).expect("peer sends JSON");
-                    take(&mut state.lock().expect("no client panics"), &mut me, &to, message);
-                }
-                Some(Ok(_)) => {}
-                _ => break,
-            },
-        }
-    }
+    let heard = |text: &[u8]| {
+        let message = serde_json::from_slice(text).expect("peer sends JSON");
+        take(&mut state.lock().expect("no client panics"), &mut me, &to, message);
+    };
+    carry(stream, None, outgoing, heard).await;
     if let Some(me) = me {
         let users = &mut state.lock().expect("no client panics").users;
         // Somebody may have the name anew.

@@ -3,6 +3,7 @@
 
 pub(crate) mod bare_page;
 pub(crate) mod camera;
+pub(crate) mod carrier;
 pub(crate) mod chromium;
 pub(crate) mod clips;
 pub(crate) mod desktop;
@@ -10,6 +11,7 @@ pub(crate) mod display;
 pub(crate) mod hearing;
 pub(crate) mod lying_proxy;
 pub(crate) mod lying_server;
+pub(crate) mod on_path;
 pub(crate) mod page;
 pub(crate) mod process;
 pub(crate) mod relay;

@@ -6,13 +6,12 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 
-use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
-use tokio_tungstenite::accept_async;
-use tokio_tungstenite::tungstenite::Message;
+
+use super::carrier::carry;
 
 /// Serves until `shutdown`, or until a client kills it.
 pub(crate) async fn run(listener: TcpListener, shutdown: impl Future<Output = ()>) {
@@ -43,26 +42,10 @@ struct User {
 }
 
 async fn serve(stream: TcpStream, room: Arc<Room>) {
-    let Ok(socket) = accept_async(stream).await else { return };
-    let (mut sink, mut stream) = socket.split();
-    let (to, mut outgoing) = mpsc::channel::<Value>(256);
-    if sink.send(Message::text("Hello world")).await.is_err() {
-        return;
-    }
+    let (to, outgoing) = mpsc::channel::<Value>(256);
     let mut name = None;
-    loop {
-        tokio::select! {
-            Some(message) = outgoing.recv() => {
-                if sink.send(Message::text(message.to_string())).await.is_err() {
-                    break;
-                }
-            }
-            received = stream.next() => match received {
-                Some(Ok(message)) => room.handle(&mut name, &to, &message.into_data()),
-                _ => break,
-            },
-        }
-    }
+    let heard = |data: &[u8]| room.handle(&mut name, &to, data);
+    carry(stream, Some("Hello world"), outgoing, heard).await;
     room.close(name);
 }
 

@@ -10,6 +10,11 @@ use super::estimator::{PathView, START};
 /// so short a time a picture is better left out than made poor.
 const LEAST_DIP: f64 = 0.6;
 
+/// An ICE check is no shorter with all its headers, bits (RFC 8445 section 7.1).
+const CHECK_BITS: f64 = 800.0;
+/// The most that a check is believed to prove, bits a second.
+const MOST_PROVED: f64 = 10e6;
+
 /// Shared between what measures the path and what fills it.
 #[derive(Debug, Clone)]
 pub struct Path(Arc<Shared>);
@@ -26,6 +31,8 @@ struct Shared {
     loss: AtomicU32,
     padding: AtomicU64,
     expired: AtomicU64,
+    /// Bits a second.
+    proved: AtomicU32,
 }
 
 impl Path {
@@ -52,6 +59,19 @@ impl Path {
         self.0.rtt_us.store(micros(view.rtt), Relaxed);
         self.0.stalled.store(view.stalled, Relaxed);
         self.0.loss.store((view.loss * 1e6) as u32, Relaxed);
+    }
+
+    /// A check was answered within this time. What a link takes for each bit is part of that, so that
+    /// the path carries at least a check in it: a lot where the other side is near, next to nothing
+    /// where it is far.
+    pub(in crate::rtc) fn check_took(&self, round_trip: Duration) {
+        let proved = CHECK_BITS / round_trip.as_secs_f64().max(CHECK_BITS / MOST_PROVED);
+        self.0.proved.store(proved as u32, Relaxed);
+    }
+
+    /// What the path carries at least, bits a second, by the checks before the call; zero without.
+    pub(super) fn proved(&self) -> f64 {
+        f64::from(self.0.proved.load(Relaxed))
     }
 
     pub(super) fn count_padding(&self) {

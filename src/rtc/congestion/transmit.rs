@@ -65,6 +65,10 @@ const TOO_LATE: Duration = Duration::from_millis(120);
 const HURRIED: Duration = Duration::from_millis(150);
 const HURRIED_SHARE: f64 = 0.75;
 
+/// For so long at the beginning, at most, what the checks have proved is the pace where it is more: no
+/// packet has said anything yet.
+const BEGINNING: Duration = Duration::from_millis(500);
+
 /// The rate of repairs is measured over this.
 const REPAIR_WINDOW: Duration = Duration::from_millis(200);
 const REPAIR_GAIN: f64 = 0.25;
@@ -281,12 +285,23 @@ impl Transmit {
         if self.hurried_until.is_some_and(|until| now < until) {
             view.target = view.target.max(view.sustained * HURRIED_SHARE);
         }
-        self.pacer.set_rate(now, transmit_rate(&view, self.cluster.map(|cluster| cluster.rate)));
+        let rate = transmit_rate(&view, self.cluster.map(|cluster| cluster.rate));
+        let rate = rate.max(self.proved(now));
+        self.pacer.set_rate(now, rate);
         while let Some(packet) = self.next(now) {
             self.leave(now, packet);
         }
         let repairs = self.repair_rate(now);
         self.path.publish(&view, repairs, self.pacer.backlog(now));
+    }
+
+    /// What the path is known to carry before anything is known of it by what we send.
+    fn proved(&mut self, now: Instant) -> f64 {
+        let begins = self.began_at.is_none_or(|at| now < at + BEGINNING);
+        match begins && !self.estimator(now).has_reports() {
+            true => self.path.proved(),
+            false => 0.0,
+        }
     }
 
     fn next(&mut self, now: Instant) -> Option<TaggedPacket> {

@@ -301,3 +301,35 @@ fn a_fall_to_a_fifth_asks_for_a_keyframe_which_leaves_before_the_queue_is_known_
         assert!(bench.now - asked < 250 * MS, "{waiting} packets of the keyframe wait still");
     }
 }
+
+#[test]
+fn the_first_picture_leaves_as_fast_as_the_checks_have_proved() {
+    let leaves_after = |round_trip: Option<Duration>| {
+        let mut bench = bench(true);
+        round_trip.into_iter().for_each(|took| bench.path.check_took(took));
+        let start = bench.now;
+        (0..4).for_each(|_| bench.write(VIDEO, 1_100));
+        let mut left = bench.left().len();
+        while left < 4 {
+            bench.now += MS;
+            left += bench.left().len();
+        }
+        bench.now - start
+    };
+    let unknown = leaves_after(None);
+    assert!(unknown > 50 * MS, "{unknown:?}");
+    assert_eq!(leaves_after(Some(40 * MS)), unknown, "far away a check proves nothing");
+    assert!(leaves_after(Some(MS / 5)) < 10 * MS, "{:?}", leaves_after(Some(MS / 5)));
+    assert!(leaves_after(Some(Duration::ZERO)) < 10 * MS);
+}
+
+#[test]
+fn what_checks_have_proved_is_forgotten_when_packets_tell() {
+    let mut bench = bench(true);
+    bench.path.check_took(MS / 5);
+    bench.write(SOUND, 80);
+    bench.left();
+    bench.now += BEGINNING;
+    (0..4).for_each(|_| bench.write(VIDEO, 1_100));
+    assert!(bench.left().len() < 4);
+}

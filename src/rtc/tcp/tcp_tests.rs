@@ -17,9 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 fn tcp() -> (Arc<Tcp>, Arc<Progress>) {
     let (progress, (news, _)) = (Arc::<Progress>::default(), tokio::sync::mpsc::channel(1));
-    let relays = Arc::new(Relays::new(&[], Trust::System, news, Arc::clone(&progress)));
+    let relays = Arc::new(Relays::new(&[], Trust::System, news.clone(), Arc::clone(&progress)));
     let runtime = default_runtime().unwrap();
-    let porter = Porter { runtime, relays, progress: Arc::clone(&progress) };
+    let porter = Porter { runtime, relays, progress: Arc::clone(&progress), news };
     (Tcp::new(porter, Some(vec![Ipv4Addr::LOCALHOST.into()])), progress)
 }
 

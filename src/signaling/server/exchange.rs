@@ -10,7 +10,7 @@ use axum::extract::ws::{CloseCode, Utf8Bytes, close_code};
 use tokio::sync::{mpsc, oneshot};
 
 use super::queue::{Link, SharedLedger};
-use super::verifier::Verifier;
+use super::verifier::{Shown, Verifier};
 use crate::clock;
 use crate::signaling::counts::{Counts, Now, Refused};
 use crate::signaling::handout::Handout;
@@ -197,7 +197,9 @@ impl Exchange {
                     };
                     self.send(to, Message::LoginReply(reply).to_json());
                 }
-                Output::Verify { id, name, token } => self.verifier.start(id, name, token),
+                Output::Verify { id, name, token, is_known } => {
+                    self.verifier.start(Shown { id, name, token, is_known });
+                }
                 Output::Close { id, reason } => self.close(id, reason.into()),
             }
         }

@@ -16,7 +16,7 @@ pub(super) type SharedLedger = Arc<Mutex<Ledger>>;
 
 /// The exchange's end of a connection. Dropped, the connection closes: the server goes away.
 pub(super) struct Link {
-    queue: mpsc::Sender<Queued>,
+    queue: mpsc::Sender<Box<Queued>>,
     close: oneshot::Sender<CloseFor>,
     slowed: Arc<AtomicBool>,
 }
@@ -28,8 +28,8 @@ pub(super) struct Inbox {
     pub(super) slowed: Slowed,
 }
 
-/// What waits to be sent.
-pub(super) struct Queue(mpsc::Receiver<Queued>);
+/// What waits to be sent. Each connection has room for some from its beginning: so it is pointers.
+pub(super) struct Queue(mpsc::Receiver<Box<Queued>>);
 
 /// Whether the connection sends more than is read.
 pub(super) struct Slowed(Arc<AtomicBool>);
@@ -64,7 +64,7 @@ impl Link {
         let counted = Counted { ledger: Arc::clone(ledger), entry };
         // Closed, there is nobody to read it; that is no fault of who sent it.
         !matches!(
-            self.queue.try_send(Queued { text, _counted: counted }),
+            self.queue.try_send(Box::new(Queued { text, _counted: counted })),
             Err(mpsc::error::TrySendError::Full(_))
         )
     }

@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use super::partners::Partners;
 use super::{
-    CloseReason, ConnectionId, Limits, Login, Names, Output, Switchboard, Verdict, Wanted,
+    CloseReason, Connection, ConnectionId, Limits, Login, Names, Output, Switchboard, Verdict,
+    Wanted,
 };
 use crate::secret::Secret;
 use crate::signaling::counts::Refused;
@@ -143,7 +144,7 @@ impl Switchboard {
             return self.refuse_plainly(id, LoginRefusal::TooManyTries);
         }
         connection.verifying = Some(wanted);
-        self.outputs.push_back(Output::Verify { id, name, token });
+        self.outputs.push_back(Output::Verify { id, name, token, is_known });
     }
 
     pub(super) fn verified(&mut self, now: Instant, id: ConnectionId, verdict: Verdict) {
@@ -164,6 +165,12 @@ impl Switchboard {
                 self.logins.by_source.give_back(&source);
                 self.refuse_plainly(id, LoginRefusal::TooManyTries);
             }
+        }
+        // The time was up while the token was looked at.
+        let is_late =
+            |connection: &Connection| connection.login.is_none() && connection.log_in_by <= now;
+        if self.connections.get(&id).is_some_and(is_late) {
+            self.close(now, id, CloseReason::NoLogin);
         }
     }
 
@@ -191,6 +198,7 @@ impl Switchboard {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let secret = Secret::new(format!("{:032x}", rand::random::<u128>()));
         self.looks.extend(looks.iter().map(|look| (look.to_owned(), id)));
+        self.to_log_in.remove(&(connection.log_in_by, id));
         connection.login = Some(Login {
             looks,
             quoted: quoted(&name),

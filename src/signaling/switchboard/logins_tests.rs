@@ -156,3 +156,32 @@ fn who_does_not_log_in_goes_and_who_is_being_looked_at_does_not() {
     assert_eq!(at.input(Input::Timeout), ["1 closed: NoLogin"]);
     assert_eq!(at.board.deadline(), None);
 }
+
+#[test]
+fn who_comes_and_goes_leaves_nothing_behind() {
+    let mut at = Transcript::new(0);
+    for id in 1..500 {
+        connect(&mut at, id, elsewhere(1));
+        if id % 2 == 0 {
+            at.login(id, &format!("user{id}"));
+        }
+        at.close(id);
+    }
+    assert!(at.board.to_log_in.is_empty() && at.board.deadline().is_none());
+}
+
+#[test]
+fn a_token_that_is_being_looked_at_buys_no_more_time_than_that() {
+    let mut at = Transcript::with(Limits::default(), Names::WithTokens, 2);
+    let login = |name, token| format!(r#"{{"type":"login","name":"{name}","token":"{token}"}}"#);
+    at.now += Limits::default().login_within - Duration::from_secs(1);
+    assert_eq!(at.say(1, &login("alice", "wrong")), ["1 verify: alice wrong"]);
+    assert_eq!(at.say(2, &login("bob", "right")), ["2 verify: bob right"]);
+    at.now += Duration::from_secs(1);
+    assert!(at.input(Input::Timeout).is_empty(), "both are being looked at");
+    let verdict = |id, verdict| Input::Verified { id: ConnectionId(id), verdict };
+    let told = at.input(verdict(1, Verdict::Wrong));
+    assert!(told[0].contains("wrong-token") && told[1] == "1 closed: NoLogin", "{told:?}");
+    assert_eq!(at.input(verdict(2, Verdict::Right)), ["2 welcome: bob"]);
+    assert_eq!(at.board.deadline(), None);
+}
