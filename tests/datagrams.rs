@@ -32,9 +32,10 @@ fn fragment(message: u16, length: u32, offset: u32) -> Vec<u8> {
         .concat()
 }
 
-/// Eighty fragments in a datagram, each beginning where the one before ends.
+/// Eighty fragments in a datagram, each beginning where the one before ends, of all of a message; where
+/// it has no length, as many as of a long one.
 pub(crate) fn fragments(message: u16, length: u32) -> impl Iterator<Item = Vec<u8>> {
-    (0..20_000_u32).step_by(80).map(move |from| {
+    (0..length.max(20_000)).step_by(80).map(move |from| {
         let some: Vec<u8> = (from..from + 80).flat_map(|n| fragment(message, length, n)).collect();
         record(HANDSHAKE, 0, from, &some)
     })
