@@ -67,7 +67,7 @@ fn decoded(stats: &Value) -> u64 {
     stats["inbound"]["video"]["framesDecoded"].as_u64().unwrap_or(0)
 }
 
-fn fps(stats: &Value) -> f64 {
+pub(crate) fn fps(stats: &Value) -> f64 {
     stats["inbound"]["video"]["framesPerSecond"].as_f64().unwrap_or(0.0)
 }
 
