@@ -298,6 +298,7 @@ fn failed(kind: Kind, name: Option<&str>, Failure { why, reason }: Failure) -> D
         Some(name) => format!("{} '{name}'", kind.as_str()),
         None => kind.as_str().to_owned(),
     };
+    tracing::debug!(device, reason, "a sound device does not open");
     match why {
         Why::Busy => DeviceError {
             device,
@@ -311,7 +312,7 @@ fn failed(kind: Kind, name: Option<&str>, Failure { why, reason }: Failure) -> D
         },
         Why::NoHost => DeviceError {
             device,
-            reason: format!("there is no sound server and no sound card ({reason})"),
+            reason: "there is no sound server and no sound card".to_owned(),
             hint: format!("start PipeWire or PulseAudio, or {}", kind.way_out()),
         },
         Why::Absent | Why::Other => DeviceError { device, reason, hint: kind.way_out().to_owned() },

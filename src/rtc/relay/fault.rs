@@ -5,6 +5,9 @@
 use std::io;
 use std::time::Duration;
 
+/// What Rust's library puts before the resolver's own words.
+const RESOLVER: &str = "failed to lookup address information: ";
+
 /// Why a server is of no use to us.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ServerFault {
@@ -15,7 +18,7 @@ pub enum ServerFault {
         reason: String,
     },
     /// Its name has no address.
-    #[error("{host} cannot be found: {reason}")]
+    #[error("{host} cannot be found: {}", .reason.trim_start_matches(RESOLVER))]
     Unknown {
         /// The name.
         host: String,

@@ -29,8 +29,11 @@ struct Display {
 
 impl Display {
     fn connect(device: &str) -> Result<Self, DeviceError> {
-        let (connection, number) = x11rb::connect(None)
-            .map_err(|error| failed(device, format!("there is no display ({error})")))?;
+        let (connection, number) = x11rb::connect(None).map_err(|error| {
+            let is_set = std::env::var_os("DISPLAY").is_some_and(|name| !name.is_empty());
+            let why = if is_set { error.to_string() } else { "DISPLAY is not set".to_owned() };
+            failed(device, format!("there is no display ({why})"))
+        })?;
         let setup = connection.setup();
         let screen = setup
             .roots
