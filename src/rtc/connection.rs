@@ -39,7 +39,7 @@ use super::sdp::{
     Direction, ice_ufrag, red_payload_types, sections, without_candidates, without_strange_red,
 };
 use super::sender::{AudioSender, VideoSender};
-use super::settings::{addresses, interceptors, settings};
+use super::settings::{addresses, bound_for_tcp, interceptors, settings};
 use super::tcp::{Knocker, Tcp, is_tcp, take_out};
 use super::vouch::Vouch;
 use crate::ice::{Candidate, IceServer};
@@ -468,17 +468,6 @@ fn porter(
         ConnectionError { step: OPENING, reason }
     })?;
     Ok(Porter { runtime, relays: Arc::clone(relays), progress: Arc::clone(progress), news })
-}
-
-/// Where TCP is used: not over relays alone, nor over a network that is made up, and within this
-/// machine only where there is nothing else, since UDP is blocked nowhere there.
-fn bound_for_tcp(config: &ConnectionConfig) -> Option<Vec<IpAddr>> {
-    let is_real = config.runtime.is_none() && config.wire.is_none();
-    let mut bound = config.bind.clone();
-    if !bound.iter().all(IpAddr::is_loopback) {
-        bound.retain(|address| !address.is_loopback());
-    }
-    (is_real && !config.relay_only).then_some(bound)
 }
 
 fn configuration(

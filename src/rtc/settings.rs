@@ -55,6 +55,17 @@ pub(super) fn settings(mdns: MulticastDnsMode) -> SettingEngine {
         .build()
 }
 
+/// Where TCP is used: not over relays alone, nor over a network that is made up, and within this
+/// machine only where there is nothing else, since UDP is blocked nowhere there.
+pub(super) fn bound_for_tcp(config: &ConnectionConfig) -> Option<Vec<IpAddr>> {
+    let is_real = config.runtime.is_none() && config.wire.is_none();
+    let mut bound = config.bind.clone();
+    if !bound.iter().all(IpAddr::is_loopback) {
+        bound.retain(|address| !address.is_loopback());
+    }
+    (is_real && !config.relay_only).then_some(bound)
+}
+
 /// What stands between the library and its transport, in its order.
 pub(super) fn interceptors(
     config: &ConnectionConfig,
