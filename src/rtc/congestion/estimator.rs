@@ -210,12 +210,15 @@ impl Estimator {
         let rates = history.rates(RECENT.max(self.rtt.smoothed));
         // What an interruption swallowed says nothing about what the path carries now.
         let counts = |told: &&Told| self.resumed_at.is_none_or(|at| told.departure >= at);
-        let lost =
-            told.iter().filter(counts).filter(|told| told.arrival_us.is_none()).count() as u32;
+        let fates = || told.iter().filter(counts).map(|told| told.arrival_us.is_none());
+        let lost = fates().filter(|lost| *lost).count() as u32;
+        let before = std::iter::once(false).chain(fates());
+        let bursts = before.zip(fates()).filter(|(before, lost)| !before && *lost).count() as u32;
         let came = told.iter().filter(|told| told.arrival_us.is_some()).count() as u32;
         // The losses of a full queue come with its delay, which has been answered already.
-        let lost = if self.answers_a_queue(now) { 0 } else { lost };
-        self.loss.on_packets(now, came, lost, rates.map_or(self.target, |rates| rates.sent));
+        let (lost, bursts) = if self.answers_a_queue(now) { (0, 0) } else { (lost, bursts) };
+        let rate = rates.map_or(self.target, |rates| rates.sent);
+        self.loss.on_packets(now, came, (lost, bursts), rate);
         let since = self.last_report.replace(now).map_or(Duration::ZERO, |last| now - last);
         if first {
             self.prober.hurry(now);

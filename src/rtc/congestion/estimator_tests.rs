@@ -45,6 +45,18 @@ fn loss_that_no_rate_explains_takes_nothing() {
 }
 
 #[test]
+fn bursts_of_losses_are_no_bound() {
+    for (loss, burst) in [(0.03, 8), (0.05, 5), (0.2, 3)] {
+        let link = Link { loss, burst, delay_ms: 30.0, ..Link::default() };
+        for seed in 1..=20 {
+            let seen = play(&link, 30, 1, MAX, seed).remove(0);
+            let low = seen.target[50..].split(|target| *target > 800e3).map(<[f64]>::len).max();
+            assert!(low <= Some(10), "{loss} {burst} {seed}: {low:?} tenths of a second");
+        }
+    }
+}
+
+#[test]
 fn a_lossy_path_is_filled_in_seconds_too() {
     for loss in [0.05, 0.1, 0.2] {
         let link = Link { loss, ..Link::default() };

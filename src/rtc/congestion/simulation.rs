@@ -28,6 +28,8 @@ pub(super) struct Link {
     pub(super) queue_ms: f64,
     /// The chance of a packet to be lost.
     pub(super) loss: f64,
+    /// How many are lost on end, when they are.
+    pub(super) burst: u32,
     /// Delay added to each packet at random, up to so many ms; packets may overtake each other.
     pub(super) jitter_ms: f64,
     /// The way back is as narrow and as full: reports wait as long.
@@ -50,6 +52,7 @@ impl Default for Link {
             delay_ms: 25.0,
             queue_ms: 300.0,
             loss: 0.0,
+            burst: 1,
             jitter_ms: 0.0,
             both: false,
             back_queue_ms: |_| 0.0,
@@ -309,6 +312,28 @@ impl Wire {
     }
 }
 
+/// What a link loses by itself, one way.
+#[derive(Debug, Default)]
+struct Losses {
+    /// So many of this burst are to come.
+    left: u32,
+}
+
+impl Losses {
+    /// Whether the next packet is lost.
+    fn takes(&mut self, link: &Link, random: &mut StdRng) -> bool {
+        if self.left == 0 {
+            // So that the share is that of the link.
+            let burst = f64::from(link.burst);
+            let begins = link.loss / (burst * (1.0 - link.loss) + link.loss);
+            self.left = u32::from(random.random_bool(begins)) * link.burst;
+        }
+        let takes = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        takes
+    }
+}
+
 /// A TCP flow beside the senders.
 struct Beside {
     flow: Box<dyn Flow>,
@@ -341,6 +366,7 @@ pub(super) fn play(link: &Link, seconds: u32, senders: usize, max: f64, seed: u6
     let mut all: Vec<Sender> = (0..senders).map(|_| Sender::new(start, max)).collect();
     let mut seen: Vec<Seen> = (0..senders).map(|_| Seen::default()).collect();
     let (mut wire, mut tcp) = (Wire::default(), Beside::new(link.bbr));
+    let (mut there, mut back) = (Losses::default(), Losses::default());
     for tick in 0..seconds * 1_000 {
         let (now, t) = (start + tick * TICK, f64::from(tick) / 1e3);
         let rate = (link.rate)(t);
@@ -349,7 +375,7 @@ pub(super) fn play(link: &Link, seconds: u32, senders: usize, max: f64, seed: u6
             sender.encode(now, &mut random);
             sender.take_reports(now);
             for (number, size) in sender.send(now) {
-                if !gap && !random.random_bool(link.loss) {
+                if !gap && !there.takes(link, &mut random) {
                     let fits = wire.take(link, rate, (index, number, size));
                     seen[index].tail_drops += usize::from(!fits);
                 }
@@ -377,14 +403,14 @@ pub(super) fn play(link: &Link, seconds: u32, senders: usize, max: f64, seed: u6
         }
         let queue_ms = wire.queue_ms(rate);
         let waits = (link.back_queue_ms)(t) + if link.both { queue_ms } else { 0.0 };
-        let back = Duration::from_secs_f64((link.delay_ms + waits) / 1e3);
+        let way = Duration::from_secs_f64((link.delay_ms + waits) / 1e3);
         for (index, sender) in all.iter_mut().enumerate() {
             if tick % 50 == 17 * index as u32 % 50 {
-                let lost = gap || random.random_bool(link.loss);
-                sender.report(now, back, lost);
+                let lost = gap || back.takes(link, &mut random);
+                sender.report(now, way, lost);
             }
-            if tick.is_multiple_of(20) && !gap && !random.random_bool(link.loss) {
-                sender.sound.push_back((now + back, tick * 48));
+            if tick.is_multiple_of(20) && !gap && !back.takes(link, &mut random) {
+                sender.sound.push_back((now + way, tick * 48));
             }
             seen[index].note(tick, queue_ms, &sender.estimator);
         }
