@@ -95,7 +95,7 @@ fn last_line(text: &str) -> &str {
 #[tokio::test]
 async fn an_event_leaves_the_line_being_typed_whole() {
     let _alone = one_at_a_time().await;
-    let (server, terminal) = (Server::start().await, Terminal::new(SIZE.0, SIZE.1));
+    let (server, terminal) = (Server::start().await, Terminal::new(2 * SIZE.0, SIZE.1));
     let mut alice = alice_at(&terminal, &server, &[]).await;
     terminal.press("call som");
     terminal.until("the line", |text| last_line(text) == "> call som").await;

@@ -40,7 +40,7 @@ use super::sdp::{
 };
 use super::sender::{AudioSender, VideoSender};
 use super::settings::{addresses, bound_for_tcp, interceptors, settings};
-use super::tcp::{Knocker, Tcp, is_tcp, take_out};
+use super::tcp::{Knocker, Tcp, Told, is_tcp, take_out};
 use super::vouch::Vouch;
 use crate::ice::{Candidate, IceServer};
 use crate::trust::Trust;
@@ -121,7 +121,8 @@ impl Connection {
         let reading = Arc::new(Reading::default());
         let vouch = Arc::new(Vouch::default());
         let known = (path.clone(), Arc::clone(&reading), Arc::clone(&vouch));
-        let (events, news, receiver) = Events::new(Arc::clone(&progress), known);
+        let told = Arc::<Told>::default();
+        let (events, news, receiver) = Events::new(Arc::clone(&progress), known, Arc::clone(&told));
         let (servers, trust) = (&config.ice_servers, config.trust.clone());
         let relays = Relays::new(servers, trust, news.clone(), Arc::clone(&progress));
         let relays = Arc::new(relays);
@@ -140,7 +141,7 @@ impl Connection {
         let registry = interceptors(config, &path, &tap, &mut engine).map_err(&failed)?;
         let porter = porter(config, &relays, &progress, tap.news.clone())?;
         let runtime = Arc::clone(&porter.runtime);
-        let tcp = Tcp::new(porter, bound_for_tcp(config));
+        let tcp = Tcp::new(porter, bound_for_tcp(config), told);
         let bound = addresses(&config.bind);
         let over_tcp = tcp.bound().map(addresses).unwrap_or_default();
         let builder = PeerConnectionBuilder::new()

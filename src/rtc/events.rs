@@ -108,16 +108,16 @@ pub(super) struct Events {
     path: Path,
     reading: Arc<Reading>,
     vouch: Arc<Vouch>,
-    told: Told,
+    told: Arc<Told>,
 }
 
 impl Events {
     pub(super) fn new(
         progress: Arc<Progress>,
         (path, reading, vouch): (Path, Arc<Reading>, Arc<Vouch>),
+        told: Arc<Told>,
     ) -> (Self, mpsc::Sender<ConnectionEvent>, mpsc::Receiver<ConnectionEvent>) {
         let (to, from) = mpsc::channel(EVENT_QUEUE);
-        let told = Told::default();
         (Self { to: to.clone(), progress, path, reading, vouch, told }, to, from)
     }
 
@@ -142,14 +142,15 @@ impl PeerConnectionEventHandler for Events {
     async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
         match event.candidate.to_json() {
             Ok(candidate) => {
-                let Some(line) = self.told.tell(candidate.candidate) else { return };
                 let candidate = Candidate {
-                    candidate: line,
+                    candidate: candidate.candidate,
                     sdp_mid: candidate.sdp_mid,
                     sdp_mline_index: candidate.sdp_mline_index,
                     username_fragment: candidate.username_fragment,
                 };
-                self.tell(ConnectionEvent::LocalCandidate(Some(candidate))).await;
+                if let Some(candidate) = self.told.tell(candidate) {
+                    self.tell(ConnectionEvent::LocalCandidate(Some(candidate))).await;
+                }
             }
             Err(error) => tracing::warn!(%error, "a candidate of ours cannot be written down"),
         }

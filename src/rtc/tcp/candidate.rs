@@ -8,7 +8,9 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::ice::Candidate;
 
 /// Below every candidate over UDP, relayed ones too: type preference 0, direction preference 4 of 7
 /// and the rest as if there were one address (RFC 8445 section 5.1.2.1, RFC 6544 section 4.2). Media
@@ -92,30 +94,62 @@ pub(super) fn for_library(stand_in: SocketAddr) -> String {
     format!("candidate:tcp 1 tcp {PRIORITY} {ip} {port} typ host tcptype passive")
 }
 
-/// How many candidates of ours over TCP were told since gathering began.
+/// What the other side is told of our candidates: those over TCP when it is their time and not before,
+/// since hardly any call needs them, and no more than so many since gathering began.
 #[derive(Debug, Default)]
-pub(in crate::rtc) struct Told {
-    passive: AtomicUsize,
-    active: AtomicUsize,
+pub(in crate::rtc) struct Told(Mutex<Over>);
+
+#[derive(Debug, Default)]
+struct Over {
+    passive: usize,
+    active: usize,
+    is_time: bool,
+    waiting: Vec<Candidate>,
 }
 
 impl Told {
-    /// A candidate of ours as the other side is to see it; `None` when it is one too many.
-    pub(in crate::rtc) fn tell(&self, line: String) -> Option<String> {
-        if !is_tcp(&line) {
-            return Some(line);
+    /// A candidate of ours as the other side is to see it now; `None` when it waits, or is one too many.
+    pub(in crate::rtc) fn tell(&self, candidate: Candidate) -> Option<Candidate> {
+        if !is_tcp(&candidate.candidate) {
+            return Some(candidate);
         }
-        let (told, most) = match words(&line).any(|word| word == "passive") {
-            true => (&self.passive, MOST_PASSIVE),
-            false => (&self.active, MOST_ACTIVE),
+        let mut over = self.over();
+        if over.passive + over.active == 0 {
+            // Those of an earlier gathering are none any more.
+            over.waiting.clear();
+        }
+        let is_passive = words(&candidate.candidate).any(|word| word == "passive");
+        let (told, most) = match is_passive {
+            true => (&mut over.passive, MOST_PASSIVE),
+            false => (&mut over.active, MOST_ACTIVE),
         };
-        (told.fetch_add(1, Ordering::Relaxed) < most).then(|| ours(&line))
+        if *told == most {
+            return None;
+        }
+        *told += 1;
+        let candidate = Candidate { candidate: ours(&candidate.candidate), ..candidate };
+        if over.is_time {
+            return Some(candidate);
+        }
+        over.waiting.push(candidate);
+        None
     }
 
-    /// All are told.
+    /// All are known.
     pub(in crate::rtc) fn complete(&self) {
-        self.passive.store(0, Ordering::Relaxed);
-        self.active.store(0, Ordering::Relaxed);
+        let mut over = self.over();
+        (over.passive, over.active) = (0, 0);
+    }
+
+    /// Whether TCP has its turn; gives those that have waited for it.
+    pub(super) fn set_time(&self, is_time: bool) -> Vec<Candidate> {
+        let mut over = self.over();
+        over.is_time = is_time;
+        if is_time { std::mem::take(&mut over.waiting) } else { Vec::new() }
+    }
+
+    fn over(&self) -> MutexGuard<'_, Over> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -235,16 +269,29 @@ mod tests {
             format!("candidate:1 1 tcp {PRIORITY} 192.0.2.1 9 typ host tcptype active")
         );
         let udp = "candidate:1 1 udp 2130706431 192.0.2.1 9 typ host";
+        let candidate = |line: &str| Candidate {
+            candidate: line.to_owned(),
+            sdp_mid: None,
+            sdp_mline_index: Some(0),
+            username_fragment: None,
+        };
         let told = Told::default();
-        for _ in 0..2 {
-            for (sort, most) in [("active", MOST_ACTIVE), ("passive", MOST_PASSIVE)] {
+        let tell_many = || {
+            for sort in ["active", "passive"] {
                 let line = line("192.0.2.1", 9, &format!("tcptype {sort}"));
-                let lines = (0..20).filter_map(|_| told.tell(line.clone()));
-                assert_eq!(lines.count(), most);
+                let at_once = (0..20).filter_map(|_| told.tell(candidate(&line)));
+                assert_eq!(at_once.count(), 0, "they wait for their time");
             }
-            assert_eq!(told.tell(udp.to_owned()).as_deref(), Some(udp));
+            assert!(told.tell(candidate(udp)).is_some_and(|told| told.candidate == udp));
             told.complete();
-        }
+        };
+        tell_many();
+        tell_many();
+        let waited = told.set_time(true);
+        assert_eq!(waited.len(), MOST_ACTIVE + MOST_PASSIVE, "those of the last gathering");
+        assert!(waited.iter().all(|told| told.candidate.contains(&format!(" {PRIORITY} "))));
+        assert!(told.tell(candidate(&line("192.0.2.1", 9, "tcptype active"))).is_some());
+        assert!(told.set_time(true).is_empty());
         let stand_in = for_library("0.1.2.0:5000".parse().unwrap());
         assert!(is_tcp(&stand_in) && stand_in.ends_with("0.1.2.0 5000 typ host tcptype passive"));
     }

@@ -37,6 +37,7 @@ use self::listener::IceListener;
 use self::stand_ins::StandIns;
 use self::stream::IceStream;
 use super::doors::{self, REQUEST, STUN_HEADER};
+use super::events::ConnectionEvent;
 use super::outlet;
 use super::porter::Porter;
 use super::sdp::ice_ufrag;
@@ -90,6 +91,7 @@ pub(super) struct Tcp {
     book: Mutex<Book>,
     /// There is another candidate of theirs.
     more: Notify,
+    told: Arc<Told>,
     carries: Arc<AtomicBool>,
     places_in: Arc<Semaphore>,
     places_out: Arc<Semaphore>,
@@ -135,13 +137,15 @@ impl Drop for Knocker {
 
 impl Tcp {
     /// `bound` are the addresses to bind to, all where it is empty; `None` where TCP is not to be used.
-    pub(super) fn new(porter: Porter, bound: Option<Vec<IpAddr>>) -> Arc<Self> {
+    /// `told` knows our candidates.
+    pub(super) fn new(porter: Porter, bound: Option<Vec<IpAddr>>, told: Arc<Told>) -> Arc<Self> {
         Arc::new(Self {
             porter,
             bound,
             stage: watch::Sender::new(Stage::Waiting),
             book: Mutex::default(),
             more: Notify::new(),
+            told,
             carries: Arc::default(),
             places_in: Arc::new(Semaphore::new(MOST_EACH_WAY)),
             places_out: Arc::new(Semaphore::new(MOST_EACH_WAY)),
@@ -187,6 +191,7 @@ impl Tcp {
         let grace =
             if self.carries.swap(false, Ordering::Relaxed) { Duration::ZERO } else { GRACE };
         self.stage.send_replace(Stage::Waiting);
+        self.told.set_time(false);
         // A path that there is now is the one that is given up.
         let up = self.porter.progress.up();
         let tcp = Arc::clone(self);
@@ -196,6 +201,7 @@ impl Tcp {
                 () = tcp.knock(grace, connection) => {}
             }
             tcp.stage.send_replace(Stage::Settled);
+            tcp.told.set_time(false);
         });
         knocker.replace(Some(task.abort_handle()));
     }
@@ -219,10 +225,14 @@ impl Tcp {
         self.more.notify_one();
     }
 
-    /// Waits for TCP's time, then gives the library one candidate of theirs after the other.
+    /// Waits for TCP's time, then tells of our candidates, and gives the library one of theirs after the
+    /// other.
     async fn knock(&self, grace: Duration, connection: Weak<dyn PeerConnection>) {
         self.porter.runtime.sleep(grace).await;
         self.stage.send_replace(Stage::Open);
+        for ours in self.told.set_time(true) {
+            let _ = self.porter.news.send(ConnectionEvent::LocalCandidate(Some(ours))).await;
+        }
         loop {
             let Some(stand_in) = self.next_of_theirs() else {
                 self.more.notified().await;

@@ -20,7 +20,7 @@ fn tcp() -> (Arc<Tcp>, Arc<Progress>) {
     let relays = Arc::new(Relays::new(&[], Trust::System, news.clone(), Arc::clone(&progress)));
     let runtime = default_runtime().unwrap();
     let porter = Porter { runtime, relays, progress: Arc::clone(&progress), news };
-    (Tcp::new(porter, Some(vec![Ipv4Addr::LOCALHOST.into()])), progress)
+    (Tcp::new(porter, Some(vec![Ipv4Addr::LOCALHOST.into()]), Arc::default()), progress)
 }
 
 /// Something to give candidates to.
