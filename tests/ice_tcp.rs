@@ -87,8 +87,13 @@ fn listening(pid: i32) -> usize {
     sockets(pid, "0A")
 }
 
-/// Its TCP sockets in this state, as the kernel numbers them.
+/// How many TCP sockets it has in this state, as the kernel numbers them.
 fn sockets(pid: i32, state: &str) -> usize {
+    ports(pid, state).len()
+}
+
+/// Their ports.
+fn ports(pid: i32, state: &str) -> Vec<u16> {
     let files = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     let links = files.filter_map(|file| std::fs::read_link(file.path()).ok());
     let own: HashSet<String> = links
@@ -103,7 +108,21 @@ fn sockets(pid: i32, state: &str) -> usize {
         .map(|line| line.split_ascii_whitespace().collect::<Vec<_>>())
         .filter(|words| words.get(3) == Some(&state))
         .filter(|words| words.get(9).is_some_and(|inode| own.contains(*inode)))
-        .count()
+        .filter_map(|words| u16::from_str_radix(words.get(1)?.split(':').nth(1)?, 16).ok())
+        .collect()
+}
+
+/// The port on which a process listens, as soon as it does.
+async fn port(pid: i32) -> u16 {
+    let listens = async {
+        loop {
+            if let Some(port) = ports(pid, "0A").first() {
+                return *port;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    within_patience(listens).await
 }
 
 async fn path(of: &mut Peer) -> Value {
@@ -242,16 +261,26 @@ async fn where_only_relays_are_allowed_nobody_listens() {
     let _alone = one_at_a_time().await;
     let relay = crate::support::relay::Relay::start().await;
     let (server, heard) = server_that(|_, _| true).await;
-    let bob = login(server.url(), "bob", &[&["--auto-answer"][..], &MEDIA].concat()).await;
+    let mut bob = login(server.url(), "bob", &MEDIA).await;
     let turn = relay.turn();
     let words = ["call", "bob", "--as", "alice", "--ice-policy", "relay", "--bind", "127.0.0.1"];
     let how = ["--turn", &turn, "--turn-user", "alice", "--turn-password", "secret"];
     let mut alice = peer(server.url(), &words).args(how).args(&MEDIA[2..]).start();
+    bob.await_event("incoming", PATIENCE).await;
+    let gathered = async {
+        while heard.lines("alice").is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    within_patience(gathered).await;
+    assert_eq!(listening(alice.pid()), 0);
+    bob.type_line("answer");
     alice.await_event("connected", PATIENCE).await;
-    assert!(heard.lines("alice").iter().all(|line| !line.contains("tcptype")));
-    assert!(!heard.listens("bob").is_empty());
-    bob.interrupt();
     alice.interrupt();
+    bob.await_event("ended", PATIENCE).await;
+    let words = [&["call", "bob", "--as", "carol"][..], &MEDIA].concat();
+    let carol = peer(server.url(), &words).start();
+    assert_ne!(port(carol.pid()).await, 0, "who does not say so listens");
 }
 
 /// Strangers who come one after the other and say something else each; how many came until the port
@@ -279,18 +308,12 @@ async fn is_sent_away(stranger: &mut TcpStream) -> bool {
 #[tokio::test]
 async fn strangers_at_the_port_take_no_more_than_their_places() {
     let _alone = one_at_a_time().await;
-    let (server, heard) = server_that(over_tcp).await;
+    let (server, _) = server_that(over_tcp).await;
     let mut bob = login(server.url(), "bob", &MEDIA).await;
     let words = [&["call", "bob", "--as", "alice"][..], &MEDIA].concat();
     let mut alice = peer(server.url(), &words).start();
     bob.await_event("incoming", PATIENCE).await;
-    let listens = async {
-        while heard.listens("alice").is_empty() {
-            tokio::task::yield_now().await;
-        }
-    };
-    within_patience(listens).await;
-    let at = heard.listens("alice")[0];
+    let at = SocketAddr::from(([127, 0, 0, 1], port(alice.pid()).await));
     let mut silent = Vec::new();
     for _ in 0..100 {
         silent.push(TcpStream::connect(at).await.expect("she listens"));

@@ -124,8 +124,7 @@ impl Connection {
         let told = Arc::<Told>::default();
         let (events, news, receiver) = Events::new(Arc::clone(&progress), known, Arc::clone(&told));
         let (servers, trust) = (&config.ice_servers, config.trust.clone());
-        let relays = Relays::new(servers, trust, news.clone(), Arc::clone(&progress));
-        let relays = Arc::new(relays);
+        let relays = Arc::new(Relays::new(servers, trust, news.clone(), Arc::clone(&progress)));
         relays.look_up();
         let tap = Arc::new(TapState {
             counters: RtcpCounters::default(),
