@@ -61,8 +61,12 @@ async fn twenty_calls_in_a_row() {
         // The runtime keeps threads for blocking work a while, and makes another when two coincide.
         let spare = most(|held| held.threads).map(|threads| threads + 2);
         assert!(least(|held| held.threads) <= spare, "{who}: {after:#?}");
+        // The allocator has an arena for each thread that it does not give back.
+        let threads = least(|held| held.threads).zip(most(|held| held.threads));
+        let arenas = threads.map_or(0, |(late, early)| late.saturating_sub(early));
         let grown = least(|held| held.memory).zip(most(|held| held.memory));
-        assert!(grown.is_some_and(|(late, early)| late < early + (8 << 20)), "{who}: {after:#?}");
+        let room = (8 << 20) * (1 + arenas);
+        assert!(grown.is_some_and(|(late, early)| late < early + room), "{who}: {after:#?}");
     }
 }
 
