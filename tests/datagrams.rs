@@ -119,6 +119,28 @@ async fn a_call_goes_on_while_a_stranger_floods_its_port() {
     goes_on((&before, &after), alice, bob).await;
 }
 
+/// Sends these to all ports of the processes again and again until it is told to stop; says how often.
+fn spray(
+    pids: Vec<i32>,
+    forged: Vec<Vec<u8>>,
+) -> (Arc<AtomicBool>, std::thread::JoinHandle<u32>) {
+    let stop = Arc::new(AtomicBool::new(false));
+    let stops = Arc::clone(&stop);
+    let spray = std::thread::spawn(move || {
+        let stranger = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        let mut sent = 0_u32;
+        while !stops.load(Ordering::Relaxed) {
+            for port in pids.iter().flat_map(|pid| ports(*pid)) {
+                for datagram in &forged {
+                    sent += u32::from(stranger.send_to(datagram, ("127.0.0.1", port)).is_ok());
+                }
+            }
+        }
+        sent
+    });
+    (stop, spray)
+}
+
 #[tokio::test]
 async fn a_call_comes_up_though_a_stranger_forges_alerts() {
     let _alone = one_at_a_time().await;
@@ -128,22 +150,47 @@ async fn a_call_comes_up_though_a_stranger_forges_alerts() {
     for forged in
         [record(ALERT, 0, 9, &[2, 40]), record(ALERT, 0, 9, &[1, 0]), hello, record(20, 0, 9, &[1])]
     {
-        let (stop, pid) = (Arc::new(AtomicBool::new(false)), bob.pid());
-        let stops = Arc::clone(&stop);
-        let spray = std::thread::spawn(move || {
-            let stranger = UdpSocket::bind("127.0.0.1:0").expect("a free port");
-            let mut sent = 0_u32;
-            while !stops.load(Ordering::Relaxed) {
-                for port in ports(pid) {
-                    sent += u32::from(stranger.send_to(&forged, ("127.0.0.1", port)).is_ok());
-                }
-            }
-            sent
-        });
+        let (stop, spray) = spray(vec![bob.pid()], vec![forged]);
         let words = ["call", "bob", "--as", "alice", "--duration", "1s"];
         let alice = peer(server.url(), &words).args(MEDIA).run().await;
         stop.store(true, Ordering::Relaxed);
         assert_eq!(alice.code, Some(0), "{}", alice.said);
+        assert!(spray.join().expect("it sprays") > 0);
+        bob.await_event("ended", PATIENCE).await;
+    }
+}
+
+/// A message of STUN with one attribute and nothing that proves anything (RFC 8489 section 5).
+fn stun(kind: u16, attribute: u16, value: &[u8]) -> Vec<u8> {
+    let mut bytes = kind.to_be_bytes().to_vec();
+    bytes.extend((value.len() as u16 + 4).to_be_bytes());
+    bytes.extend([0x21, 0x12, 0xa4, 0x42]);
+    bytes.extend([7; 12]);
+    bytes.extend(attribute.to_be_bytes());
+    bytes.extend((value.len() as u16).to_be_bytes());
+    bytes.extend(value);
+    bytes
+}
+
+/// Checks that say who is in control (RFC 8445 section 7.3.1.1), from somebody without the password.
+#[tokio::test]
+async fn a_call_comes_up_though_a_stranger_turns_the_roles() {
+    let _alone = one_at_a_time().await;
+    let server = Server::start().await;
+    let mut bob = login(server.url(), "bob", &[&["--auto-answer"][..], &MEDIA].concat()).await;
+    let (controlled, controlling) = (0x8029, 0x802a);
+    for forged in [
+        vec![stun(1, controlling, &[0xff; 8])],
+        vec![stun(1, controlled, &[0; 8])],
+        vec![stun(1, controlling, &[0xff; 8]), stun(1, controlled, &[0; 8]), stun(0x11, 0x25, &[])],
+        vec![stun(0x101, 0x25, &[]), stun(0x111, 9, &[0, 0, 4, 87])],
+    ] {
+        let words = ["call", "bob", "--as", "alice", "--duration", "1s"];
+        let mut alice = peer(server.url(), &words).args(MEDIA).start();
+        let (stop, spray) = spray(vec![bob.pid(), alice.pid()], forged.clone());
+        let end = alice.wait(PATIENCE).await;
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(end.code, Some(0), "{forged:?} {}", alice.said());
         assert!(spray.join().expect("it sprays") > 0);
         bob.await_event("ended", PATIENCE).await;
     }

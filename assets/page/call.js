@@ -31,11 +31,15 @@ function markLater({ type, sdp }) {
 /** Whose description it is: the session and the certificate stay the same in all of a connection. */
 export function identity(description) {
   const origin = /^o=(\S+ \S+)/m.exec(description?.sdp ?? "")?.[1];
-  const certificate = fingerprint(description?.sdp);
+  const certificate = fingerprints(description?.sdp);
   return certificate ? `${origin} ${certificate}` : null;
 }
 
-const fingerprint = (sdp) => /^a=fingerprint:(.*)$/im.exec(sdp ?? "")?.[1].trim().toLowerCase();
+/** All that a description names, each once: one more would be another certificate. */
+const fingerprints = (sdp) => {
+  const found = [...(sdp ?? "").matchAll(/^a=fingerprint:(.*)$/gim)];
+  return [...new Set(found.map(([, value]) => value.trim().toLowerCase()))].sort().join();
+};
 
 /** A server that hands out what the browser does not understand shall not prevent a call. */
 function connectionWith(iceServers) {
@@ -107,8 +111,8 @@ export class Call {
 
   /** Whether this offer is about this call, and not a new one from somebody who lost it. */
   knows(offer) {
-    const theirs = fingerprint(this.#connection.remoteDescription?.sdp);
-    return !theirs || theirs === fingerprint(offer?.sdp);
+    const theirs = fingerprints(this.#connection.remoteDescription?.sdp);
+    return !theirs || theirs === fingerprints(offer?.sdp);
   }
 
   /** Who the other side is, once both have agreed; null before. */

@@ -1,5 +1,7 @@
 //! Whose description it is: tells a later round of a call from a new call. Pure; reads no more of
-//! SDP than the session's number and the first certificate fingerprint.
+//! SDP than the session's number and the certificate's fingerprints.
+
+use crate::rtc::attributes::fingerprints;
 
 /// Stands in our offers of a running call; browsers pass over it. Whoever gets one and is in no
 /// such call any more must not ring.
@@ -10,29 +12,25 @@ const LATER: &str = "a=peer-later-round";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     session: String,
-    fingerprint: String,
+    /// All that it names: one more would be another certificate.
+    fingerprints: Vec<String>,
 }
 
 impl Identity {
     /// Of a description; `None` when it has no certificate, by which alone one could know it.
     #[must_use]
     pub fn of(sdp: &str) -> Option<Self> {
-        let mut session = String::new();
-        for line in sdp.lines().map(str::trim_end) {
-            if let Some(origin) = line.strip_prefix("o=") {
-                session = origin.split(' ').take(2).collect::<Vec<_>>().join(" ");
-            } else if let Some(fingerprint) = line.strip_prefix("a=fingerprint:") {
-                return Some(Self { session, fingerprint: fingerprint.to_ascii_lowercase() });
-            }
-        }
-        None
+        let origin = sdp.lines().find_map(|line| line.trim_end().strip_prefix("o="));
+        let session = origin.unwrap_or_default().split(' ').take(2).collect::<Vec<_>>().join(" ");
+        let fingerprints = fingerprints(sdp);
+        (!fingerprints.is_empty()).then_some(Self { session, fingerprints })
     }
 
     /// Whether a description that follows in the same call can be this one's: the certificate of a
     /// connection never changes.
     #[must_use]
     pub fn may_become(&self, other: &Self) -> bool {
-        self.fingerprint == other.fingerprint
+        self.fingerprints == other.fingerprints
     }
 }
 
@@ -76,6 +74,8 @@ mod tests {
         assert_ne!(Identity::of(&sdp(8, 1, "AA:BB")), Some(first), "a page's certificate may stay");
         assert_eq!(Identity::of("v=0\r\no=- 7 1 IN IP4 0.0.0.0\r\n"), None);
         assert_eq!(Identity::of(""), None);
+        let hidden = sdp(7, 2, "AA:BB") + "a=fingerprint:sha-256 EE\r\n";
+        assert!(!Identity::of(&hidden).unwrap().may_become(&Identity::of(&sdp(7, 1, "AA:BB")).unwrap()));
     }
 
     #[test]

@@ -25,6 +25,15 @@ pub struct Vouching {
     pub nonces: Option<Nonces>,
 }
 
+/// Why a description of theirs is not believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// It shows another key than it must.
+    Key(KeyChange),
+    /// It is of another certificate than the words to compare are made of.
+    Certificate,
+}
+
 /// The safety of one call.
 #[derive(Debug)]
 pub(super) struct Safety {
@@ -95,20 +104,24 @@ impl Safety {
     /// Looks at a description of theirs that is about to count.
     ///
     /// # Errors
-    /// When it shows another key than it must.
-    pub(super) fn judge(&mut self, part: Part, sdp: &str) -> Result<(), KeyChange> {
+    /// When it shows another key than it must, or after the first round another certificate: what
+    /// people compare must be what the call is with to its end.
+    pub(super) fn judge(&mut self, part: Part, sdp: &str) -> Result<(), Doubt> {
         // Without a name nobody can have signed for it.
         let shown = self.peer.as_ref().map_or(Shown::NoKey, |peer| {
             Shown::of(Way { from: peer, to: &self.our_name, part }, sdp)
         });
-        self.vouching.expected = self.vouching.expected.judge(shown)?;
+        self.vouching.expected = self.vouching.expected.judge(shown).map_err(Doubt::Key)?;
+        let found = fingerprints(sdp);
         if matches!(self.words, Words::Open) {
             let name = match part {
                 Part::Offer => attributes::COMMITMENT,
                 Part::Answer => attributes::NONCE,
             };
             let number = attributes::only(sdp, name).and_then(Result::ok).and_then(number);
-            self.theirs = Some(Side { part, fingerprints: fingerprints(sdp), number });
+            self.theirs = Some(Side { part, fingerprints: found, number });
+        } else if self.theirs.as_ref().is_some_and(|theirs| theirs.fingerprints != found) {
+            return Err(Doubt::Certificate);
         }
         Ok(())
     }
@@ -299,10 +312,38 @@ mod tests {
         let offer = alice.describe(Part::Offer, &sdp("AA"));
         assert_eq!(bob.judge(Part::Offer, &offer), Ok(()));
         let bare = offer.replace(attributes::KEY, "x");
-        assert_eq!(bob.judge(Part::Offer, &bare).unwrap_err().shown, Shown::NoKey);
+        let mut shown = |sdp: &str| match bob.judge(Part::Offer, sdp) {
+            Err(Doubt::Key(change)) => change.shown,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(shown(&bare), Shown::NoKey);
         let another = side("alice", "bob").describe(Part::Offer, &sdp("AA"));
-        assert!(matches!(bob.judge(Part::Offer, &another).unwrap_err().shown, Shown::Key(_)));
+        assert!(matches!(shown(&another), Shown::Key(_)));
         let swapped = offer.replace("sha-256 AA", "sha-256 EE");
-        assert!(matches!(bob.judge(Part::Offer, &swapped).unwrap_err().shown, Shown::Forged(_)));
+        assert!(matches!(shown(&swapped), Shown::Forged(_)));
+    }
+
+    #[test]
+    fn a_call_stays_with_the_certificate_that_the_words_are_made_of() {
+        // A server that takes the keys out, so that nothing but the words is left, and waits until
+        // they are known.
+        let bare = |sdp: String| sdp.replace(attributes::KEY, "x");
+        let (mut alice, mut bob) = (side("alice", "bob"), side("bob", "alice"));
+        let reveal = round(&mut alice, &mut bob, bare).unwrap();
+        let own = "a=mid:0\r\na=fingerprint:sha-256 EE\r\n";
+        let later = |sdp: &str| format!("{sdp}{own}");
+        for waits in [true, false] {
+            assert_eq!(bob.is_waiting(), waits);
+            assert_eq!(bob.judge(Part::Offer, &later(&sdp("AA"))), Err(Doubt::Certificate));
+            assert_eq!(bob.judge(Part::Offer, &sdp("EE")), Err(Doubt::Certificate));
+            assert_eq!(bob.judge(Part::Answer, &later(&sdp("AA"))), Err(Doubt::Certificate));
+            assert_eq!(bob.judge(Part::Offer, &sdp("AA")), Ok(()));
+            bob.revealed(&reveal);
+        }
+        assert_eq!(alice.judge(Part::Answer, &later(&sdp("BB"))), Err(Doubt::Certificate));
+        let (mut alice, mut page) = (side("alice", "page"), plain("page", "alice"));
+        round(&mut alice, &mut page, bare);
+        assert_eq!(alice.judge(Part::Offer, &later(&sdp("BB"))), Err(Doubt::Certificate));
+        assert_eq!(page.judge(Part::Offer, &later(&sdp("AA"))), Err(Doubt::Certificate));
     }
 }

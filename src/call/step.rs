@@ -203,6 +203,8 @@ pub enum Progress {
     Words,
     /// They show another key than they must; the end follows.
     KeyChanged(KeyChange),
+    /// A later description of theirs is of another certificate; the end follows.
+    Impostor,
     /// It is over.
     Ended(EndReason),
 }

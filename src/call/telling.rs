@@ -5,6 +5,7 @@
 
 use super::snapshot::Since;
 use super::step::Progress;
+use super::tried::Seen;
 use super::{Running, STATS_INTERVAL, Said};
 use crate::clock;
 
@@ -30,6 +31,7 @@ impl Running {
                 return;
             }
             Progress::Words => return self.say_words().await,
+            Progress::Impostor => return self.tried.impostor(Seen::Here),
             _ => {}
         }
         self.say(Said::Progress(progress)).await;

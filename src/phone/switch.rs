@@ -422,7 +422,9 @@ impl Switch {
                 return None;
             }
             // They come in words of their own.
-            Progress::Connected | Progress::Words | Progress::Ended(_) => return None,
+            Progress::Connected | Progress::Words | Progress::Impostor | Progress::Ended(_) => {
+                return None;
+            }
         })
     }
 

@@ -6,9 +6,10 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-/// Candidates of one ICE session, and host names among them.
+/// Candidates of one ICE session, and host names among them; names in a call with all its restarts.
 const MOST: usize = 32;
 const MOST_NAMES: usize = 8;
+const MOST_NAMES_IN_A_CALL: usize = 32;
 
 /// What was taken so far.
 #[derive(Debug, Default)]
@@ -16,6 +17,8 @@ pub(super) struct Taken {
     /// Transport, address and port of each (RFC 8839 section 5.1).
     known: HashSet<(String, String, String)>,
     names: usize,
+    /// Names of earlier sessions.
+    names_before: usize,
     /// The session they belong to, by its username fragment.
     session: Option<String>,
     dropped: u64,
@@ -31,7 +34,8 @@ impl Taken {
             return true;
         }
         let is_name = this.1.ends_with(".local");
-        if self.known.len() == MOST || is_name && self.names == MOST_NAMES {
+        let names = MOST_NAMES.min(MOST_NAMES_IN_A_CALL.saturating_sub(self.names_before));
+        if self.known.len() == MOST || is_name && self.names >= names {
             if self.dropped == 0 {
                 tracing::info!("the other side names more addresses than are looked at");
             }
@@ -47,7 +51,9 @@ impl Taken {
     /// are too many.
     pub(super) fn bound<'a>(&mut self, sdp: &'a str, session: Option<&str>) -> Cow<'a, str> {
         if session != self.session.as_deref() {
-            *self = Self { session: session.map(str::to_owned), ..Self::default() };
+            let names_before = self.names_before + self.names;
+            let session = session.map(str::to_owned);
+            *self = Self { session, names_before, ..Self::default() };
         }
         let mut all = true;
         let kept: Vec<&str> = sdp
@@ -94,6 +100,19 @@ mod tests {
         assert!(!taken.take(&candidate("192.0.2.2", 1)), "the same session");
         assert_eq!(taken.bound("v=0\r\n", Some("two")), "v=0\r\n");
         assert!(taken.take(&candidate("192.0.2.2", 1)));
+    }
+
+    #[test]
+    fn beginning_anew_brings_no_end_of_names() {
+        let mut taken = Taken::default();
+        let mut all = 0;
+        for session in 0..100 {
+            taken.bound("v=0\r\n", Some(&session.to_string()));
+            let name = |n| candidate(&format!("{session}-{n}.local"), 9);
+            all += (0..20).filter(|n| taken.take(&name(*n))).count();
+            assert!(taken.take(&candidate("192.0.2.1", 9)), "addresses are welcome");
+        }
+        assert_eq!(all, MOST_NAMES_IN_A_CALL);
     }
 
     proptest::proptest! {

@@ -34,8 +34,13 @@ const QUICK: Duration = Duration::from_secs(1);
 /// The library has given up a pair that it has not wanted to ask for so long.
 const GIVEN_UP: Duration = Duration::from_secs(3);
 
-/// Ends behind TURN servers that have answered and are known for it.
+/// Ends that have answered and are known for it.
 const MOST_ANSWERED: usize = 128;
+
+/// So many checks go without waiting to who has asked us with our password: he waits for them where he
+/// is whom he says. He may have written somebody else's address on his, who then gets no more of us.
+const IN_RETURN: u8 = 3;
+const MOST_VISITORS: usize = 64;
 
 /// Who is asked: an address, or somebody behind a TURN server by the address or channel that stands in
 /// the message to it (RFC 8656 sections 11.1 and 12.4).
@@ -90,6 +95,8 @@ impl Bucket {
 pub(super) struct Checks {
     asked: Vec<Asked>,
     answered: VecDeque<Whom>,
+    /// Who has asked us, and how many more checks go there at once.
+    visitors: VecDeque<(Whom, u8)>,
     turns: Bucket,
     new: Bucket,
     filled: Option<Instant>,
@@ -102,6 +109,7 @@ impl Default for Checks {
         Self {
             asked: Vec::new(),
             answered: VecDeque::new(),
+            visitors: VecDeque::new(),
             turns: Bucket::full(AT_ONCE, RATE),
             new: Bucket::full(NEW_AT_ONCE, NEW_RATE),
             filled: None,
@@ -126,6 +134,7 @@ impl Checks {
         }
         let longer = self.asked.iter().filter(|other| other.last < last).count();
         let may = few
+            || self.goes_in_return(pair.whom)
             || (last.is_none() && self.new.take())
             || ((longer as f64) < self.turns.has.floor() && self.turns.take());
         if let Some(asked) = self.asked.get_mut(at).filter(|_| may) {
@@ -134,10 +143,25 @@ impl Checks {
         may
     }
 
-    /// They have answered a check, or were answered: they know of the call, and wait for nobody.
+    /// They have asked us, with our password.
+    pub(super) fn visited_by(&mut self, whom: Whom) {
+        if self.visitors.len() == MOST_VISITORS {
+            self.visitors.pop_front();
+        }
+        self.visitors.push_back((whom, IN_RETURN));
+    }
+
+    fn goes_in_return(&mut self, whom: Whom) -> bool {
+        let visitor = self.visitors.iter_mut().find(|(visitor, _)| *visitor == whom);
+        let Some((_, left)) = visitor.filter(|(_, left)| *left > 0) else { return false };
+        *left -= 1;
+        true
+    }
+
+    /// They have answered a check: they know of the call, and wait for nobody.
     pub(super) fn knows(&mut self, whom: Whom) {
         self.asked.retain(|asked| asked.pair.whom != whom);
-        if whom.behind.is_none() || self.answered.contains(&whom) {
+        if self.answered.contains(&whom) {
             return;
         }
         if self.answered.len() == MOST_ANSWERED {

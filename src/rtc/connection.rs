@@ -36,7 +36,8 @@ use super::refusal::{ANSWERING, OPENING, TAKING_ANSWER};
 use super::relay::{Relays, ServerReport};
 use super::runtime::{Attentive, Progress};
 use super::sdp::{
-    Direction, ice_ufrag, red_payload_types, sections, without_candidates, without_strange_red,
+    Direction, ice_ufrag, readable, red_payload_types, sections, without_candidates,
+    without_strange_red,
 };
 use super::sender::{AudioSender, VideoSender};
 use super::settings::{addresses, bound_for_tcp, interceptors, settings};
@@ -218,7 +219,7 @@ impl Connection {
             let options = RTCOfferOptions { ice_restart: true };
             let offer = self.inner.create_offer(Some(options)).await.map_err(&failed)?;
             let sdp = without_candidates(&offer.sdp);
-            self.tcp.described_here(&sdp);
+            self.progress.doors().described_here(&sdp);
             *self.staged() = Some(offer);
             return Ok(sdp);
         }
@@ -256,13 +257,14 @@ impl Connection {
     /// When the offer cannot be parsed or has nothing that we can do.
     pub async fn answer(&self, offer: &str) -> Result<String, ConnectionError> {
         let failed = ConnectionError::at(ANSWERING);
+        let offer = &read(ANSWERING, offer)?;
         let known = self.inner.current_remote_description().await;
         if known.is_some_and(|known| ice_ufrag(&known.sdp) != ice_ufrag(offer)) {
             self.check_sockets()?;
             self.renew_relays().await.map_err(&failed)?;
         }
         self.note_red(offer);
-        let known = self.described("answering their offer", offer)?;
+        let known = self.described(ANSWERING, offer)?;
         let description = RTCSessionDescription::offer(known).map_err(&failed)?;
         self.inner.set_remote_description(description).await.map_err(&failed)?;
         self.set_answer_directions(offer).await.map_err(&failed)?;
@@ -314,7 +316,7 @@ impl Connection {
 
     /// Our description as it goes out. Candidates over TCP follow by themselves, while they are of use.
     fn described_here(&self, sdp: &str) -> String {
-        self.tcp.described_here(sdp);
+        self.progress.doors().described_here(sdp);
         take_out(sdp).0.into_owned()
     }
 
@@ -355,8 +357,9 @@ impl Connection {
     /// When the answer cannot be parsed or does not fit the offer.
     pub async fn take_answer(&self, answer: &str) -> Result<(), ConnectionError> {
         let failed = ConnectionError::at(TAKING_ANSWER);
+        let answer = &read(TAKING_ANSWER, answer)?;
         self.note_red(answer);
-        let known = self.described("taking their answer", answer)?;
+        let known = self.described(TAKING_ANSWER, answer)?;
         let description = RTCSessionDescription::answer(known).map_err(&failed)?;
         if self.staged().is_some() {
             self.check_sockets()?;
@@ -455,6 +458,11 @@ impl Connection {
     pub(super) fn tcp(&self) -> &Tcp {
         &self.tcp
     }
+}
+
+/// Their description as everybody reads it, before anybody does.
+fn read(step: &'static str, sdp: &str) -> Result<String, ConnectionError> {
+    readable(sdp).map_err(|reason| ConnectionError { step, reason: reason.to_string() })
 }
 
 fn porter(

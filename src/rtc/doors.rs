@@ -4,8 +4,9 @@
 //! unprotected alerts, and recurses over the fragments of a handshake: a few datagrams of a stranger
 //! kept a call from coming up or ended the program. So what a datagram is goes by its first byte (RFC
 //! 7983 section 7), and only who has shown that he knows the call is heard: who answered a check of
-//! ours, or whose check was answered by us (RFC 8445 section 12.2). Behind a TURN server too: it lets
-//! in everybody at an address that it was told once (RFC 8656 section 9).
+//! ours, or whose check was answered by us (RFC 8445 section 12.2). Checks themselves are let in from
+//! everybody who has our password (`passwords.rs`), and answers to ours from whom was asked. Behind a
+//! TURN server too: it lets in everybody at an address that it was told once (RFC 8656 section 9).
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -15,6 +16,7 @@ use serde::Serialize;
 
 use super::checks::{Checks, Pair, Whom};
 use super::handshake::{Handshake, fatal_alert};
+use super::passwords::Passwords;
 use super::records::Records;
 
 /// Checks of ours that are on their way at most.
@@ -22,6 +24,11 @@ const MOST_CHECKS: usize = 512;
 
 /// Addresses that are known at most; a call has some dozens of pairs.
 const MOST_KNOWN: usize = 128;
+
+/// Addresses whose checks are taken in one session, beyond those that are known: as many as candidates
+/// that are looked at, and some that nobody could tell us of (peer-reflexive ones). Each becomes a
+/// candidate of theirs, whatever their description says.
+const MOST_VISITORS: usize = 40;
 
 /// Channels of TURN servers that are known at most.
 const MOST_CHANNELS: usize = 128;
@@ -31,6 +38,7 @@ const MOST_CHANNELS: usize = 128;
 const TRANSACTION: std::ops::Range<usize> = 8..20;
 pub(super) const REQUEST: [u8; 2] = [0x00, 0x01];
 const SUCCESS: [u8; 2] = [0x01, 0x01];
+const FAILURE: [u8; 2] = [0x01, 0x11];
 const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 
 /// What a TURN server passes on, or is to pass on (RFC 8656 sections 11.6 and 18.4), and where it
@@ -73,7 +81,7 @@ pub enum Refusal {
     Stranger,
     /// No handshake can have it now.
     Handshake,
-    /// It came before. Not counted: the other side may send everything twice.
+    /// It came before, or says nothing. Not counted: the other side may send everything twice.
     Repeated,
 }
 
@@ -82,6 +90,9 @@ pub enum Refusal {
 pub struct Doors {
     checks: VecDeque<([u8; 12], Whom, Instant)>,
     known: VecDeque<Whom>,
+    passwords: Passwords,
+    /// Who has sent a check with our password in this session.
+    visitors: Vec<Whom>,
     /// Of which server, which one, and to whom.
     channels: VecDeque<(SocketAddr, [u8; 2], [u8; 20])>,
     rtt: Option<Duration>,
@@ -93,6 +104,18 @@ pub struct Doors {
 }
 
 impl Doors {
+    /// A description of ours is about to go out.
+    pub(super) fn described_here(&mut self, sdp: &str) {
+        if self.passwords.described_here(sdp) {
+            self.visitors.clear();
+        }
+    }
+
+    /// Whether this is a check of somebody who has our password.
+    pub(super) fn is_check(&self, message: &[u8]) -> bool {
+        self.passwords.fit(message)
+    }
+
     /// Whether something may be sent now, `from` a socket and an address of it, to a TURN server where
     /// `relayed`. All but checks may.
     pub fn may_leave(
@@ -103,7 +126,7 @@ impl Doors {
         (bytes, relayed): (&[u8], bool),
     ) -> bool {
         let Some((whom, message)) = self.whom(to, bytes, relayed) else { return true };
-        if !is_binding(message, REQUEST) || !relayed && self.known.contains(&whom) {
+        if !is_binding(message, REQUEST) {
             return true;
         }
         self.pace.may_leave(now, Pair { from, whom })
@@ -142,10 +165,10 @@ impl Doors {
         (relayed, secured): (bool, bool),
     ) -> Result<(), Refusal> {
         let passes = match self.whom(from, bytes, relayed) {
-            Some((whom, message)) => {
-                self.note_answer(now, whom, message);
-                self.pass(whom, message, secured)
+            Some((whom, message)) if matches!(message.first(), Some(0..=3)) => {
+                self.pass_check(now, whom, message)
             }
+            Some((whom, message)) => self.pass(whom, message, secured),
             // What a server itself has to say.
             None => match bytes.first() {
                 Some(0..=3) => Ok(()),
@@ -162,9 +185,29 @@ impl Doors {
         passes
     }
 
+    /// A check, or the answer to one; a call has nothing else of the kind.
+    fn pass_check(&mut self, now: Instant, whom: Whom, message: &[u8]) -> Result<(), Refusal> {
+        let known = self.known.contains(&whom);
+        let nothing = if known { Refusal::Repeated } else { Refusal::Stranger };
+        if is_binding(message, SUCCESS) || is_binding(message, FAILURE) {
+            return if self.answers(now, whom, message) { Ok(()) } else { Err(nothing) };
+        }
+        if !self.passwords.fit(message) {
+            return Err(nothing);
+        }
+        if known || self.visitors.contains(&whom) {
+            return Ok(());
+        }
+        if self.visitors.len() == MOST_VISITORS {
+            return Err(Refusal::Stranger);
+        }
+        self.visitors.push(whom);
+        self.pace.visited_by(whom);
+        Ok(())
+    }
+
     fn pass(&mut self, whom: Whom, message: &[u8], secured: bool) -> Result<(), Refusal> {
         match message.first() {
-            Some(0..=3) => Ok(()),
             Some(20..=63) if self.known.contains(&whom) => {
                 // Not believed, but what a person is told when nothing comes of it.
                 let alert = fatal_alert(message).map(Handshake::RefusedByThem);
@@ -177,24 +220,25 @@ impl Doors {
         }
     }
 
-    fn note_answer(&mut self, now: Instant, from: Whom, message: &[u8]) {
-        if !message.starts_with(&SUCCESS) {
-            return;
-        }
-        let Some(answered) = transaction(message) else { return };
+    /// Whether this answers a check of ours that was sent to whom it comes from.
+    fn answers(&mut self, now: Instant, from: Whom, message: &[u8]) -> bool {
+        let Some(answered) = transaction(message) else { return false };
         let asked = |(asked, to, _): &([u8; 12], Whom, Instant)| *asked == answered && *to == from;
         let Some((_, _, at)) =
             self.checks.iter().position(asked).and_then(|n| self.checks.remove(n))
         else {
-            return;
+            return false;
         };
-        let took = now.saturating_duration_since(at);
-        self.rtt = Some(self.rtt.map_or(took, |rtt| rtt.min(took)));
-        self.admit(from);
+        if message.starts_with(&SUCCESS) {
+            let took = now.saturating_duration_since(at);
+            self.rtt = Some(self.rtt.map_or(took, |rtt| rtt.min(took)));
+            self.pace.knows(from);
+            self.admit(from);
+        }
+        true
     }
 
     fn admit(&mut self, whom: Whom) {
-        self.pace.knows(whom);
         if self.known.contains(&whom) {
             return;
         }
@@ -337,13 +381,19 @@ fn peer_address(value: &[u8], cookie_and_transaction: &[u8]) -> Option<[u8; 20]>
 }
 
 /// An attribute (RFC 8489 section 14: each is padded to four bytes).
-pub(super) fn attribute(mut attributes: &[u8], wanted: [u8; 2]) -> Option<&[u8]> {
-    while let [t0, t1, l0, l1, rest @ ..] = attributes {
+pub(super) fn attribute(attributes: &[u8], wanted: [u8; 2]) -> Option<&[u8]> {
+    attribute_at(attributes, wanted).map(|(_, value)| value)
+}
+
+/// The same, and where its type and length begin.
+pub(super) fn attribute_at(attributes: &[u8], wanted: [u8; 2]) -> Option<(usize, &[u8])> {
+    let mut at = 0;
+    while let [t0, t1, l0, l1, rest @ ..] = attributes.get(at..)? {
         let length = usize::from(u16::from_be_bytes([*l0, *l1]));
         if [*t0, *t1] == wanted {
-            return rest.get(..length);
+            return Some((at, rest.get(..length)?));
         }
-        attributes = rest.get(length.next_multiple_of(4)..)?;
+        at += 4 + length.next_multiple_of(4);
     }
     None
 }
@@ -352,7 +402,21 @@ pub(super) fn attribute(mut attributes: &[u8], wanted: [u8; 2]) -> Option<&[u8]>
 mod tests {
     use super::*;
     use crate::clock;
+    use crate::rtc::passwords::check;
     use proptest::prelude::*;
+
+    const US: &str = "v=0\r\na=ice-ufrag:ours\r\na=ice-pwd:secret\r\n";
+
+    fn doors() -> (Doors, Instant) {
+        let mut doors = Doors::default();
+        doors.described_here(US);
+        (doors, clock::now())
+    }
+
+    /// A check of theirs.
+    fn request(transaction: u8) -> Vec<u8> {
+        check("ours:theirs", "secret", transaction)
+    }
 
     const THEM: ([u8; 4], u16) = ([192, 0, 2, 1], 5_000);
     const STRANGER: ([u8; 4], u16) = ([192, 0, 2, 1], 5_001);
@@ -374,29 +438,29 @@ mod tests {
 
     #[test]
     fn only_who_knows_the_call_is_heard() {
-        let (mut doors, now) = (Doors::default(), clock::now());
+        let (mut doors, now) = doors();
         let (them, stranger) = (THEM.into(), STRANGER.into());
         assert_eq!(doors.on_received(now, them, &MEDIA, DIRECT), Err(Refusal::Stranger));
         doors.on_sent(now, them, &message(REQUEST, 1), false);
         let later = now + Duration::from_millis(30);
         let answer = message(SUCCESS, 1);
-        assert_eq!(doors.on_received(later, stranger, &answer, DIRECT), Ok(()), "for the library");
-        assert!(doors.on_received(later, stranger, &MEDIA, DIRECT).is_err(), "not asked there");
+        assert!(doors.on_received(later, stranger, &answer, DIRECT).is_err(), "not asked there");
+        assert!(doors.on_received(later, stranger, &MEDIA, DIRECT).is_err());
         assert_eq!(doors.on_received(later, them, &answer, DIRECT), Ok(()));
         assert_eq!(doors.on_received(later, them, &MEDIA, DIRECT), Ok(()));
         assert_eq!(doors.round_trip(), Some(Duration::from_millis(30)));
         let mapped = "[::ffff:192.0.2.1]:5000".parse().expect("an address");
         assert_eq!(doors.on_received(later, mapped, &MEDIA, DIRECT), Ok(()));
-        assert_eq!(doors.refused(), Refused { strangers: 2, ..Refused::default() });
+        assert_eq!(doors.refused(), Refused { strangers: 3, ..Refused::default() });
     }
 
     #[test]
     fn whose_check_was_answered_may_begin_the_handshake() {
-        let (mut doors, now) = (Doors::default(), clock::now());
+        let (mut doors, now) = doors();
         let them = THEM.into();
         let early = (false, false);
         assert!(doors.on_received(now, them, &hello(0), early).is_err());
-        assert!(doors.on_received(now, them, &message(REQUEST, 7), early).is_ok());
+        assert!(doors.on_received(now, them, &request(7), early).is_ok());
         assert!(doors.on_received(now, them, &hello(0), early).is_err(), "nobody has looked at it");
         doors.on_sent(now, them, &message(SUCCESS, 7), false);
         assert!(doors.on_received(now, them, &hello(0), early).is_ok());
@@ -455,14 +519,15 @@ mod tests {
 
     #[test]
     fn behind_a_server_strangers_are_strangers_too() {
-        let (mut doors, now) = (Doors::default(), clock::now());
+        let (mut doors, now) = doors();
         let server = THEM.into();
         for (number, address) in [(1, 9), (2, 8)] {
             doors.on_sent(now, server, &bind(number, address), true);
         }
         doors.on_sent(now, server, &channel(1, &message(SUCCESS, 3)), true);
         let mut hears = |bytes: &[u8]| doors.on_received(now, server, bytes, (true, false));
-        assert_eq!(hears(&channel(2, &message(REQUEST, 4))), Ok(()), "for the library");
+        assert_eq!(hears(&channel(2, &request(4))), Ok(()), "for the library");
+        assert!(hears(&channel(2, &message(REQUEST, 4))).is_err(), "without a password");
         for stranger in [
             channel(2, &hello(0)),
             channel(3, &hello(0)),
@@ -491,11 +556,68 @@ mod tests {
         assert!(may(them, &message(SUCCESS, 1), false) && may(them, &MEDIA, false));
         assert!(may(them, &message(REQUEST, 1), true), "to a STUN server");
         assert!(!may(them, &wrapped(1, REQUEST), true) && may(them, &wrapped(1, SUCCESS), true));
+        // Who was answered may not be who is there; who has answered is.
         doors.on_sent(now, them, &message(SUCCESS, 1), false);
+        assert!(!doors.may_leave(now, from, them, (&message(REQUEST, 1), false)));
+        doors.on_sent(now, them, &message(REQUEST, 7), false);
+        assert_eq!(doors.on_received(now, them, &message(SUCCESS, 7), DIRECT), Ok(()));
         assert!(doors.may_leave(now, from, them, (&message(REQUEST, 1), false)));
-        doors.on_sent(now, other, &wrapped(9, SUCCESS), true);
+        doors.on_sent(now, other, &wrapped(9, REQUEST), true);
+        assert!(!doors.may_leave(now, from, other, (&wrapped(9, REQUEST), true)));
+        let answer = super::tests::wrapped(DATA_INDICATION, 9, &message(SUCCESS, 1));
+        assert_eq!(doors.on_received(now, other, &answer, (true, true)), Ok(()));
         assert!(doors.may_leave(now, from, other, (&wrapped(9, REQUEST), true)));
         assert!(!doors.may_leave(now, from, other, (&wrapped(8, REQUEST), true)));
+    }
+
+    #[test]
+    fn what_is_no_check_of_theirs_does_not_reach_the_library() {
+        let (mut doors, now) = doors();
+        let them = THEM.into();
+        // Roles, without a name or a sum; an indication; an answer that nobody asked for; a question
+        // of another kind; one of multicast DNS.
+        let roles = [&message(REQUEST, 1)[..], &[0x80, 0x2a, 0, 8], &[0xff; 8]].concat();
+        let others = [[0x00, 0x11], [0x01, 0x01], [0x01, 0x11], [0x00, 0x03], [0x00, 0x00]];
+        for known in [false, true] {
+            let reason = if known { Refusal::Repeated } else { Refusal::Stranger };
+            assert_eq!(doors.on_received(now, them, &roles, DIRECT), Err(reason));
+            for kind in others {
+                assert_eq!(doors.on_received(now, them, &message(kind, 9), DIRECT), Err(reason));
+            }
+            doors.on_sent(now, them, &message(REQUEST, 5), false);
+            assert_eq!(doors.on_received(now, them, &message(SUCCESS, 5), DIRECT), Ok(()));
+        }
+        assert_eq!(doors.on_received(now, them, &request(3), DIRECT), Ok(()));
+        doors.on_sent(now, them, &message(REQUEST, 6), false);
+        assert_eq!(doors.on_received(now, them, &message(FAILURE, 6), DIRECT), Ok(()));
+        assert!(doors.on_received(now, them, &message(FAILURE, 6), DIRECT).is_err(), "once");
+    }
+
+    #[test]
+    fn there_is_an_end_to_who_asks_and_to_what_is_asked_in_return() {
+        let (mut doors, now) = doors();
+        let at = |n: u16| SocketAddr::from(([198, 51, 100, 1], n));
+        let heard = |doors: &mut Doors| {
+            let all = (0..1000).filter(|n| doors.on_received(now, at(*n), &request(1), DIRECT).is_ok());
+            all.count()
+        };
+        assert_eq!(heard(&mut doors), MOST_VISITORS);
+        assert_eq!(heard(&mut doors), MOST_VISITORS, "the same as before");
+        let mut left = 0;
+        for round in 0..100 {
+            let now = now + Duration::from_millis(50 * round);
+            for n in 0..1000 {
+                doors.on_sent(now, at(n), &message(SUCCESS, 1), false);
+                let question = message(REQUEST, 1);
+                let from = (STRANGER.into(), None);
+                left += usize::from(doors.may_leave(now, from, at(n), (&question, false)));
+            }
+        }
+        // Three each in return, and twenty a second in turn.
+        assert!(left < 3 * MOST_VISITORS + 5 * 21 + 40, "{left}");
+        doors.described_here(&US.replace("ours", "anew").replace("secret", "other"));
+        let fresh = check("anew:theirs", "other", 1);
+        assert_eq!(doors.on_received(now, at(2000), &fresh, DIRECT), Ok(()));
     }
 
     proptest! {

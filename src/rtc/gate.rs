@@ -194,6 +194,7 @@ mod tests {
         let relays = Relays::new(&[], crate::trust::Trust::System, news.clone(), Arc::default());
         let answer = [&[1, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat();
         progress.doors().on_sent(crate::clock::now(), RecvMeta::default().addr, &answer, false);
+        progress.doors().described_here("v=0\r\na=ice-ufrag:ours\r\na=ice-pwd:secret\r\n");
         let (relays, progress) = (Arc::new(relays), Arc::clone(progress));
         Gate::new(given.clone(), Porter { runtime, relays, progress, news })
     }
@@ -222,7 +223,8 @@ mod tests {
     #[test]
     fn a_handshake_waits_for_the_path_and_checks_do_not() {
         let [first, second, third] = [0, 1, 2].map(|sequence| hello(sequence, 3));
-        let (check, media) = (vec![0, 1, 0, 0], vec![0x80, 96]);
+        let check = crate::rtc::passwords::check("ours:theirs", "secret", 1);
+        let media = vec![0x80, 96];
         let given = Arc::new(Given::default());
         let give = |packets: &[&Vec<u8>]| {
             given.0.lock().unwrap().extend(packets.iter().map(|packet| (*packet).clone()));

@@ -19,12 +19,15 @@ use super::events::ConnectionEvent;
 use super::fingerprints::{Fingerprints, for_library};
 use super::interceptors::{RtcpCounters, RtcpTap, TapState};
 use super::relay::look_at;
-use super::sdp::{ice_ufrag, red_payload_types, sections, without_candidates, without_strange_red};
+use super::sdp::{
+    ice_ufrag, readable, red_payload_types, sections, without_candidates, without_strange_red,
+};
 use super::tcp::{look_at as look_at_candidate, take_out};
 
 /// Puts a description of theirs through all that reads it before the library does, and through the
 /// library's parser. Whether it could be read.
 pub fn description(sdp: &str) -> bool {
+    let Ok(sdp) = &readable(sdp) else { return false };
     let _ = sections(sdp);
     let _ = red_payload_types(sdp).count();
     let _ = without_candidates(sdp);

@@ -22,6 +22,7 @@ pub mod jitter_buffer;
 pub mod netem;
 mod outlet;
 pub mod packetizer;
+mod passwords;
 mod porter;
 pub mod probe;
 pub mod receiver;

@@ -2,7 +2,40 @@
 //! must not see. Pure and tolerant.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+
+/// A call has a few sections, and each some dozens of lines. The library looks through all of them for
+/// each.
+const MOST_SECTIONS: usize = 64;
+const MOST_LINES: usize = 8_192;
+
+/// A description is larger than any call needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it has more than {MOST_SECTIONS} sections or {MOST_LINES} lines")]
+pub(super) struct TooLarge;
+
+/// A description of theirs in lines as everybody reads them. The library passes over a CR before a
+/// line and blanks after its `=`; who looks for lines would not see such a one.
+///
+/// # Errors
+/// When it is larger than any call needs.
+pub(super) fn readable(sdp: &str) -> Result<String, TooLarge> {
+    let mut read = String::with_capacity(sdp.len() + 2);
+    let (mut sections, mut lines) = (0, 0);
+    for line in sdp.split(['\r', '\n']).filter(|line| !line.is_empty()) {
+        lines += 1;
+        sections += usize::from(line.starts_with("m="));
+        if lines > MOST_LINES || sections > MOST_SECTIONS {
+            return Err(TooLarge);
+        }
+        match line.split_once('=') {
+            Some((kind, value)) => read.extend([kind, "=", value.trim()]),
+            None => read.push_str(line),
+        }
+        read.push_str("\r\n");
+    }
+    Ok(read)
+}
 
 /// Which way media of one section flows, seen from whoever wrote the description (RFC 8866
 /// section 6.7).
@@ -108,18 +141,17 @@ pub(super) fn red_payload_types(sdp: &str) -> impl Iterator<Item = u8> {
 pub(super) fn without_strange_red(sdp: &str) -> Cow<'_, str> {
     let opus: HashSet<&str> =
         audio_lines(sdp).filter_map(|line| named(line, "opus/48000/2")).collect();
-    let parameters = |of: &str| {
-        let found = audio_lines(sdp).filter_map(|line| line.strip_prefix("a=fmtp:"));
-        let mut found = found.filter_map(|line| line.split_once(' '));
-        found.find_map(|(payload_type, text)| (payload_type == of).then_some(text))
-    };
-    let is_ours = |opus: &&str| parameters(opus).is_none_or(agrees_with_our_opus);
+    let said = audio_lines(sdp).filter_map(|line| line.strip_prefix("a=fmtp:"));
+    let mut parameters: HashMap<&str, &str> = HashMap::new();
+    for (payload_type, text) in said.filter_map(|line| line.split_once(' ')) {
+        parameters.entry(payload_type).or_insert(text);
+    }
+    let is_ours = |opus: &&str| parameters.get(opus).is_none_or(|said| agrees_with_our_opus(said));
+    let all_ours = !opus.is_empty() && opus.iter().all(is_ours);
     let fits = |red: &str| {
         // A block names its codec by number; without a list it is whatever there is.
-        let blocks = parameters(red).unwrap_or_default();
-        blocks.split('/').all(|block| block.is_empty() || opus.contains(block.trim()))
-            && opus.iter().all(is_ours)
-            && !opus.is_empty()
+        let blocks = parameters.get(red).copied().unwrap_or_default();
+        all_ours && blocks.split('/').all(|block| block.is_empty() || opus.contains(block.trim()))
     };
     let is_red = |line: &str| red_encoding(line).map(str::to_owned);
     let reds = audio_lines(sdp).filter_map(is_red);
@@ -194,6 +226,7 @@ fn red_encoding(line: &str) -> Option<&str> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -265,9 +298,37 @@ mod tests {
         }
     }
 
+    #[test]
+    fn no_line_hides_behind_the_way_it_is_written() {
+        let candidate = "a=candidate:1 1 udp 1 x.local 9 typ host";
+        for hidden in [
+            format!("\r{candidate}"),
+            format!("\r\r\n\n\r{candidate}\n"),
+            candidate.replace("a=", "a= "),
+            candidate.replace("a=", "a=\t \u{a0}"),
+            format!("a=x\r{candidate}"),
+        ] {
+            let read = readable(&format!("v=0\r\nm=audio 9 X 0\r\n{hidden}\r\na=mid:0")).unwrap();
+            assert!(read.contains(&format!("\r\n{candidate}\r\n")), "{hidden:?} {read:?}");
+            assert!(read.ends_with("\r\na=mid:0\r\n"));
+            assert_eq!(readable(&read).unwrap(), read);
+        }
+        assert_eq!(readable(&"m=\n".repeat(MOST_SECTIONS + 1)), Err(TooLarge));
+        assert_eq!(readable(&"a\n".repeat(MOST_LINES + 1)), Err(TooLarge));
+    }
+
+    #[test]
+    fn many_codecs_are_looked_at_once_each() {
+        let lines = |n: usize| format!("a=rtpmap:63 red/48000/2\r\na=rtpmap:{n} opus/48000/2\r\n");
+        let sdp = sound(&(100..2_100).map(lines).collect::<String>());
+        // As the square of the lines it would be a matter of hours.
+        assert!(without_strange_red(&sdp).contains("opus"));
+    }
+
     proptest::proptest! {
         #[test]
         fn never_panics(text in "\\PC*") {
+            let _ = readable(&text);
             let _ = sections(&text);
             let _ = without_strange_red(&text);
         }

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use super::Machine;
 use crate::call::reason::EndReason;
+use crate::call::safety::Doubt;
 use crate::call::step::{Action, Progress};
 use crate::call::vouch::Part;
 use crate::call::words::SafetyWords;
 use crate::key::Key;
-use crate::signaling::message::Message;
+use crate::signaling::message::{LeaveReason, Message};
 
 /// How long `connected` waits for words that come over the server: on a short path media are sooner.
 const WORDS_WITHIN: Duration = Duration::from_secs(1);
@@ -35,12 +36,18 @@ impl Machine {
 
     /// Whether a description of theirs shows what it must; if not, the call is over.
     pub(super) fn believes(&mut self, part: Part, sdp: &str) -> bool {
-        let judged = self.safety.judge(part, sdp);
-        if let Err(change) = judged {
-            self.report(Progress::KeyChanged(change));
-            self.hang_up(EndReason::KeyChanged);
+        match self.safety.judge(part, sdp) {
+            Ok(()) => return true,
+            Err(Doubt::Key(change)) => {
+                self.report(Progress::KeyChanged(change));
+                self.hang_up(EndReason::KeyChanged);
+            }
+            Err(Doubt::Certificate) => {
+                self.report(Progress::Impostor);
+                self.end(EndReason::ConnectionFailed, Some(LeaveReason::Impostor));
+            }
         }
-        judged.is_ok()
+        false
     }
 
     /// A round may be over: after the first, each side has what the words are made of.

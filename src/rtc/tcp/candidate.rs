@@ -84,7 +84,13 @@ fn is_private(ip: IpAddr) -> bool {
             let [first, second, ..] = ip.octets();
             ip.is_private() || ip.is_loopback() || (first == 100 && second >> 6 == 1)
         }
-        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_loopback(),
+        IpAddr::V6(ip) => {
+            let [first, second, ..] = ip.segments();
+            // Site-local (RFC 3879), and those that stand for IPv4 addresses, which may be private
+            // (RFC 6052, RFC 8215, RFC 3056).
+            let stands_in = (first, second) == (0x64, 0xff9b) || first == 0x2002;
+            ip.is_unique_local() || ip.is_loopback() || first & 0xffc0 == 0xfec0 || stands_in
+        }
     }
 }
 

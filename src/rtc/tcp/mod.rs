@@ -36,7 +36,6 @@ use self::framing::Frames;
 use self::listener::IceListener;
 use self::stand_ins::StandIns;
 use self::stream::IceStream;
-use super::doors::{self, REQUEST, STUN_HEADER};
 use super::events::ConnectionEvent;
 use super::outlet;
 use super::porter::Porter;
@@ -62,12 +61,6 @@ const MOST_EACH_WAY: usize = 8;
 /// must not make us try the doors of a network.
 const MOST_THEIRS: usize = 8;
 const MOST_IN_A_CALL: usize = 32;
-
-/// Descriptions of ours that may still be spoken of: the one in use, and one that restarts.
-const MOST_USERS: usize = 2;
-
-/// A USERNAME attribute (RFC 8489 section 14.3).
-const USERNAME: [u8; 2] = [0x00, 0x06];
 
 /// Where TCP stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -100,9 +93,7 @@ pub(super) struct Tcp {
 #[derive(Debug, Default)]
 struct Book {
     stand_ins: StandIns,
-    /// Our username fragments, the newest last.
-    users: VecDeque<String>,
-    /// Theirs, by which a session is known.
+    /// Their username fragment, by which a session is known.
     session: Option<String>,
     /// Whom to connect to, real and in the order in which they were named.
     theirs: VecDeque<SocketAddr>,
@@ -155,19 +146,6 @@ impl Tcp {
     /// Addresses to bind to, all where it is empty; `None` where TCP is not used.
     pub(super) fn bound(&self) -> Option<&[IpAddr]> {
         self.bound.as_deref()
-    }
-
-    /// A description of ours goes out: who knows it may connect.
-    pub(super) fn described_here(&self, sdp: &str) {
-        let Some(user) = ice_ufrag(sdp) else { return };
-        let mut book = self.book();
-        if book.users.iter().any(|known| known == user) {
-            return;
-        }
-        if book.users.len() == MOST_USERS {
-            book.users.pop_front();
-        }
-        book.users.push_back(user.to_owned());
     }
 
     /// A description of theirs is about to be taken. With one of a new session, TCP waits for its time.
@@ -316,16 +294,9 @@ impl Tcp {
         Ok(stream)
     }
 
-    /// Whether this is a check for us (RFC 8445 section 7.2.2: their fragment follows ours). Whether
-    /// who sends it has the password, the library sees.
+    /// Whether this is a check of somebody who has our password.
     fn is_for_us(&self, first: &[u8]) -> bool {
-        let Some(attributes) = first.get(STUN_HEADER..) else { return false };
-        let user =
-            doors::attribute(attributes, USERNAME).filter(|_| doors::is_binding(first, REQUEST));
-        let Some(ours) = user.and_then(|user| user.split(|byte| *byte == b':').next()) else {
-            return false;
-        };
-        self.book().users.iter().any(|user| user.as_bytes() == ours)
+        self.porter.progress.doors().is_check(first)
     }
 
     /// A kind and an address of the library's, as people should read them; `None` where that is how they

@@ -9,6 +9,7 @@ use super::*;
 use crate::clock;
 use crate::rtc::connection::{Connection, ConnectionConfig};
 use crate::rtc::events::IceState;
+use crate::rtc::passwords;
 use crate::rtc::relay::Relays;
 use crate::rtc::runtime::Progress;
 use crate::trust::Trust;
@@ -47,16 +48,12 @@ async fn is(tcp: &Tcp, stage: Stage) {
 
 /// A check for this user, as a frame.
 fn check(user: &str) -> Vec<u8> {
-    let (mut value, length) = (user.as_bytes().to_vec(), user.len() as u8);
-    value.resize(value.len().next_multiple_of(4), 0);
-    let size = value.len() as u8 + 4;
-    let head = [&[0, 1, 0, size, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12], &[0, 6, 0, length]];
     let mut framed = Vec::new();
-    framing::frame(&[head.concat(), value].concat(), &mut framed);
+    framing::frame(&passwords::check(user, "secret", 7), &mut framed);
     framed
 }
 
-const US: &str = "v=0\r\na=ice-ufrag:us\r\n";
+const US: &str = "v=0\r\na=ice-ufrag:us\r\na=ice-pwd:secret\r\n";
 
 #[tokio::test]
 async fn others_have_their_chance_first_and_a_path_is_the_end() {
@@ -118,7 +115,7 @@ async fn there_is_an_end_to_what_they_name() {
 #[tokio::test]
 async fn who_knows_the_call_gets_in_when_it_is_time_and_nobody_else() {
     let (tcp, progress) = tcp();
-    tcp.described_here(US);
+    progress.doors().described_here(US);
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     port.set_nonblocking(true).unwrap();
     let at = port.local_addr().unwrap();
