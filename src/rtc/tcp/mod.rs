@@ -39,7 +39,6 @@ use self::stream::IceStream;
 use super::events::ConnectionEvent;
 use super::outlet;
 use super::porter::Porter;
-use super::sdp::ice_ufrag;
 
 pub(super) use self::candidate::{Told, is_tcp, look_at, take_out};
 
