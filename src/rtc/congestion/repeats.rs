@@ -19,6 +19,9 @@ const USEFUL: Duration = Duration::from_millis(1_200);
 /// One that was sent again less than this share of a round trip ago cannot have been missed yet.
 const ON_ITS_WAY: f64 = 0.9;
 
+/// Packets that clusters are filled with, in turn.
+const FILLING: usize = 32;
+
 /// What takes longer than this to send again is not worth waiting for.
 const MENDED_WITHIN: Duration = Duration::from_millis(200);
 
@@ -48,6 +51,9 @@ pub(super) struct Repeats {
     rtx: Option<Rtx>,
     rtx_sequence: u16,
     sent: VecDeque<Sent>,
+    /// The last of what is forgotten: the path is looked at also while no pictures flow, or they would
+    /// never flow again.
+    filling: Vec<rtp::Packet>,
     /// Bits of repeats that are not paid for by time yet.
     debt: f64,
     paid_at: Option<Instant>,
@@ -61,6 +67,7 @@ impl Repeats {
             rtx,
             rtx_sequence: first_sequence,
             sent: VecDeque::new(),
+            filling: Vec::new(),
             debt: 0.0,
             paid_at: None,
             padding_from: 0,
@@ -79,12 +86,17 @@ impl Repeats {
         {
             self.sent.pop_front();
         }
+        self.filling.clear();
         self.sent.push_back(Sent { packet: packet.clone(), at: now, repeated_at: None });
     }
 
     /// A keyframe follows: nothing that was sent before it is of use.
     pub(super) fn forget(&mut self) {
-        self.sent.clear();
+        let last = self.sent.len().saturating_sub(FILLING);
+        let last: Vec<_> = self.sent.drain(..).skip(last).map(|sent| sent.packet).collect();
+        if !last.is_empty() {
+            self.filling = last;
+        }
     }
 
     /// Whether so much is asked for, and `waiting` already, in bits, that a keyframe mends it sooner, at
@@ -136,17 +148,17 @@ impl Repeats {
 
     /// Whether [`Repeats::padding`] has something.
     pub(super) fn can_pad(&self) -> bool {
-        self.rtx.is_some() && !self.sent.is_empty()
+        self.rtx.is_some() && !(self.sent.is_empty() && self.filling.is_empty())
     }
 
     /// A packet to fill a cluster with, if there is one and the other side can tell it from new ones.
     /// Repeats what was sent last, in turn: it may mend a loss that nobody asked about yet.
     pub(super) fn padding(&mut self) -> Option<rtp::Packet> {
         self.rtx?;
-        let last = self.sent.len().min(32);
+        let last = self.sent.len().max(self.filling.len()).min(FILLING);
         self.padding_from = self.padding_from.checked_add(1).filter(|n| *n < last).unwrap_or(0);
-        let index = self.sent.len().checked_sub(1 + self.padding_from)?;
-        let packet = self.sent.get(index)?.packet.clone();
+        let sent = self.sent.iter().rev().nth(self.padding_from).map(|sent| &sent.packet);
+        let packet = sent.or_else(|| self.filling.get(self.padding_from))?.clone();
         Some(self.repeat(packet))
     }
 
@@ -182,6 +194,20 @@ mod tests {
     use super::*;
     use crate::clock;
     use bytes::Bytes;
+
+    #[test]
+    fn the_path_is_looked_at_while_no_pictures_flow() {
+        let start = clock::now();
+        let mut repeats = repeats(start);
+        repeats.forget();
+        repeats.forget();
+        assert!(repeats.on_nack(start, 0..50, RTT, (RATE, false)).is_empty(), "of no use");
+        assert!(repeats.can_pad());
+        let padding: Vec<_> = (0..100).filter_map(|_| repeats.padding()).collect();
+        assert_eq!(padding.len(), 100);
+        assert!(padding.iter().all(|packet| packet.header.ssrc == RTX.ssrc));
+        assert!(!Repeats::new(Some(RTX), 7).can_pad(), "nothing was ever sent");
+    }
 
     const RTT: Duration = Duration::from_millis(50);
     const RATE: f64 = 1e6;
