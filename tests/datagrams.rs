@@ -186,11 +186,11 @@ async fn a_call_comes_up_though_a_stranger_turns_the_roles() {
         vec![stun(0x101, 0x25, &[]), stun(0x111, 9, &[0, 0, 4, 87])],
     ] {
         let words = ["call", "bob", "--as", "alice", "--duration", "1s"];
-        let mut alice = peer(server.url(), &words).args(MEDIA).start();
+        let alice = peer(server.url(), &words).args(MEDIA).start();
         let (stop, spray) = spray(vec![bob.pid(), alice.pid()], forged.clone());
         let end = alice.wait(PATIENCE).await;
         stop.store(true, Ordering::Relaxed);
-        assert_eq!(end.code, Some(0), "{forged:?} {}", alice.said());
+        assert_eq!(end.code, Some(0), "{forged:?} {}", end.said);
         assert!(spray.join().expect("it sprays") > 0);
         bob.await_event("ended", PATIENCE).await;
     }

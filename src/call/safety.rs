@@ -218,9 +218,18 @@ mod tests {
         answerer: &mut Safety,
         change: impl Fn(String) -> String,
     ) -> Option<String> {
-        let offer = change(offerer.describe(Part::Offer, &sdp("AA")));
+        round_between((offerer, "AA"), (answerer, "BB"), change)
+    }
+
+    /// The same with the certificate of each.
+    fn round_between(
+        (offerer, ours): (&mut Safety, &str),
+        (answerer, theirs): (&mut Safety, &str),
+        change: impl Fn(String) -> String,
+    ) -> Option<String> {
+        let offer = change(offerer.describe(Part::Offer, &sdp(ours)));
         answerer.judge(Part::Offer, &offer).unwrap();
-        let answer = change(answerer.describe(Part::Answer, &sdp("BB")));
+        let answer = change(answerer.describe(Part::Answer, &sdp(theirs)));
         assert_eq!(answerer.settle(), None, "nobody else promises");
         offerer.judge(Part::Answer, &answer).unwrap();
         offerer.settle()
@@ -248,7 +257,8 @@ mod tests {
         bob.revealed(&reveal);
         let words = alice.words().cloned();
         for _ in 0..2 {
-            assert_eq!(round(&mut bob, &mut alice, |sdp| sdp), None);
+            let (offerer, answerer) = ((&mut bob, "BB"), (&mut alice, "AA"));
+            assert_eq!(round_between(offerer, answerer, |sdp| sdp), None);
             assert_eq!((alice.words(), bob.words()), (words.as_ref(), words.as_ref()));
         }
         let later = alice.describe(Part::Offer, &sdp("AA"));
