@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::net::UdpSocket;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -119,26 +119,45 @@ async fn a_call_goes_on_while_a_stranger_floods_its_port() {
     goes_on((&before, &after), alice, bob).await;
 }
 
-/// Sends these to all ports of the processes again and again until it is told to stop; says how often.
-fn spray(
-    pids: Vec<i32>,
-    forged: Vec<Vec<u8>>,
-) -> (Arc<AtomicBool>, std::thread::JoinHandle<u32>) {
-    let stop = Arc::new(AtomicBool::new(false));
-    let stops = Arc::clone(&stop);
-    let spray = std::thread::spawn(move || {
-        let stranger = UdpSocket::bind("127.0.0.1:0").expect("a free port");
-        let mut sent = 0_u32;
-        while !stops.load(Ordering::Relaxed) {
-            for port in pids.iter().flat_map(|pid| ports(*pid)) {
-                for datagram in &forged {
-                    sent += u32::from(stranger.send_to(datagram, ("127.0.0.1", port)).is_ok());
+/// Who sends the same to all ports of some processes again and again.
+struct Spray {
+    stop: Arc<AtomicBool>,
+    sent: Arc<AtomicU32>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Spray {
+    fn at(pids: Vec<i32>, forged: Vec<Vec<u8>>) -> Self {
+        let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+        let (stops, counts) = (Arc::clone(&stop), Arc::clone(&sent));
+        let thread = std::thread::spawn(move || {
+            let stranger = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+            while !stops.load(Ordering::Relaxed) {
+                for port in pids.iter().flat_map(|pid| ports(*pid)) {
+                    for datagram in &forged {
+                        let gone = stranger.send_to(datagram, ("127.0.0.1", port)).is_ok();
+                        counts.fetch_add(u32::from(gone), Ordering::Relaxed);
+                    }
                 }
             }
+        });
+        Self { stop, sent, thread }
+    }
+
+    /// Waits until so many more have gone.
+    async fn goes_on(&self, more: u32) {
+        let wanted = self.sent.load(Ordering::Relaxed) + more;
+        let mut looks = tokio::time::interval(Duration::from_millis(10));
+        while self.sent.load(Ordering::Relaxed) < wanted {
+            looks.tick().await;
         }
-        sent
-    });
-    (stop, spray)
+    }
+
+    fn stop(self) -> u32 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().expect("it sprays");
+        self.sent.load(Ordering::Relaxed)
+    }
 }
 
 #[tokio::test]
@@ -150,12 +169,11 @@ async fn a_call_comes_up_though_a_stranger_forges_alerts() {
     for forged in
         [record(ALERT, 0, 9, &[2, 40]), record(ALERT, 0, 9, &[1, 0]), hello, record(20, 0, 9, &[1])]
     {
-        let (stop, spray) = spray(vec![bob.pid()], vec![forged]);
+        let spray = Spray::at(vec![bob.pid()], vec![forged]);
         let words = ["call", "bob", "--as", "alice", "--duration", "1s"];
         let alice = peer(server.url(), &words).args(MEDIA).run().await;
-        stop.store(true, Ordering::Relaxed);
+        assert!(spray.stop() > 0);
         assert_eq!(alice.code, Some(0), "{}", alice.said);
-        assert!(spray.join().expect("it sprays") > 0);
         bob.await_event("ended", PATIENCE).await;
     }
 }
@@ -177,7 +195,7 @@ fn stun(kind: u16, attribute: u16, value: &[u8]) -> Vec<u8> {
 async fn a_call_comes_up_though_a_stranger_turns_the_roles() {
     let _alone = one_at_a_time().await;
     let server = Server::start().await;
-    let mut bob = login(server.url(), "bob", &[&["--auto-answer"][..], &MEDIA].concat()).await;
+    let mut bob = login(server.url(), "bob", &MEDIA).await;
     let (controlled, controlling) = (0x8029, 0x802a);
     for forged in [
         vec![stun(1, controlling, &[0xff; 8])],
@@ -187,11 +205,14 @@ async fn a_call_comes_up_though_a_stranger_turns_the_roles() {
     ] {
         let words = ["call", "bob", "--as", "alice", "--duration", "1s"];
         let alice = peer(server.url(), &words).args(MEDIA).start();
-        let (stop, spray) = spray(vec![bob.pid(), alice.pid()], forged.clone());
+        bob.await_event("incoming", PATIENCE).await;
+        // Her ports are open while it rings.
+        let spray = Spray::at(vec![bob.pid(), alice.pid()], forged.clone());
+        spray.goes_on(300).await;
+        bob.type_line("answer");
         let end = alice.wait(PATIENCE).await;
-        stop.store(true, Ordering::Relaxed);
+        assert!(spray.stop() > 300);
         assert_eq!(end.code, Some(0), "{forged:?} {}", end.said);
-        assert!(spray.join().expect("it sprays") > 0);
         bob.await_event("ended", PATIENCE).await;
     }
 }
