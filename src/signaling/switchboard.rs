@@ -25,8 +25,11 @@ use super::name::{Looks, MAX_NAME};
 use super::token_bucket::TokenBucket;
 use crate::secret::Secret;
 
-/// Bytes of a reply that an offer pays for: a `leave`, whatever the name.
+/// What an offer pays for: so many messages, and so many bytes beside twice its own.
+const REPLY_MESSAGES: usize = 16;
 const SHORT_REPLY: usize = 1024;
+/// Messages and bytes that are paid for at a time, at most.
+const MOST_OWED: (usize, usize) = (1024, 512 * 1024);
 
 /// A connection to the server; numbers are not used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -243,8 +246,8 @@ struct Connection {
     named: Vec<String>,
     /// Who calls this one, and how often; made for the first offer, since most are never called.
     offers: Option<Box<Offers>>,
-    /// Offers that came, for each of which a short reply is free.
-    owed: u16,
+    /// What the offers that came have paid for.
+    owed: Owed,
     messages: TokenBucket,
     bytes: TokenBucket,
 }
@@ -256,9 +259,29 @@ impl Connection {
         if is_allowed {
             return self.messages.take(now) && self.bytes.take_many(now, bytes as f64);
         }
-        // Who called has paid for a refusal.
-        let is_paid = self.owed > 0 && bytes <= SHORT_REPLY;
-        self.owed -= u16::from(is_paid);
+        self.owed.take(bytes)
+    }
+}
+
+/// Replies that others have paid for by calling: nobody is closed for answering them, or for saying no.
+#[derive(Debug, Default, Clone, Copy)]
+struct Owed {
+    messages: usize,
+    bytes: usize,
+}
+
+impl Owed {
+    /// An offer of so many bytes: an answer is about as long, and has candidates.
+    fn add(&mut self, offer: usize) {
+        self.messages = (self.messages + REPLY_MESSAGES).min(MOST_OWED.0);
+        self.bytes = (self.bytes + SHORT_REPLY + 2 * offer).min(MOST_OWED.1);
+    }
+
+    fn take(&mut self, bytes: usize) -> bool {
+        let is_paid = self.messages > 0 && self.bytes >= bytes;
+        if is_paid {
+            (self.messages, self.bytes) = (self.messages - 1, self.bytes - bytes);
+        }
         is_paid
     }
 }
@@ -372,7 +395,7 @@ impl Switchboard {
             partners: Partners::default(),
             named: Vec::new(),
             offers: None,
-            owed: 0,
+            owed: Owed::default(),
             messages: TokenBucket::new(now, messages_per_second, message_burst),
             bytes: TokenBucket::new(now, bytes_per_second, byte_burst),
         };

@@ -2,8 +2,8 @@
 //!
 //! A server closes who says too much, and whoever calls us again and again makes us answer each time. So
 //! what we say is paced well below what a server of ours takes (`--messages-per-second`), and refusals
-//! go behind everything else: one for each caller, however often he calls. What an ordinary call says
-//! is far below that, and never waits.
+//! go behind everything else: one at a moment for each caller, however often he calls. What an ordinary
+//! call says is far below that, and never waits.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -17,8 +17,8 @@ const MESSAGES: (f64, f64) = (25.0, 120.0);
 const BYTES: (f64, f64) = (16_384.0, 131_072.0);
 /// Refusals a second and at once, beside the messages.
 const REFUSALS: (f64, f64) = (10.0, 30.0);
-/// Nobody is refused more often than this.
-const APART: Duration = Duration::from_secs(1);
+/// Nobody is refused more often than this: whoever waits for each no hears each.
+const APART: Duration = Duration::from_millis(100);
 
 /// Messages that wait; with more, those that follow wait in front of the outbox.
 const MOST_WAITING: usize = 256;
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn who_calls_again_hears_once_a_second_and_the_latest() {
+    fn who_calls_again_hears_once_at_a_moment_and_the_latest() {
         let now = crate::clock::now();
         let mut outbox = Outbox::new(now);
         outbox.put(refuse("pest", "one"));

@@ -15,9 +15,6 @@ use crate::signaling::message::Message;
 /// has tabs.
 const MOST_NAMED: usize = 8;
 
-/// So many offers that nobody has replied to yet are paid for.
-const MOST_OWED: u16 = 1024;
-
 impl Switchboard {
     pub(super) fn forward(&mut self, now: Instant, id: ConnectionId, envelope: &Envelope<'_>) {
         let login = self.connections.get(&id).and_then(|from| from.login.as_ref());
@@ -38,7 +35,7 @@ impl Switchboard {
         let name = login.name.clone();
         let text = envelope.signed(&login.quoted);
         if envelope.kind == Kind::Offer {
-            if !self.may_offer(now, (id, &name), to) {
+            if !self.may_offer(now, (id, &name, text.len()), to) {
                 return self.too_many_offers(id, target);
             }
             self.pair(id, to);
@@ -115,16 +112,23 @@ impl Switchboard {
     }
 
     /// Counted at whom they are for: coming back on another connection changes nothing. Each pays for a
-    /// reply, so that who is called is not closed for saying no.
-    fn may_offer(&mut self, now: Instant, from: (ConnectionId, &str), to: ConnectionId) -> bool {
+    /// reply, so that who is called is not closed for it.
+    fn may_offer(
+        &mut self,
+        now: Instant,
+        (id, from, bytes): (ConnectionId, &str, usize),
+        to: ConnectionId,
+    ) -> bool {
         let per_minute = self.limits.offers_per_minute;
-        let Some(source) = self.connections.get(&from.0).map(|caller| caller.source) else {
+        let Some(source) = self.connections.get(&id).map(|caller| caller.source) else {
             return false;
         };
         let Some(callee) = self.connections.get_mut(&to) else { return false };
         let offers = callee.offers.get_or_insert_with(|| Box::new(Offers::new(per_minute)));
-        let may = offers.take(now, from.1, source);
-        callee.owed = (callee.owed + u16::from(may)).min(MOST_OWED);
+        let may = offers.take(now, from, source);
+        if may {
+            callee.owed.add(bytes);
+        }
         may
     }
 

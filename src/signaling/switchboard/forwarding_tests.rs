@@ -168,11 +168,29 @@ fn who_is_called_too_often_may_say_no_each_time() {
         let got = at.say(1, &leave);
         assert!(got.len() == 1 && got[0].starts_with(&format!("{id} ")), "{got:?}");
     }
-    assert_eq!(
-        at.say(1, r#"{"type":"leave"}"#),
-        ["1 closed: TooFast"],
-        "no more than that is paid"
-    );
+    let mut more = 0;
+    while at.say(1, r#"{"type":"leave"}"#) != ["1 closed: TooFast"] {
+        more += 1;
+        assert!(more <= super::super::MOST_OWED.0, "it has an end");
+    }
+}
+
+#[test]
+fn who_answers_an_offer_that_comes_again_and_again_is_not_closed() {
+    let mut at = Transcript::new(2);
+    at.login(1, "ann");
+    at.login(2, "ben");
+    // As long as a browser's.
+    let sdp = "x".repeat(4_000);
+    let offer = format!(r#"{{"type":"offer","offer":{{"sdp":"{sdp}"}},"name":"ben"}}"#);
+    let answer = format!(r#"{{"type":"answer","answer":{{"sdp":"{sdp}"}},"name":"ann"}}"#);
+    let candidate = r#"{"type":"candidate","candidate":{"candidate":"c"},"name":"ann"}"#;
+    for round in 0..60 {
+        assert!(at.say(1, &offer)[0].starts_with("2 "), "{round}");
+        for text in [&*answer].into_iter().chain([candidate; 10]) {
+            assert!(at.say(2, text)[0].starts_with("1 "), "{round}");
+        }
+    }
 }
 
 #[test]
