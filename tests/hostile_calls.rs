@@ -190,6 +190,8 @@ async fn flood(server: &str, offers: u32) {
 #[tokio::test]
 async fn nobody_is_thrown_off_the_server_by_saying_no_to_others() {
     let mut hall = Hall::open().await;
+    assert_eq!(hall.friend().run().await.code, Some(0));
+    hall.bot.await_event("ended", PATIENCE).await;
     hall.pest.say(&offer("bot", 1, "")).await;
     hears(&mut hall.pest, &["answer"]).await;
     // A page of somebody else, which says no as fast as it can.
@@ -222,7 +224,7 @@ async fn nobody_is_thrown_off_the_server_by_saying_no_to_others() {
     }
     page.say(r#"{"type":"that is all"}"#).await;
     assert!(page.hear().await.is_some_and(|text| text.contains("that is all")), "it is closed");
-    // The pest's call ends, and who calls once gets through.
+    // The pest's call ends, and who is known gets through.
     hall.bot.await_event("ended", PATIENCE).await;
     let ended = hall.friend().run().await;
     assert_eq!(ended.code, Some(0), "{}", ended.said);

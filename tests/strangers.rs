@@ -248,7 +248,7 @@ async fn a_program_that_crashed_has_its_name_back_at_once_and_nobody_else() {
     again.await_event("logged-in", PATIENCE).await;
     // Beside it, the same program of the same home is not the same.
     let other = peer(server.url(), &["login", "alice"]).in_home(alice.home()).run().await;
-    assert_eq!(other.code, Some(4), "{}", other.said);
+    assert_eq!(other.code, Some(3), "{}", other.said);
     again.type_line("quit");
     let ended = again.wait(PATIENCE).await;
     assert_eq!(ended.code, Some(0), "{}", ended.said);
