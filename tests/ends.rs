@@ -114,7 +114,8 @@ async fn a_caller_that_has_begun_anew_calls_anew() {
     alice.kill9();
     alice.gone(PATIENCE).await;
     let again = ["call", "bob", "--as", "alice", "--duration", "1s"];
-    let ended = peer(server.url(), &again).run().await;
+    // In the same home: the name is whose program knows the secret.
+    let ended = peer(server.url(), &again).in_home(alice.home()).run().await;
     assert_eq!(ended.code, Some(0), "{}", ended.said);
     for call in 1..=2 {
         let end = bob.await_event("ended", THE_END).await;

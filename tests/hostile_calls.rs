@@ -1,11 +1,13 @@
 //! What hostile callers and a lying server try on who answers: calls that never come up and hold the
-//! line, addresses of others to be asked, and certificates that are not those of the other side.
+//! line, floods of offers to be answered, addresses of others to be asked, and certificates that are not
+//! those of the other side.
 
 use std::net::UdpSocket;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::MutexGuard;
+use tokio::task::JoinSet;
 
 use crate::support::lying_proxy::{self, Lie};
 use crate::support::process::{Ended, Peer, PeerBuilder};
@@ -30,6 +32,12 @@ fn offer(to: &str, number: u32, candidates: &str) -> String {
          a=fmtp:102 packetization-mode=1;profile-level-id=42e01f\r\n{section}"
     );
     json!({ "type": "offer", "offer": { "type": "offer", "sdp": sdp }, "name": to }).to_string()
+}
+
+/// Another offer of the same connection, which restarts ICE.
+fn restarted(to: &str, number: u32, round: u32) -> String {
+    let again = offer(to, number, "").replace(":pest", &format!(":r{round}pest"));
+    again.replace(&format!("o=- {number} 1 "), &format!("o=- {number} {round} "))
 }
 
 /// The next message of one of these kinds.
@@ -128,6 +136,121 @@ async fn who_was_told_busy_comes_before_a_pest_of_many_names() {
     assert_eq!(hears(&mut other, &["answer", "leave"]).await["reason"], "busy");
     let ended = hall.friend().run().await;
     assert_eq!(ended.code, Some(0), "{}", ended.said);
+}
+
+#[tokio::test]
+async fn who_is_known_comes_before_any_number_of_fresh_names() {
+    let mut hall = Hall::open().await;
+    // The bot remembers the key of who comes through.
+    assert_eq!(hall.friend().run().await.code, Some(0));
+    hall.bot.await_event("ended", PATIENCE).await;
+    hall.pest.say(&offer("bot", 1, "")).await;
+    hears(&mut hall.pest, &["answer"]).await;
+    let mut line = Vec::new();
+    for number in 0..17 {
+        let mut fresh = Client::login(hall.server.address(), &format!("fresh-{number}")).await;
+        fresh.say(&offer("bot", 10 + number, "")).await;
+        assert_eq!(hears(&mut fresh, &["answer", "leave"]).await["reason"], "busy");
+        line.push(fresh);
+    }
+    assert_eq!(hall.friend().run().await.code, Some(4), "busy");
+    hall.pest.say(r#"{"type":"leave","name":"bot"}"#).await;
+    hall.bot.await_event("ended", PATIENCE).await;
+    for (number, fresh) in (50..).zip(&mut line) {
+        fresh.say(&offer("bot", number, "")).await;
+        assert_eq!(hears(fresh, &["answer", "leave"]).await["reason"], "busy", "{number}");
+    }
+    let ended = hall.friend().run().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+}
+
+/// Five from a network each, with so many offers each, whatever becomes of them.
+async fn flood(server: &str, offers: u32) {
+    let mut floods = JoinSet::new();
+    for number in 0..5 {
+        let server = server.to_owned();
+        floods.spawn(async move {
+            let from = format!("127.0.{}.1", 20 + number);
+            let mut flood = Client::connect_from(&from, &server).await.expect("a place");
+            flood.say(&format!(r#"{{"type":"login","name":"flood-{number}"}}"#)).await;
+            for of in 0..offers {
+                flood.say(&offer("bot", 100 + of, "")).await;
+            }
+            // All of it has been taken in when this is answered.
+            flood.say(r#"{"type":"that is all"}"#).await;
+            while flood.hear().await.is_some_and(|text| !text.contains("that is all")) {}
+            flood
+        });
+    }
+    while let Some(flooded) = floods.join_next().await {
+        flooded.expect("no flood panics");
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_thrown_off_the_server_by_saying_no_to_others() {
+    let mut hall = Hall::open().await;
+    assert_eq!(hall.friend().run().await.code, Some(0));
+    hall.bot.await_event("ended", PATIENCE).await;
+    hall.pest.say(&offer("bot", 1, "")).await;
+    hears(&mut hall.pest, &["answer"]).await;
+    // A page of somebody else, which says no as fast as it can.
+    let mut page = Client::login(hall.server.address(), "page").await;
+    let mut callers = Vec::new();
+    for number in 0..8 {
+        let from = format!("127.0.{}.1", 40 + number);
+        let mut caller = Client::connect_from(&from, hall.server.address()).await.expect("a place");
+        caller.say(&format!(r#"{{"type":"login","name":"caller-{number}"}}"#)).await;
+        for of in 0..60 {
+            caller.say(&offer("page", 100 + of, "")).await;
+        }
+        caller.say(r#"{"type":"that is all"}"#).await;
+        while caller.hear().await.is_some_and(|text| !text.contains("that is all")) {}
+        callers.push(caller);
+    }
+    flood(hall.server.address(), 60).await;
+    page.say(r#"{"type":"that is all"}"#).await;
+    let mut offers = Vec::new();
+    loop {
+        let text = page.hear().await.expect("the page is still there");
+        match serde_json::from_str::<Value>(&text).expect("JSON") {
+            said if said["type"] == "offer" => offers.push(said["name"].clone()),
+            _ => break,
+        }
+    }
+    assert!((150..=300).contains(&offers.len()), "{}", offers.len());
+    for name in &offers {
+        page.say(&json!({ "type": "leave", "name": name, "reason": "busy" }).to_string()).await;
+    }
+    page.say(r#"{"type":"that is all"}"#).await;
+    assert!(page.hear().await.is_some_and(|text| text.contains("that is all")), "it is closed");
+    // The pest's call ends, and who is known gets through.
+    hall.bot.await_event("ended", PATIENCE).await;
+    let ended = hall.friend().run().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    assert!(!hall.bot.said().contains("reconnecting"), "{}", hall.bot.said());
+}
+
+#[tokio::test]
+async fn an_offer_that_comes_again_and_again_is_answered_once_a_second() {
+    for restarts in [false, true] {
+        let mut hall = Hall::open().await;
+        hall.pest.say(&offer("bot", 1, "")).await;
+        hears(&mut hall.pest, &["answer"]).await;
+        let accepted = hall.bot.await_event("accepted", PATIENCE).await;
+        for round in 2..60 {
+            let again = if restarts { restarted("bot", 1, round) } else { offer("bot", 1, "") };
+            hall.pest.say(&again).await;
+        }
+        let ended = hall.bot.await_event("ended", PATIENCE).await;
+        let mut answers = 0;
+        while hears(&mut hall.pest, &["answer", "leave"]).await["type"] == "answer" {
+            answers += 1;
+        }
+        let most = 6.0 + seconds(&accepted, &ended);
+        assert!(answers > 0 && f64::from(answers) <= most, "{restarts}: {answers} of {most}");
+        assert!(!hall.bot.said().contains("reconnecting"), "{}", hall.bot.said());
+    }
 }
 
 #[tokio::test]

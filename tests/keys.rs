@@ -72,6 +72,52 @@ async fn quit(peer: &mut Peer) {
     peer.gone(PATIENCE).await;
 }
 
+/// As many keys as are remembered, none of them of anybody here.
+fn full_of_strangers(home: &Path) {
+    use base64::Engine;
+    let folder = home.join("state/peer");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let key = base64::prelude::BASE64_STANDARD.encode([7; 32]);
+    let stranger = |number: u32| {
+        let server = "ws://elsewhere.example";
+        serde_json::json!({ "server": server, "name": format!("n{number}"), "key": key, "since": 1 })
+    };
+    let all: Vec<_> = (10_000..11_000).map(stranger).collect();
+    let text = serde_json::to_string(&all).expect("JSON");
+    std::fs::write(folder.join("known-keys.json"), text).expect("a file");
+}
+
+#[tokio::test]
+async fn a_key_that_finds_no_place_is_told_of_and_whom_we_call_finds_one() {
+    let _alone = one_at_a_time().await;
+    let server = Server::start().await;
+    let (alices, bobs) = (home(), home());
+    full_of_strangers(bobs.path());
+    let mut bob = answering(server.url(), bobs.path(), &[]).await;
+    let ended = call_bob(server.url(), alices.path()).run().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    let told = bob.await_event("error", PATIENCE).await;
+    assert_eq!((&told["code"], &told["peer"]), (&"key-not-kept".into(), &"alice".into()), "{told}");
+    assert!(
+        told["message"].as_str().is_some_and(|text| text.contains("peer keys forget")),
+        "{told}"
+    );
+    bob.await_event("ended", PATIENCE).await;
+    assert_eq!(known_key(bobs.path(), "alice").await, None);
+    // Our own call makes room, by the last of the strangers.
+    let alice = peer(server.url(), &["login", "alice", "--auto-answer"]).in_home(alices.path());
+    let mut alice = alice.with_input().start();
+    alice.await_event("logged-in", PATIENCE).await;
+    bob.type_line("call alice");
+    bob.await_event("connected", PATIENCE).await;
+    bob.type_line("hangup");
+    bob.await_event("ended", PATIENCE).await;
+    let known = known_key(bobs.path(), "alice").await;
+    assert_eq!(known, Some(own_key(alices.path(), "alice").await));
+    assert_eq!(known_key(bobs.path(), "n10999").await, None);
+    assert!(known_key(bobs.path(), "n10998").await.is_some());
+}
+
 fn event<'a>(ended: &'a Ended, name: &str) -> &'a Value {
     let found = ended.events.iter().find(|event| event["event"] == name);
     found.unwrap_or_else(|| panic!("no event '{name}'\n{}", ended.said))

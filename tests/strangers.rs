@@ -1,10 +1,12 @@
 //! What strangers try on a signaling server that is not theirs: pages that lie about where they are
 //! from, messages into calls of others, names that look alike, and much too much of everything.
 
+use std::net::UdpSocket;
+
 use crate::support::process::PeerBuilder;
 use crate::support::server::{Server, login, peer};
 use crate::support::sockets::{Client, ask, get};
-use crate::support::{PATIENCE, until};
+use crate::support::{PATIENCE, one_at_a_time, until};
 
 /// The status line of an answer.
 fn status(answer: &str) -> &str {
@@ -227,6 +229,94 @@ async fn a_lost_name_is_its_owners_for_a_minute() {
 }
 
 #[tokio::test]
+async fn a_program_that_crashed_has_its_name_back_at_once_and_nobody_else() {
+    let server = Server::start().await;
+    let mut alice = login(server.url(), "alice", &[]).await;
+    alice.kill9();
+    alice.gone(PATIENCE).await;
+    // It comes from the same address, and does not know the secret.
+    let mut pace = tokio::time::interval(std::time::Duration::from_millis(300));
+    for _ in 0..6 {
+        pace.tick().await;
+        for more in ["", r#","resume":"""#, r#","resume":"guessed""#] {
+            let reply = grab(&server, "127.0.0.1", "alice", more).await;
+            assert!(reply.contains("name-taken"), "{more}: {reply}");
+        }
+    }
+    let again = peer(server.url(), &["login", "alice"]).in_home(alice.home()).with_input();
+    let mut again = again.start();
+    again.await_event("logged-in", PATIENCE).await;
+    // Beside it, the same program of the same home is not the same.
+    let other = peer(server.url(), &["login", "alice"]).in_home(alice.home()).run().await;
+    assert_eq!(other.code, Some(3), "{}", other.said);
+    again.type_line("quit");
+    let ended = again.wait(PATIENCE).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    assert!(!ended.said.contains("\"event\":\"reconnecting\""), "{}", ended.said);
+    let left = std::fs::read_dir(alice.home().join("state/peer/resume")).expect("a folder").count();
+    assert_eq!(left, 0, "who says goodbye has nothing to come back to");
+    assert!(grab(&server, "127.0.0.1", "alice", "").await.contains("true"));
+}
+
+#[tokio::test]
+async fn one_network_has_a_quarter_of_the_places() {
+    let words = ["--max-connections", "40", "--max-connections-per-address", "2"];
+    let server = Server::start_with(&[&["--listen", "127.0.0.1:0"][..], &words].concat()).await;
+    let mut crowd = Vec::new();
+    for number in 1..=30 {
+        let from = format!("127.0.60.{number}");
+        match Client::connect_from(&from, server.address()).await {
+            Ok(client) => crowd.push(client),
+            Err(answer) => assert_eq!(status(&answer), "429", "{answer}"),
+        }
+    }
+    assert_eq!(crowd.len(), 10);
+    assert!(Client::connect_from("127.0.61.1", server.address()).await.is_ok());
+    let metrics = get(server.address(), "/metrics").await;
+    assert!(metrics.contains("peer_refusals_total{reason=\"address-full\"} 20\n"), "{metrics}");
+}
+
+/// Somebody comes back with the secret of a server that is no more, or with what he has made up.
+async fn come_back(server: &Server, name: &str, secret: &str) -> Client {
+    let mut client = Client::connect(server.address(), "").await.expect("a place");
+    client.say(&format!(r#"{{"type":"login","name":"{name}","resume":"{secret}"}}"#)).await;
+    assert!(client.hear().await.expect("a reply").contains(r#""success":true"#));
+    client
+}
+
+#[tokio::test]
+async fn after_a_restart_a_made_up_secret_gives_nothing_and_two_in_a_call_part() {
+    let mut server = Server::start().await;
+    server.kill9().await;
+    let (server, _) = server.start_again().await;
+    let mut ann = come_back(&server, "ann", "0123456789abcdef0123456789abcdef").await;
+    let mut ben = come_back(&server, "ben", "fedcba9876543210fedcba9876543210").await;
+    let mut mal = come_back(&server, "mal", "x").await;
+    let still = |name: &str| format!(r#"{{"type":"candidate","candidate":null,"name":"{name}"}}"#);
+    ann.say(&still("ben")).await;
+    heard(&mut ann).await;
+    for name in ["ann", "ben"] {
+        for text in [
+            r#"{"type":"leave","name":"NAME"}"#,
+            r#"{"type":"answer","answer":{"sdp":"x"},"name":"NAME"}"#,
+            r#"{"type":"candidate","candidate":{"candidate":"x"},"name":"NAME"}"#,
+        ] {
+            mal.say(&text.replace("NAME", name)).await;
+        }
+    }
+    heard(&mut mal).await;
+    for client in [&mut ann, &mut ben] {
+        assert_eq!(heard(client).await, [""; 0]);
+    }
+    ben.say(&still("ann")).await;
+    assert!(heard(&mut ben).await.is_empty());
+    assert_eq!(heard(&mut ann).await, [still("ben")]);
+    ann.say(r#"{"type":"leave","name":"ben"}"#).await;
+    heard(&mut ann).await;
+    assert_eq!(heard(&mut ben).await, [r#"{"type":"leave","name":"ann"}"#]);
+}
+
+#[tokio::test]
 async fn who_connects_and_does_not_log_in_is_closed() {
     let server = Server::start_with(&["--listen", "127.0.0.1:0", "--login-within", "1s"]).await;
     let mut alice = Client::login(server.address(), "alice").await;
@@ -324,6 +414,55 @@ async fn where_names_have_no_tokens_allow_is_said_to_mean_anybody() {
     assert!(!said.contains("warning"), "a test picture is no secret: {said}");
 }
 
+/// Whether a datagram has come to this port of ours.
+fn was_asked(server: &UdpSocket) -> bool {
+    server.set_nonblocking(true).expect("a socket");
+    server.recv(&mut [0; 1500]).is_ok()
+}
+
+#[tokio::test]
+async fn what_a_server_hands_out_does_not_overrule_the_user() {
+    let _alone = one_at_a_time().await;
+    for (flags, asks_stun, asks_turn) in [
+        // A STUN server of the user's own lets those of the server be asked, too.
+        (&["--stun", "stun:OWN"][..], true, true),
+        (&["--stun", "none"], false, true),
+        (&["--stun", "stun:OWN", "--ice-policy", "relay"], false, true),
+    ] {
+        let [own, stun, turn] =
+            [(); 3].map(|()| UdpSocket::bind("127.0.0.1:0").expect("a free port"));
+        let at = |socket: &UdpSocket| socket.local_addr().expect("a port").to_string();
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let secret = folder.path().join("secret");
+        std::fs::write(&secret, "north").expect("a file");
+        let (stun_url, turn_url) = (format!("stun:{}", at(&stun)), format!("turn:{}", at(&turn)));
+        let words =
+            ["--listen", "127.0.0.1:0", "--ice-server", &stun_url, "--ice-server", &turn_url];
+        let secret = ["--turn-secret-file", secret.to_str().expect("a plain path")];
+        let server = Server::start_with(&[&words[..], &secret].concat()).await;
+        let mut bob = login(server.url(), "bob", &["--auto-answer", "--bind", "127.0.0.1"]).await;
+        let flags: Vec<_> = flags.iter().map(|flag| flag.replace("OWN", &at(&own))).collect();
+        // Whoever is asked does not answer, so that with relays alone there is no path.
+        let words = ["call", "bob", "--as", "alice", "--duration", "3s", "--bind", "127.0.0.1"];
+        let mut alice = PeerBuilder::new(words)
+            .args(["--json", "--video", "test", "--audio", "tone", "--view", "none"])
+            .args(["--speaker", "none", "--server", server.url()])
+            .args(&flags)
+            .start();
+        let is_relayed = flags.iter().any(|flag| flag == "relay");
+        if is_relayed {
+            alice.await_event("accepted", PATIENCE).await;
+            until("the relay is asked", || was_asked(&turn)).await;
+        } else {
+            alice.await_event("ended", PATIENCE).await;
+            bob.await_event("ended", PATIENCE).await;
+            assert_eq!(was_asked(&turn), asks_turn, "{flags:?}\n{}", alice.said());
+        }
+        assert_eq!(was_asked(&stun), asks_stun, "{flags:?}\n{}", alice.said());
+        assert!(!is_relayed || !was_asked(&own), "where only relays may be used nobody is asked");
+    }
+}
+
 #[tokio::test]
 async fn secrets_that_others_may_read_are_warned_about() {
     use std::os::unix::fs::PermissionsExt;
@@ -334,12 +473,20 @@ async fn secrets_that_others_may_read_are_warned_about() {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("our file");
         path.to_str().expect("a plain path").to_owned()
     };
-    for (mode, warned) in [(0o644, true), (0o600, false)] {
+    let pair = rcgen::KeyPair::generate().expect("a key");
+    let params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name");
+    let certificate = params.self_signed(&pair).expect("a certificate").pem();
+    // The certificate is for everybody.
+    let certificate = file("certificate", &certificate, 0o644);
+    for (mode, warned) in [(0o644, true), (0o604, true), (0o640, false), (0o600, false)] {
         let (users, secret) = (file("users", "", mode), file("secret", "north", mode));
+        let key = file("key", &pair.serialize_pem(), mode);
         let words = ["--listen", "127.0.0.1:0", "--users", &users, "--turn-secret-file", &secret];
-        let server = Server::start_with(&[&words[..], &["--ice-server", "turn:t"]].concat()).await;
+        let tls = ["--ice-server", "turn:t", "--tls-cert", &certificate, "--tls-key", &key];
+        let server = Server::start_with(&[&words[..], &tls].concat()).await;
         let said = server.stop().await;
-        for path in [users, secret] {
+        assert!(!said.contains(&format!("chmod o= {certificate}")), "{said}");
+        for path in [users, secret, key] {
             let advice = format!("run chmod o= {path}");
             assert_eq!(said.contains(&advice), warned, "{mode:o}: {said}");
         }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpSocket;
 
 use crate::support::chromium::{Browser, FakeMedia};
 use crate::support::process::{Ended, Peer, PeerBuilder};
@@ -216,6 +218,40 @@ async fn a_renewed_certificate_is_taken_over_under_way_and_a_broken_one_is_not()
     assert!(!bob.said().contains("reconnecting"), "{}", bob.said());
     server.peer.terminate();
     server.peer.gone(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_open_handshakes_stand_in_nobodys_way() {
+    let server = Secure::start("127.0.0.3:0", &["--tls-self-signed", "--host", "127.0.0.3"]).await;
+    let address = server.url().trim_start_matches("wss://").to_owned();
+    let flood = tokio::spawn(async move {
+        let mut half_open = Vec::new();
+        for number in 0..1500_u32 {
+            let socket = TcpSocket::new_v4().expect("a socket");
+            // Of one network, which has as many addresses as it likes.
+            let from = format!("127.0.70.{}:0", 1 + number % 200);
+            socket.bind(from.parse().expect("an address")).expect("a free port");
+            let stream = socket.connect(address.parse().expect("an address")).await;
+            let mut stream = stream.expect("the server listens");
+            // A record that says more than it has, or nothing at all.
+            if number % 2 == 0 {
+                let _ = stream.write_all(&[22, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]).await;
+            }
+            half_open.push(stream);
+        }
+        half_open
+    });
+    // While it comes, and when all of it is there.
+    let words = ["--ca", server.certificate()];
+    let mut during = login(server.url(), "during", &words).await;
+    let half_open = flood.await.expect("the flood is there");
+    let mut after = login(server.url(), "after", &words).await;
+    for peer in [&mut during, &mut after] {
+        assert!(!peer.said().contains("reconnecting"), "{}", peer.said());
+        peer.type_line("quit");
+        peer.gone(PATIENCE).await;
+    }
+    drop(half_open);
 }
 
 #[tokio::test]

@@ -50,6 +50,9 @@ export class Phone {
       loggedIn: (reply) => {
         this.server = "online";
         this.#takeServers(reply);
+        // A server that has begun anew believes only two who both say that they are in a call.
+        const still = this.call && typeof reply.resume === "string";
+        if (still) this.#send(this.call, { type: "candidate", candidate: null });
         this.#on.changed();
       },
       refreshed: (reply) => this.#takeServers(reply),

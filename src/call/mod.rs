@@ -4,6 +4,7 @@
 //! tells the machine what came of it. It decides nothing and knows no server:
 //! messages come in and go out through whoever made the call.
 
+mod answering;
 pub mod candidates;
 mod ending;
 mod hearing;

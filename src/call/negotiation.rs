@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::answering::Pace;
 use super::candidates::{MAX_WAITING, RemoteCandidates};
 use super::step::ActionId;
 use crate::ice::Candidate;
@@ -116,6 +117,8 @@ pub struct Negotiation {
     sent: Vec<Candidate>,
     /// Whether any description of ours has gone out.
     described: bool,
+    /// How often their offers make us say something.
+    pace: Pace,
     outputs: VecDeque<Output>,
 }
 
@@ -135,6 +138,7 @@ impl Negotiation {
             local: VecDeque::new(),
             sent: Vec::new(),
             described: false,
+            pace: Pace::default(),
             outputs: VecDeque::new(),
         }
     }
@@ -146,7 +150,7 @@ impl Negotiation {
                 self.want(ice_restart);
                 self.go_on();
             }
-            Input::RemoteOffer(sdp) => self.remote_offer(sdp),
+            Input::RemoteOffer(sdp) => self.hear_offer(now, sdp),
             Input::RemoteAnswer(sdp) => self.remote_answer(sdp),
             Input::RemoteCandidate(candidate) => {
                 let busy = self.is_setting_remote();
@@ -164,11 +168,7 @@ impl Negotiation {
                     self.outputs.push_back(Output::SendOffer(sdp.clone()));
                 }
             }
-            Input::Timeout => {
-                if self.deadline().is_some_and(|due| due <= now) {
-                    self.roll_back();
-                }
-            }
+            Input::Timeout => self.time_out(now),
         }
     }
 
@@ -177,9 +177,14 @@ impl Negotiation {
         self.outputs.pop_front()
     }
 
-    /// When an offer in a running call has stayed unanswered for too long.
+    /// When an offer in a running call has stayed unanswered for too long, or something is due that
+    /// was asked for too soon.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
+        self.unanswered_until().into_iter().chain(self.pace.deadline()).min()
+    }
+
+    fn unanswered_until(&self) -> Option<Instant> {
         match self.state {
             State::OfferOut { since, .. } if self.is_established() => {
                 since.checked_add(self.rules.renegotiation_timeout)
@@ -212,26 +217,60 @@ impl Negotiation {
         }
     }
 
-    fn remote_offer(&mut self, sdp: String) {
-        if let Some(answered) = self.answered.as_ref().filter(|one| one.offer == sdp) {
+    fn time_out(&mut self, now: Instant) {
+        if self.unanswered_until().is_some_and(|due| due <= now) {
+            self.roll_back();
+        }
+        if self.pace.is_again_due(now) {
+            self.say_again();
+        }
+        if let Some(offer) = self.pace.released(now) {
+            self.remote_offer(now, offer);
+        }
+    }
+
+    fn hear_offer(&mut self, now: Instant, sdp: String) {
+        if self.answered.as_ref().is_some_and(|one| one.offer == sdp) {
             // The same offer again gets the same answer again, unless the call has moved on.
-            if answered.latest && self.state == State::Stable {
-                self.outputs.push_back(Output::SendAnswer(answered.answer.clone()));
-                self.outputs.extend(self.sent.iter().cloned().map(Output::SendCandidate));
+            if self.has_answer_to_repeat() && self.pace.again(now) {
+                self.say_again();
             }
             return;
         }
+        let is_answering = matches!(&self.state, State::Answering { offer, .. } if *offer == sdp);
+        if !is_answering && let Some(sdp) = self.pace.admit(now, sdp) {
+            self.remote_offer(now, sdp);
+        }
+    }
+
+    fn has_answer_to_repeat(&self) -> bool {
+        self.state == State::Stable && self.answered.as_ref().is_some_and(|one| one.latest)
+    }
+
+    /// What we said last may be lost.
+    fn say_again(&mut self) {
+        if self.has_answer_to_repeat() {
+            let answer = self.answered.as_ref().map(|one| Output::SendAnswer(one.answer.clone()));
+            self.outputs.extend(answer);
+            self.outputs.extend(self.sent.iter().cloned().map(Output::SendCandidate));
+        } else if self.rules.wins_glare {
+            self.repeat_offer();
+        }
+    }
+
+    fn remote_offer(&mut self, now: Instant, sdp: String) {
         match &self.state {
             State::Stable => self.answer(sdp),
             State::CreatingOffer { .. } | State::OfferOut { .. } if self.rules.wins_glare => {
-                self.repeat_offer();
+                if self.pace.again(now) {
+                    self.say_again();
+                }
             }
             State::CreatingOffer { .. } => self.pending_offer = Some(sdp),
             State::OfferOut { ice_restart, .. } => {
                 let ice_restart = *ice_restart;
                 self.yield_to_theirs(sdp, ice_restart);
             }
-            State::Answering { offer, .. } if *offer == sdp => {}
             State::Answering { .. } | State::RollingBack { .. } | State::ApplyingAnswer { .. } => {
                 self.pending_offer = Some(sdp);
             }
@@ -243,6 +282,7 @@ impl Negotiation {
         if *ice_restart && self.remote.is_same_generation(&sdp) {
             return; // A late answer to an earlier offer: a restart changes both sides (RFC 8839).
         }
+        self.pace.given_up();
         let id = self.new_id();
         self.outputs.push_back(Output::SetRemoteAnswer(id, sdp.clone()));
         self.state = State::ApplyingAnswer { id, answer: sdp };

@@ -114,6 +114,46 @@ fn an_answer_that_is_repeated_comes_with_its_candidates() {
 }
 
 #[test]
+fn however_often_an_offer_is_repeated_it_is_answered_once_a_second() {
+    let mut script = Script::established(true);
+    script.tell(Input::LocalCandidate(candidate("L1")));
+    let again = [Output::SendAnswer(sdp("L1")), Output::SendCandidate(candidate("L1"))];
+    let said: Vec<_> = (0..60).flat_map(|_| script.tell(Input::RemoteOffer(sdp("R1")))).collect();
+    assert_eq!(said, again);
+    assert_eq!(script.tell(Input::Timeout), []);
+    script.now = script.negotiation.deadline().expect("it was asked for again");
+    assert_eq!(script.tell(Input::Timeout), again);
+    assert_eq!(script.negotiation.deadline(), None);
+}
+
+#[test]
+fn however_often_a_round_is_begun_a_few_are_answered_and_then_the_latest() {
+    let mut script = Script::established(true);
+    let mut answered = 0;
+    for number in 0..60 {
+        let asked = script.tell(Input::RemoteOffer(sdp(&format!("N{number}"))));
+        for output in asked {
+            let Output::CreateAnswer(id, _) = output else { panic!("{output:?}") };
+            let sent = script.tell(Input::AnswerCreated(id, sdp(&format!("L{id}"))));
+            answered += sent.len();
+        }
+    }
+    assert!((2..10).contains(&answered), "{answered}");
+    script.now = script.negotiation.deadline().expect("the latest waits");
+    let asked = script.tell(Input::Timeout);
+    assert!(matches!(&asked[..], [Output::CreateAnswer(_, offer)] if *offer == sdp("N59")));
+}
+
+#[test]
+fn an_offer_of_ours_that_wins_is_not_repeated_for_each_of_theirs() {
+    let mut script = Script::offered(true, true);
+    let said: Vec<_> = (0..60)
+        .flat_map(|number| script.tell(Input::RemoteOffer(sdp(&format!("N{number}")))))
+        .collect();
+    assert_eq!(said, [Output::SendOffer(sdp("L2"))]);
+}
+
+#[test]
 fn an_offer_in_the_making_that_has_lost_is_never_sent() {
     let mut script = Script::established(false);
     script.tell(Input::Offer { ice_restart: false });

@@ -158,8 +158,13 @@ mod tests {
         assert_eq!(lines(&[], &[]).len(), 4);
         let key = Key::from_bytes(&[1; 32]).unwrap();
         let name = key.name();
-        let known =
-            KnownKey { server: "ws://h".to_owned(), name: "bob".to_owned(), key, since: 86_400 };
+        let known = KnownKey {
+            server: "ws://h".to_owned(),
+            name: "bob".to_owned(),
+            key,
+            since: 86_400,
+            ours: false,
+        };
         let lines = lines(&[("alice".to_owned(), key)], &[others(&known)]);
         assert_eq!(lines[1], format!("  {name}  alice"));
         assert_eq!(lines[3], format!("  {name}  bob at ws://h, since 1970-01-02"));

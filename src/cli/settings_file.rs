@@ -64,7 +64,7 @@ pub fn secrets(settings: &Path) -> PathBuf {
 /// When it cannot be read, is no TOML, or has a key or a value that no flag of `flags` takes.
 pub fn read(path: &Path, must_be: bool, flags: &Command) -> Result<Vec<Entry>, SettingsError> {
     match text(path)? {
-        Some(text) => entries(path, &text, false, flags),
+        Some((text, _)) => entries(path, &text, false, flags),
         None if must_be => Err(wrong(path, None, "there is no such file".to_owned())),
         None => Ok(Vec::new()),
     }
@@ -75,8 +75,7 @@ pub fn read(path: &Path, must_be: bool, flags: &Command) -> Result<Vec<Entry>, S
 /// # Errors
 /// As [`read`], and when others than the user may read it.
 pub fn read_secrets(path: &Path, flags: &Command) -> Result<Vec<Entry>, SettingsError> {
-    let Some(text) = text(path)? else { return Ok(Vec::new()) };
-    let mode = path.metadata().map_or(0, |metadata| metadata.permissions().mode());
+    let Some((text, mode)) = text(path)? else { return Ok(Vec::new()) };
     if mode & 0o077 != 0 {
         let message =
             format!("other users may read these secrets; run chmod 600 {}", path.display());
@@ -85,19 +84,22 @@ pub fn read_secrets(path: &Path, flags: &Command) -> Result<Vec<Entry>, Settings
     entries(path, &text, true, flags)
 }
 
-fn text(path: &Path) -> Result<Option<String>, SettingsError> {
+/// A file's text, and who may read it.
+fn text(path: &Path) -> Result<Option<(String, u32)>, SettingsError> {
     let cannot = |error: std::io::Error| wrong(path, None, format!("cannot be read: {error}"));
     let file = match std::fs::File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(cannot(error)),
     };
+    // Under its path there may be another by now.
+    let mode = file.metadata().map_err(cannot)?.permissions().mode();
     let mut text = String::new();
     file.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(cannot)?;
     if text.len() as u64 > MOST_BYTES {
         return Err(wrong(path, None, format!("more than {} KiB", MOST_BYTES / 1024)));
     }
-    Ok(Some(text))
+    Ok(Some((text, mode)))
 }
 
 fn entries(
@@ -188,7 +190,7 @@ fn check(key: &Key, words: &[String], flags: &Command) -> Result<(), String> {
 /// # Errors
 /// When what is there is no TOML, or the file cannot be written.
 pub fn write(path: &Path, settings: &[(&Key, Vec<String>)]) -> Result<(), SettingsError> {
-    let old = text(path)?.unwrap_or_default();
+    let old = text(path)?.map_or_else(String::new, |(text, _)| text);
     let mut document: DocumentMut =
         old.parse().map_err(|_| wrong(path, None, "is no TOML".to_owned()))?;
     for (key, words) in settings {

@@ -68,7 +68,7 @@ pub enum Route {
         /// What to tell.
         reason: LeaveReason,
     },
-    /// Somebody calls, but we are in another call: send `CallBook::busy`.
+    /// Somebody calls, but we are in another call: they are to hear `busy`.
     Busy {
         /// The caller.
         name: String,
@@ -172,12 +172,6 @@ impl CallBook {
         }
     }
 
-    /// What a newcomer hears while we are in another call.
-    #[must_use]
-    pub fn busy(name: String) -> Message {
-        Message::Leave { name: Some(name), reason: Some(LeaveReason::Busy) }
-    }
-
     fn route_offer(&mut self, name: Option<&str>, sdp: &str) -> Route {
         let theirs = Identity::of(sdp);
         match (self.find(name), name) {
@@ -258,8 +252,6 @@ mod tests {
         let id = book.open(bob).unwrap();
         assert_eq!(book.route(&offer(Some("bob"))), Route::Call(id));
         assert_eq!(book.route(&offer(Some("carol"))), Route::Busy { name: "carol".into() });
-        let busy = Message::Leave { name: Some("carol".into()), reason: Some(LeaveReason::Busy) };
-        assert_eq!(CallBook::busy("carol".into()), busy);
         book.close(id, LeaveReason::Hangup);
         let carol = Some("carol".to_owned());
         assert_eq!(book.route(&offer(Some("carol"))), Route::NewCall { name: carol });

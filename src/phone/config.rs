@@ -244,10 +244,14 @@ impl Default for CallOptions {
 }
 
 impl CallOptions {
+    /// Whether this one stands in the list of those who may call.
+    pub(super) fn names(&self, name: &str) -> bool {
+        self.allow.iter().any(|allowed| allowed.name == name)
+    }
+
     /// Whether this caller gets through to us; `None` is one whose server gives no names.
     pub(super) fn may_call(&self, name: Option<&str>) -> bool {
-        let allowed =
-            self.allow.is_empty() || name.is_some_and(|n| self.allow.iter().any(|a| a.name == n));
+        let allowed = self.allow.is_empty() || name.is_some_and(|name| self.names(name));
         allowed && self.answer != AnswerPolicy::Refuse
     }
 }

@@ -14,6 +14,7 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::known::{KnownKeys, MOST_BYTES};
+use super::resume::Resume;
 use crate::key::{Key, SigningKey};
 use crate::signaling::name::{Looks, check_name};
 
@@ -118,10 +119,9 @@ impl Keyring {
     /// When they cannot be read, or are not what we wrote.
     pub fn known(&self) -> Result<KnownKeys, KeyringError> {
         let path = self.known_path();
-        match read(&path, MOST_BYTES)? {
-            None => Ok(KnownKeys::default()),
-            Some(text) => KnownKeys::read(&text).map_err(|_| KeyringError::Broken { path }),
-        }
+        let Some(file) = open(&path)? else { return Ok(KnownKeys::default()) };
+        let text = read(file, &path, MOST_BYTES)?;
+        KnownKeys::read(&text).map_err(|_| KeyringError::Broken { path })
     }
 
     /// Changes the keys of others, one program after the other.
@@ -145,6 +145,12 @@ impl Keyring {
         Ok(done)
     }
 
+    /// With what we get our name back on this server after a crash; `None` while another program of
+    /// ours has the name.
+    pub(super) fn resume(&self, server: &str, name: &str) -> Result<Option<Resume>, KeyringError> {
+        Resume::open(&self.folder, server, name)
+    }
+
     fn known_path(&self) -> PathBuf {
         self.folder.join("known-keys.json")
     }
@@ -165,15 +171,9 @@ fn file_name(name: &str) -> String {
 
 /// A key of ours and the name that it was made for; `None` when there is no such file.
 fn read_own(path: &Path) -> Result<Option<(String, SigningKey)>, KeyringError> {
-    let Some(text) = read(path, LONGEST_KEY)? else { return Ok(None) };
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = path.metadata().map_err(|error| io(path, error))?.permissions().mode();
-        if mode & 0o077 != 0 {
-            return Err(KeyringError::Open { path: path.to_owned() });
-        }
-    }
+    let Some(file) = open(path)? else { return Ok(None) };
+    only_ours(&file, path)?;
+    let text = read(file, path, LONGEST_KEY)?;
     let broken = || KeyringError::Broken { path: path.to_owned() };
     let name = text.lines().next().and_then(|line| line.strip_prefix("name: "));
     let name = name.filter(|name| check_name(name).is_ok()).ok_or_else(broken)?;
@@ -182,15 +182,32 @@ fn read_own(path: &Path) -> Result<Option<(String, SigningKey)>, KeyringError> {
     Ok(Some((name.to_owned(), key)))
 }
 
-fn read(path: &Path, most: u64) -> Result<Option<String>, KeyringError> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(io(path, error)),
-    };
+/// `None` when there is no such file.
+fn open(path: &Path) -> Result<Option<File>, KeyringError> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io(path, error)),
+    }
+}
+
+/// The file that is open is asked: under its path there may be another by now.
+fn only_ours(file: &File, path: &Path) -> Result<(), KeyringError> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = file.metadata().map_err(|error| io(path, error))?.permissions().mode();
+        if mode & 0o077 != 0 {
+            return Err(KeyringError::Open { path: path.to_owned() });
+        }
+    }
+    Ok(())
+}
+
+fn read(file: File, path: &Path, most: u64) -> Result<String, KeyringError> {
     let mut text = String::new();
     match file.take(most + 1).read_to_string(&mut text) {
-        Ok(read) if read as u64 <= most => Ok(Some(text)),
+        Ok(read) if read as u64 <= most => Ok(text),
         Err(error) if error.kind() != ErrorKind::InvalidData => Err(io(path, error)),
         _ => Err(KeyringError::Broken { path: path.to_owned() }),
     }
@@ -208,14 +225,14 @@ fn written(folder: &Path, bytes: &[u8]) -> Result<tempfile::NamedTempFile, Keyri
     write().map_err(|error: std::io::Error| io(folder, error))
 }
 
-fn private_folder(folder: &Path) -> Result<(), KeyringError> {
+pub(super) fn private_folder(folder: &Path) -> Result<(), KeyringError> {
     let mut builder = std::fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.recursive(true).create(folder).map_err(|error| io(folder, error))
 }
 
-fn io(path: &Path, reason: impl ToString) -> KeyringError {
+pub(super) fn io(path: &Path, reason: impl ToString) -> KeyringError {
     KeyringError::Io { path: path.to_owned(), reason: reason.to_string() }
 }
 
@@ -226,6 +243,7 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use super::*;
+    use crate::phone::known::Met;
 
     fn mode(path: &Path) -> u32 {
         path.metadata().unwrap().permissions().mode() & 0o777
@@ -288,6 +306,20 @@ mod tests {
     }
 
     #[test]
+    fn the_file_that_is_read_is_the_one_that_is_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("key"), folder.path().join("other"));
+        for (path, mode) in [(&path, 0o644), (&other, 0o600)] {
+            std::fs::write(path, "").unwrap();
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let file = File::open(&path).unwrap();
+        std::fs::rename(&other, &path).unwrap();
+        assert!(only_ours(&file, &path).is_err(), "what stands there now is another");
+        assert!(only_ours(&File::open(&path).unwrap(), &path).is_ok());
+    }
+
+    #[test]
     fn keys_of_others_are_written_whole_and_by_one_after_the_other() {
         let home = tempfile::tempdir().unwrap();
         let keyring = Keyring::at(&home.path().join("peer"));
@@ -296,7 +328,9 @@ mod tests {
             for number in 0..8 {
                 let (keyring, name) = (&keyring, format!("friend {number}x"));
                 threads.spawn(move || {
-                    keyring.change(|known| known.remember("ws://h", &name, key, UNIX_EPOCH))
+                    keyring.change(|known| {
+                        known.remember("ws://h", &name, Met::by_them(key, UNIX_EPOCH))
+                    })
                 });
             }
         });

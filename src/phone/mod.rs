@@ -13,6 +13,8 @@ pub mod event;
 pub mod keyring;
 pub mod known;
 pub mod missed;
+mod place;
+mod resume;
 mod screening;
 mod switch;
 
@@ -140,9 +142,15 @@ impl Phone {
     /// When a source cannot be opened, or the login fails; nothing goes on then.
     pub async fn login(config: PhoneConfig) -> Result<(Self, Events), PhoneError> {
         try_sources(&config).await?;
+        let resume = config.keyring.as_ref().and_then(|keyring| {
+            let resume = keyring.resume(&config.server, &config.name);
+            let note = |error| tracing::warn!(%error, "a crash would cost the name for a minute");
+            resume.map_err(note).ok().flatten()
+        });
         let options = ClientOptions {
             trust: config.network.trust.clone(),
             token: config.token.clone(),
+            resume: resume.as_ref().and_then(|resume| resume.last.clone()),
             ..ClientOptions::default()
         };
         let connected = Client::connect_with(&config.server, &config.name, options).await;
@@ -150,7 +158,7 @@ impl Phone {
         let (commands, to_do) = mpsc::channel(COMMANDS);
         let (events, heard) = mpsc::channel(EVENTS);
         let (stop, stopped) = watch::channel(false);
-        let switch = Switch::new(config, client, events);
+        let switch = Switch::new(config, client, resume, events);
         tokio::spawn(async move {
             switch.run(to_do, from_server).await;
             let _ = stop.send(true);

@@ -4,6 +4,7 @@
 //! Which message belongs to which call the book knows; how a call goes on its machine decides.
 
 mod keys;
+mod server;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::addresses::{Addresses, Change};
+use super::addresses::Addresses;
 use super::book::{CallBook, NAMELESS, Route};
 use super::callers::{Callers, Outcome};
 use super::command::Command;
@@ -19,6 +20,7 @@ use super::config::{AnswerPolicy, PhoneConfig};
 use super::event::{EndReason, Event, EventKind};
 use super::known::KnownKeys;
 use super::missed::{MissedCall, MissedCalls};
+use super::resume::Resume;
 use crate::call::pauses::PictureNews;
 use crate::call::safety::Vouching;
 use crate::call::step::{Input, Progress, Setup};
@@ -28,7 +30,7 @@ use crate::call::{Call, CallConfig, Origin, Said, Told};
 use crate::clock;
 use crate::ice::IceServer;
 use crate::signaling::client::{Client, ClientEvent};
-use crate::signaling::message::{LeaveReason, LoginReply, Message};
+use crate::signaling::message::{LeaveReason, Message};
 use crate::signaling::name::check_name;
 
 /// Calls at a time.
@@ -51,6 +53,8 @@ const UNATTENDED: Duration = Duration::from_secs(10);
 pub(super) struct Switch {
     config: PhoneConfig,
     client: Client,
+    /// What gives us our name back after a crash.
+    resume: Option<Resume>,
     events: mpsc::Sender<Event>,
     book: CallBook,
     calls: HashMap<u64, Live>,
@@ -78,16 +82,24 @@ struct Live {
     rings: bool,
     /// It rang, and nobody has answered so far.
     unanswered: bool,
+    /// We have called.
+    ours: bool,
     /// Of a call of theirs by name: since when, until it is known what becomes of it.
     judged_from: Option<Instant>,
 }
 
 impl Switch {
-    pub(super) fn new(config: PhoneConfig, client: Client, events: mpsc::Sender<Event>) -> Self {
+    pub(super) fn new(
+        config: PhoneConfig,
+        client: Client,
+        resume: Option<Resume>,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
         let (say, said) = mpsc::channel(SAID);
         Self {
             config,
             client,
+            resume,
             events,
             book: CallBook::new(CALLS),
             calls: HashMap::new(),
@@ -135,7 +147,10 @@ impl Switch {
                 give_up_at = Some(clock::now() + GOODBYE);
             }
         }
+        // While the server is away there is nobody to say goodbye to, and the name may be kept for us.
+        let says_goodbye = !self.server_gone;
         self.client.close().await;
+        self.resume.filter(|_| says_goodbye).into_iter().for_each(Resume::forget);
     }
 
     fn command(&mut self, command: Command) {
@@ -215,51 +230,8 @@ impl Switch {
             call.tell(Told::Input(Input::ServerGone));
         }
         let name = self.book.name_of(id).map(str::to_owned);
-        self.calls.insert(id, Live { call, name, rings: false, unanswered: false, judged_from });
-    }
-
-    fn server_event(&mut self, event: ClientEvent) {
-        match event {
-            ClientEvent::LoggedIn { ice_servers, tokens } => {
-                self.handed_out(ice_servers);
-                self.server_gone = false;
-                let (name, server) = (self.config.name.clone(), self.config.server.clone());
-                self.emit(None, EventKind::LoggedIn { name, server, tokens });
-                self.to_all(|| Told::Input(Input::ServerBack));
-            }
-            ClientEvent::IceServers { ice_servers } => self.handed_out(ice_servers),
-            ClientEvent::Reconnecting { retry_in } => {
-                let retry_ms = u64::try_from(retry_in.as_millis()).unwrap_or(u64::MAX);
-                self.emit(None, EventKind::Reconnecting { retry_ms });
-                if !self.server_gone {
-                    self.server_gone = true;
-                    self.to_all(|| Told::Input(Input::ServerGone));
-                }
-            }
-            ClientEvent::Lost { error } => {
-                let kind = EventKind::Error {
-                    code: "login-lost".to_owned(),
-                    message: format!("the login is lost: {error}"),
-                };
-                self.emit(None, kind);
-                self.leaving = true;
-            }
-            ClientEvent::Message(message) => self.message(message),
-        }
-    }
-
-    /// Calls that begin from now on use these.
-    fn handed_out(&mut self, ice_servers: Vec<IceServer>) {
-        let reply = LoginReply { success: true, ice_servers, ..LoginReply::default() };
-        self.ice_servers.clone_from(&reply.ice_servers);
-        self.book.route(&Message::LoginReply(reply));
-    }
-
-    /// The server first: what the calls have to say goes through it.
-    fn addresses_changed(&self, change: Change) {
-        tracing::info!(lost = change.lost, "the addresses of this machine have changed");
-        self.client.addresses_changed(change.addresses);
-        self.to_all(|| Told::Input(Input::AddressesChanged { lost: change.lost }));
+        let live = Live { call, name, rings: false, unanswered: false, ours: !theirs, judged_from };
+        self.calls.insert(id, live);
     }
 
     fn message(&mut self, message: Message) {
@@ -286,11 +258,14 @@ impl Switch {
             }
             Route::Over { name, reason } => {
                 tracing::info!(name, "an offer of a call that is over");
-                self.send(&Message::Leave { name: Some(name), reason: Some(reason) });
+                self.refuse(name, reason);
             }
             Route::Busy { name } => {
-                self.callers.turned_away(clock::now(), &name);
-                self.send(&CallBook::busy(name));
+                if let Message::Offer { sdp, .. } = &message {
+                    let merit = self.merit(&name, sdp);
+                    self.callers.turned_away(clock::now(), &name, merit);
+                }
+                self.refuse(name, LeaveReason::Busy);
             }
             Route::Login => match message {
                 Message::Error { message, .. } => tracing::warn!(message, "the server complains"),
@@ -303,19 +278,18 @@ impl Switch {
     fn incoming(&mut self, name: Option<String>, offer: String) {
         if self.leaving || !self.config.call.may_call(name.as_deref()) {
             tracing::info!(name, "a call was refused");
-            if name.is_some() {
-                let reason = Some(LeaveReason::Rejected);
-                self.send(&Message::Leave { name, reason });
-            }
+            name.into_iter().for_each(|name| self.refuse(name, LeaveReason::Rejected));
             return;
         }
-        if let Some(name) = name.as_ref().filter(|name| !self.callers.may_ring(clock::now(), name))
-        {
-            tracing::info!(
-                name,
-                "calls again too soon after calls that came to nothing, or others wait"
-            );
-            return self.send(&CallBook::busy(name.clone()));
+        if let Some(name) = &name {
+            let merit = self.merit(name, &offer);
+            if !self.callers.may_ring(clock::now(), name, merit) {
+                tracing::info!(
+                    name,
+                    "calls again too soon after calls that came to nothing, or others wait"
+                );
+                return self.refuse(name.clone(), LeaveReason::Busy);
+            }
         }
         let Some(verdict) = self.screen(name.as_deref(), &offer) else { return };
         if let Some(id) = self.book.open(name.clone()) {

@@ -5,6 +5,7 @@
 
 mod dial;
 mod keeper;
+mod outbox;
 mod socket;
 pub mod trust;
 
@@ -16,12 +17,13 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::message::{MAX_MESSAGE, Message};
+use super::message::{LeaveReason, MAX_MESSAGE, Message};
 use super::name::{NameError, check_name};
 use crate::ice::IceServer;
 use crate::secret::Secret;
 use dial::Dialer;
 use keeper::Keeper;
+use outbox::Words;
 use socket::Socket;
 use trust::Trust;
 
@@ -34,7 +36,7 @@ const NUDGES: usize = 4;
 /// A login. Dropped, it logs out in the background.
 #[derive(Debug)]
 pub struct Client {
-    queue: mpsc::Sender<String>,
+    queue: mpsc::Sender<Words>,
     nudges: mpsc::Sender<Nudge>,
     close: oneshot::Sender<()>,
     task: JoinHandle<()>,
@@ -49,6 +51,9 @@ pub enum ClientEvent {
         ice_servers: Vec<IceServer>,
         /// Whether names have tokens there; foreign servers say nothing, and have none.
         tokens: bool,
+        /// What gives us the name back, should we crash: for the [`ClientOptions::resume`] of the next
+        /// program. Foreign servers give none.
+        resume: Option<Secret>,
     },
     /// The server wants us to use others from now on: what it handed out before runs out.
     IceServers {
@@ -194,6 +199,8 @@ pub enum SendError {
 pub struct ClientOptions {
     /// What proves that the name is ours, where the server wants to know.
     pub token: Option<Secret>,
+    /// What an earlier login under this name was given, where it did not end in order.
+    pub resume: Option<Secret>,
     /// For the connection, and again for the reply to the login.
     pub timeout: Duration,
     /// When the server was silent so long, it is pinged.
@@ -208,6 +215,7 @@ impl Default for ClientOptions {
     fn default() -> Self {
         Self {
             token: None,
+            resume: None,
             timeout: Duration::from_secs(10),
             ping_every: Duration::from_secs(15),
             patience: Duration::from_secs(4),
@@ -241,8 +249,8 @@ impl Client {
         check_name(name)
             .map_err(|reason| ConnectError::BadName { name: name.to_owned(), reason })?;
         let dialer = Dialer::new(url, options.trust.clone()).await?;
-        let (socket, welcome) =
-            Socket::login(&dialer, name, &options, Some(Secret::new(""))).await?;
+        let resume = options.resume.clone().unwrap_or_else(|| Secret::new(""));
+        let (socket, welcome) = Socket::login(&dialer, name, &options, Some(resume)).await?;
         let (queue, queued) = mpsc::channel(QUEUE);
         let (nudges, nudged) = mpsc::channel(NUDGES);
         let (events, received) = mpsc::channel(QUEUE);
@@ -266,16 +274,35 @@ impl Client {
     }
 
     /// Queues a message; never waits. What is sent while the server is away goes out
-    /// after the next login.
+    /// after the next login, and what is much more than a call has to say at a pace that servers take.
     ///
     /// # Errors
     /// When it is too large, the queue is full or the login is over.
     pub fn send(&self, message: &Message) -> Result<(), SendError> {
+        let anew = match message {
+            Message::Offer { name, .. } | Message::Answer { name, .. } => name.clone(),
+            _ => None,
+        };
         let text = message.to_json();
         if text.len() > MAX_MESSAGE {
             return Err(SendError::TooLarge { size: text.len() });
         }
-        self.queue.try_send(text).map_err(|error| match error {
+        self.queue(Words::Say { text, anew })
+    }
+
+    /// Tells somebody who calls, and with whom there is no call, that there will be none. Behind
+    /// everything else that there is to say, and once for as often as he has called meanwhile: whoever
+    /// calls without end must not make us say more than the server takes.
+    ///
+    /// # Errors
+    /// When the queue is full or the login is over.
+    pub fn refuse(&self, name: String, reason: LeaveReason) -> Result<(), SendError> {
+        let leave = Message::Leave { name: Some(name.clone()), reason: Some(reason) };
+        self.queue(Words::Refuse { name, text: leave.to_json() })
+    }
+
+    fn queue(&self, words: Words) -> Result<(), SendError> {
+        self.queue.try_send(words).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => SendError::Full,
             mpsc::error::TrySendError::Closed(_) => SendError::Closed,
         })

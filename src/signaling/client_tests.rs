@@ -20,10 +20,12 @@ type Events = mpsc::Receiver<ClientEvent>;
 
 async fn login(url: &str, name: &str) -> (Client, Events) {
     let (client, mut events) = Client::connect(url, name).await.unwrap();
-    assert_eq!(
-        events.recv().await,
-        Some(ClientEvent::LoggedIn { ice_servers: Vec::new(), tokens: false })
-    );
+    match events.recv().await {
+        Some(ClientEvent::LoggedIn { ice_servers, tokens: false, .. }) => {
+            assert!(ice_servers.is_empty());
+        }
+        other => panic!("{other:?} instead of a login"),
+    }
     (client, events)
 }
 

@@ -3,9 +3,9 @@
 //! Everybody has a share of each reader's queue, and of all queues together: who sends more than is
 //! read finds no room himself, and the reader and the others stay as they are.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use super::limiter::Source;
+use super::limiter::{Held, Source};
 use super::switchboard::ConnectionId;
 
 /// Messages in one queue: more than a round of the exchange can bring, and whoever reads gets his
@@ -15,9 +15,10 @@ pub const QUEUE_MESSAGES: usize = 1024;
 const QUEUE_BYTES: usize = 512 * 1024;
 /// One sender may have this part of a queue; the last such part is for the server's own words.
 const PART: usize = 4;
-/// Bytes in all queues together, of which one source may have a quarter.
+/// Bytes in all queues together, of which one source may have a quarter, and one network too.
 const IN_ALL: usize = 32 * 1024 * 1024;
-/// When that is used up, who has less than this in all queues still finds room, up to twice as much.
+/// When that is used up, who has less than this in all queues still finds room, up to twice as much;
+/// and readers who have more waiting are turned out, until there is room again.
 const LITTLE: usize = 64 * 1024;
 /// When that is used up, the server's own words still find room in a queue that has fewer of them.
 const FEW_WORDS: usize = 4 * 1024;
@@ -46,7 +47,9 @@ pub struct Entry {
 #[derive(Debug, Default)]
 pub struct Ledger {
     readers: HashMap<ConnectionId, Reader>,
-    sources: HashMap<Source, usize>,
+    /// Those with more than [`LITTLE`], by how much it is.
+    heavy: BTreeSet<(usize, ConnectionId)>,
+    sources: Held,
     total: usize,
 }
 
@@ -71,6 +74,7 @@ impl Ledger {
             return false;
         }
         let reader = self.readers.entry(entry.reader).or_default();
+        let before = reader.all.bytes;
         reader.all.add(entry.bytes);
         match reader.by_payer.iter_mut().find(|(payer, _)| *payer == entry.payer) {
             Some((_, tally)) => tally.add(entry.bytes),
@@ -80,8 +84,9 @@ impl Ledger {
                 reader.by_payer.push((entry.payer, tally));
             }
         }
+        self.weigh(entry.reader, before, before + entry.bytes);
         if let Payer::Sender(source) = entry.payer {
-            *self.sources.entry(source).or_default() += entry.bytes;
+            self.sources.add(source, entry.bytes);
         }
         self.total += entry.bytes;
         true
@@ -90,7 +95,9 @@ impl Ledger {
     /// It was sent, or never will be.
     pub fn give_back(&mut self, entry: Entry) {
         let Some(reader) = self.readers.get_mut(&entry.reader) else { return };
+        let before = reader.all.bytes;
         reader.all.remove(entry.bytes);
+        let after = reader.all.bytes;
         reader.by_payer.retain_mut(|(payer, tally)| {
             if *payer == entry.payer {
                 tally.remove(entry.bytes);
@@ -100,39 +107,76 @@ impl Ledger {
         if reader.all.messages == 0 {
             self.readers.remove(&entry.reader);
         }
-        if let Payer::Sender(source) = entry.payer
-            && let Some(bytes) = self.sources.get_mut(&source)
-        {
-            *bytes = bytes.saturating_sub(entry.bytes);
-            if *bytes == 0 {
-                self.sources.remove(&source);
-            }
+        self.weigh(entry.reader, before, after);
+        if let Payer::Sender(source) = entry.payer {
+            self.sources.remove(source, entry.bytes);
         }
         self.total = self.total.saturating_sub(entry.bytes);
     }
 
-    fn has_room(&self, Entry { reader, payer, bytes }: Entry) -> bool {
-        let reader = self.readers.get(&reader);
-        let all = reader.map_or(Tally::default(), |reader| reader.all);
-        let mine = reader.and_then(|reader| reader.by_payer.iter().find(|(by, _)| *by == payer));
-        let mine = mine.map_or(Tally::default(), |(_, tally)| *tally);
+    /// Who is to be turned out so that an entry finds room that found none: whoever has most waiting,
+    /// where it is only the queues together that are full.
+    #[must_use]
+    pub fn in_the_way(&self, entry: Entry) -> Option<ConnectionId> {
+        let full = self.total.saturating_add(entry.bytes) > IN_ALL && self.is_within_shares(entry);
+        self.heavy.last().filter(|_| full).map(|(_, reader)| *reader)
+    }
+
+    /// Nothing that waits for this one will be sent: it counts no more, whenever it is given back.
+    pub fn write_off(&mut self, reader: ConnectionId) {
+        let Some(gone) = self.readers.remove(&reader) else { return };
+        self.weigh(reader, gone.all.bytes, 0);
+        for (payer, tally) in gone.by_payer {
+            if let Payer::Sender(source) = payer {
+                self.sources.remove(source, tally.bytes);
+            }
+        }
+        self.total = self.total.saturating_sub(gone.all.bytes);
+    }
+
+    fn weigh(&mut self, reader: ConnectionId, before: usize, after: usize) {
+        if before > LITTLE {
+            self.heavy.remove(&(before, reader));
+        }
+        if after > LITTLE {
+            self.heavy.insert((after, reader));
+        }
+    }
+
+    fn has_room(&self, entry: Entry) -> bool {
+        let everything = self.total.saturating_add(entry.bytes);
+        let little = match entry.payer {
+            Payer::Server => self.of_payer(entry).bytes <= FEW_WORDS,
+            Payer::Sender(source) => {
+                self.sources.of(source) + entry.bytes <= LITTLE && everything <= 2 * IN_ALL
+            }
+        };
+        self.is_within_shares(entry) && (everything <= IN_ALL || little)
+    }
+
+    /// Whether whoever pays has room of his own, in the reader's queue and in all.
+    fn is_within_shares(&self, entry: Entry) -> bool {
+        let Entry { reader, payer, bytes } = entry;
+        let all = self.readers.get(&reader).map_or(Tally::default(), |reader| reader.all);
+        let mine = self.of_payer(entry);
         // A message that is larger than a share still gets through, alone.
         if mine.messages > 0 && !mine.fits(bytes, 1) {
             return false;
         }
-        let everything = self.total.saturating_add(bytes);
         match payer {
-            Payer::Server => {
-                all.fits(bytes, PART) && (everything <= IN_ALL || mine.bytes <= FEW_WORDS)
-            }
+            Payer::Server => all.fits(bytes, PART),
             Payer::Sender(source) => {
-                let of_source = self.sources.get(&source).copied().unwrap_or(0) + bytes;
-                let little = of_source <= LITTLE && everything <= 2 * IN_ALL;
                 (all.messages == 0 || all.fits(bytes, PART - 1))
-                    && of_source <= IN_ALL / PART
-                    && (everything <= IN_ALL || little)
+                    && self.sources.of_network(source) + bytes <= IN_ALL / PART
             }
         }
+    }
+
+    /// What waits for this reader of this payer.
+    fn of_payer(&self, entry: Entry) -> Tally {
+        let reader = self.readers.get(&entry.reader);
+        let mine = reader.and_then(|all| all.by_payer.iter().find(|(by, _)| *by == entry.payer));
+        mine.map_or(Tally::default(), |(_, tally)| *tally)
     }
 }
 

@@ -7,6 +7,7 @@
 mod forwarding;
 mod kept;
 mod logins;
+mod offers;
 mod partners;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -14,14 +15,21 @@ use std::time::{Duration, Instant};
 
 use self::kept::Kept;
 use self::logins::Logins;
+use self::offers::Offers;
 use self::partners::Partners;
 use super::counts::{Counts, Now, Refused};
 use super::envelope::{Envelope, Kind};
-use super::limiter::{Allowances, Source};
+use super::limiter::Source;
 use super::message::{self, LeaveReason, Message, ParseError};
 use super::name::{Looks, MAX_NAME};
 use super::token_bucket::TokenBucket;
 use crate::secret::Secret;
+
+/// What an offer pays for: so many messages, and so many bytes beside twice its own.
+const REPLY_MESSAGES: usize = 16;
+const SHORT_REPLY: usize = 1024;
+/// Messages and bytes that are paid for at a time, at most.
+const MOST_OWED: (usize, usize) = (1024, 512 * 1024);
 
 /// A connection to the server; numbers are not used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,7 +59,8 @@ pub struct Limits {
     pub logins_per_minute: f64,
     /// Wrong tokens a minute, for one name and from one address.
     pub tries_per_minute: f64,
-    /// Offers a minute from one name to another.
+    /// Offers a minute from one name to another. One address may send as many to one name, a network
+    /// twice and all together three times as many, and some more for those who have sent few.
     pub offers_per_minute: f64,
     /// How long a connection may be there without a login.
     pub login_within: Duration,
@@ -233,10 +242,48 @@ struct Connection {
     verifying: Option<Wanted>,
     /// Whom an offer went to or came from.
     partners: Partners,
+    /// With whom it says that it was in a call before this server was there.
+    named: Vec<String>,
     /// Who calls this one, and how often; made for the first offer, since most are never called.
-    offers: Option<Allowances<String>>,
+    offers: Option<Box<Offers>>,
+    /// What the offers that came have paid for.
+    owed: Owed,
     messages: TokenBucket,
     bytes: TokenBucket,
+}
+
+impl Connection {
+    /// Whether a message of so many bytes is within what may come of this one.
+    fn may_send(&mut self, now: Instant, bytes: usize) -> bool {
+        let is_allowed = self.messages.left(now) >= 1.0 && self.bytes.left(now) >= bytes as f64;
+        if is_allowed {
+            return self.messages.take(now) && self.bytes.take_many(now, bytes as f64);
+        }
+        self.owed.take(bytes)
+    }
+}
+
+/// Replies that others have paid for by calling: nobody is closed for answering them, or for saying no.
+#[derive(Debug, Default, Clone, Copy)]
+struct Owed {
+    messages: usize,
+    bytes: usize,
+}
+
+impl Owed {
+    /// An offer of so many bytes: an answer is about as long, and has candidates.
+    fn add(&mut self, offer: usize) {
+        self.messages = (self.messages + REPLY_MESSAGES).min(MOST_OWED.0);
+        self.bytes = (self.bytes + SHORT_REPLY + 2 * offer).min(MOST_OWED.1);
+    }
+
+    fn take(&mut self, bytes: usize) -> bool {
+        let is_paid = self.messages > 0 && self.bytes >= bytes;
+        if is_paid {
+            (self.messages, self.bytes) = (self.messages - 1, self.bytes - bytes);
+        }
+        is_paid
+    }
 }
 
 #[derive(Debug)]
@@ -249,9 +296,9 @@ struct Login {
     resume: Secret,
     /// Its client knows of that secret, and will show it.
     resumes: bool,
-    /// Its client was logged in before, at a server that is no more: it showed a secret that we do
-    /// not know.
-    returned: bool,
+    /// Its client says that it was logged in before, at a server that is no more: it showed a secret
+    /// that we do not know. Until then it may say with whom it was in a call.
+    returned_until: Option<Instant>,
 }
 
 impl Login {
@@ -346,7 +393,9 @@ impl Switchboard {
             login: None,
             verifying: None,
             partners: Partners::default(),
+            named: Vec::new(),
             offers: None,
+            owed: Owed::default(),
             messages: TokenBucket::new(now, messages_per_second, message_burst),
             bytes: TokenBucket::new(now, bytes_per_second, byte_burst),
         };
@@ -368,8 +417,7 @@ impl Switchboard {
 
     fn message(&mut self, now: Instant, id: ConnectionId, text: &str) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        let bytes = text.len() as f64;
-        if !connection.messages.take(now) || !connection.bytes.take_many(now, bytes) {
+        if !connection.may_send(now, text.len()) {
             return self.close(now, id, CloseReason::TooFast);
         }
         match Envelope::read(text, self.limits.message_bytes) {
@@ -412,7 +460,7 @@ impl Switchboard {
             self.outputs.push_back(Output::Send { to, text: text.clone() });
         }
         if end != End::Goodbye {
-            self.kept.keep(now, (id, login, gone.partners, gone.offers), gone.source, end);
+            self.kept.keep(now, (id, login, gone.partners, gone.offers), gone.source);
         }
     }
 

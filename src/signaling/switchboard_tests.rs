@@ -8,8 +8,10 @@ use proptest::prelude::*;
 use super::partners::MAX_PARTNERS;
 use super::*;
 
-fn source(id: u64) -> Source {
-    Source::of(std::net::Ipv4Addr::from(0x0a00_0000 + u32::try_from(id).unwrap()).into())
+/// Each in a network of its own.
+pub(super) fn source(id: u64) -> Source {
+    let host = u32::try_from(id).unwrap() << 8;
+    Source::of(std::net::Ipv4Addr::from(0x0a00_0001 + host).into())
 }
 
 fn refused(id: u64, code: &str) -> String {

@@ -1,7 +1,7 @@
 //! How fast somebody may send: a bucket that fills steadily and is emptied by use.
 //! Pure; the time is handed in.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Holds up to `burst` tokens and gains `rate` a second.
 #[derive(Debug, Clone)]
@@ -26,14 +26,30 @@ impl TokenBucket {
 
     /// Takes so many tokens at once, or none; `false` when there are not enough.
     pub fn take_many(&mut self, now: Instant, count: f64) -> bool {
-        let gained = now.saturating_duration_since(self.filled).as_secs_f64() * self.rate;
-        self.tokens = (self.tokens + gained).min(self.burst);
+        self.tokens = self.left(now);
         self.filled = self.filled.max(now);
         if self.tokens < count {
             return false;
         }
         self.tokens -= count;
         true
+    }
+
+    /// How many tokens there are.
+    #[must_use]
+    pub fn left(&self, now: Instant) -> f64 {
+        let gained = now.saturating_duration_since(self.filled).as_secs_f64() * self.rate;
+        (self.tokens + gained).min(self.burst)
+    }
+
+    /// When there will be so many; `None` when there never will.
+    #[must_use]
+    pub fn due(&self, count: f64) -> Option<Instant> {
+        if count > self.burst {
+            return None;
+        }
+        let missing = Duration::try_from_secs_f64((count - self.tokens).max(0.0) / self.rate);
+        self.filled.checked_add(missing.ok()?)
     }
 
     /// Gives one back that was not needed after all.
@@ -44,15 +60,12 @@ impl TokenBucket {
     /// Whether it is as good as new.
     #[must_use]
     pub fn is_full(&self, now: Instant) -> bool {
-        let gained = now.saturating_duration_since(self.filled).as_secs_f64() * self.rate;
-        self.tokens + gained >= self.burst
+        self.left(now) >= self.burst
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -77,6 +90,18 @@ mod tests {
         bucket.give_back();
         assert!(bucket.take(start) && !bucket.take(start) && !bucket.is_full(start));
         assert!(bucket.is_full(start + Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn when_there_is_enough_can_be_said_before() {
+        let start = crate::clock::now();
+        let mut bucket = TokenBucket::new(start, 2.0, 3.0);
+        assert_eq!(bucket.due(3.0), Some(start));
+        assert_eq!(bucket.due(4.0), None);
+        assert!(bucket.take_many(start, 3.0));
+        assert_eq!(bucket.due(1.0), Some(start + Duration::from_millis(500)));
+        assert_eq!(bucket.left(start + Duration::from_millis(500)), 1.0);
+        assert_eq!(bucket.left(start + Duration::from_secs(9)), 3.0);
     }
 
     #[test]

@@ -7,9 +7,11 @@ use super::Switch;
 use crate::call::vouch::{Expected, KeyChange, Part, Shown, Way};
 use crate::clock;
 use crate::key::{Key, KeyName};
+use crate::phone::callers::Merit;
 use crate::phone::event::EventKind;
+use crate::phone::known::Met;
 use crate::phone::screening::{Verdict, screen};
-use crate::signaling::message::{LeaveReason, Message};
+use crate::signaling::message::LeaveReason;
 
 /// Somebody who may ring.
 pub(super) struct Let {
@@ -50,12 +52,25 @@ impl Switch {
             Verdict::WrongKey(shown) => self.tell_wrong_key(name, shown),
         }
         tracing::info!(name, "a call was refused for its key");
-        let leave = name.map(|name| Message::Leave {
-            name: Some(name.to_owned()),
-            reason: Some(LeaveReason::Rejected),
-        });
-        leave.iter().for_each(|leave| self.send(leave));
+        name.into_iter().for_each(|name| self.refuse(name.to_owned(), LeaveReason::Rejected));
         None
+    }
+
+    /// What speaks for a caller, by what we remember of the keys of others already.
+    pub(super) fn merit(&self, name: &str, offer: &str) -> Merit {
+        let known = self.known.find(&self.config.server, name);
+        let allowed = self.config.call.names(name);
+        if known.is_none() && !allowed {
+            return Merit::Stranger;
+        }
+        let way = Way { from: name, to: &self.config.name, part: Part::Offer };
+        let is_friend = match screen(&self.config.call, Some(name), known, Shown::of(way, offer)) {
+            Verdict::In(Expected::Key(_)) => true,
+            // Where a name in the list is enough, it is enough here.
+            Verdict::In(_) => allowed,
+            Verdict::Warn(..) | Verdict::Out(_) | Verdict::WrongKey(_) => false,
+        };
+        if is_friend { Merit::Friend } else { Merit::Stranger }
     }
 
     fn tell_wrong_key(&self, name: Option<&str>, shown: Option<KeyName>) {
@@ -89,13 +104,17 @@ impl Switch {
 
     /// They have proved that the key is theirs.
     pub(super) fn remember(&mut self, id: u64, key: Key) {
-        let Some(name) = self.calls.get(&id).and_then(|live| live.name.clone()) else { return };
-        if self.known_key(&name) == Some(key) {
+        let Some(live) = self.calls.get(&id) else { return };
+        let Some(name) = live.name.clone() else { return };
+        let ours = live.ours || self.config.call.names(&name);
+        let met = Met { key, at: clock::wall(), ours };
+        self.known_key(&name);
+        let server = &self.config.server;
+        if self.known.has(server, &name, met) {
             return;
         }
         let Some(keyring) = &self.config.keyring else { return };
-        let (server, now) = (&self.config.server, clock::wall());
-        let changed = keyring.change(|known| known.remember(server, &name, key, now));
+        let changed = keyring.change(|known| known.remember(server, &name, met));
         let trouble = match changed {
             Ok(Ok(_)) => return,
             Ok(Err(full)) => full.to_string(),

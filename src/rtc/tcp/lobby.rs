@@ -1,10 +1,10 @@
 //! Who may wait at a listening port before he has said a word. Pure.
 //!
 //! Anybody can connect. Who wants into the call says so at once, so that a few places are enough; when
-//! all are taken, whoever has most of them gives up his oldest, and a flood from one address makes no
-//! room for itself at the expense of others.
+//! all are taken, whoever has most of them gives up his oldest, and a flood from one address, or from
+//! many in one network, makes no room for itself at the expense of others.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Connections that have said nothing yet.
 const PLACES: usize = 16;
@@ -39,9 +39,21 @@ impl Lobby {
     }
 
     fn oldest_of_most(&self) -> Option<GuestId> {
-        let places = |of: IpAddr| self.guests.iter().filter(|(_, from)| *from == of).count();
+        let places = |of: IpAddr| {
+            let of_site = self.guests.iter().filter(|(_, from)| site(*from) == site(of)).count();
+            (of_site, self.guests.iter().filter(|(_, from)| *from == of).count())
+        };
         let most = self.guests.iter().map(|(_, from)| places(*from)).max()?;
         self.guests.iter().find(|(_, from)| places(*from) == most).map(|(id, _)| *id)
+    }
+}
+
+/// Who has many networks most often has them beside each other: a /48 is what one site may have
+/// (RFC 6177 section 2), and the like of it is a /24 over IPv4.
+fn site(network: IpAddr) -> IpAddr {
+    match network {
+        IpAddr::V4(ip) => Ipv4Addr::from(u32::from(ip) & !0xff).into(),
+        IpAddr::V6(ip) => Ipv6Addr::from(u128::from(ip) & !(u128::MAX >> 48)).into(),
     }
 }
 
@@ -85,6 +97,21 @@ mod tests {
         let mut lobby = Lobby::default();
         let ids: Vec<_> = (0..=255).map(|n| lobby.enter(v4(n))).collect();
         assert_eq!(ids.last().and_then(|(_, leaves)| *leaves), Some(255 - PLACES as u64));
+    }
+
+    #[test]
+    fn a_flood_from_many_networks_of_one_site_pushes_out_itself() {
+        let v6 = |number| IpAddr::from(Ipv6Addr::new(0x2001, 0xdb8, 1, number, 0, 0, 0, 1));
+        let v4_of_the_site = |number: u16| IpAddr::from([198, 51, 100, number as u8]);
+        for flood in [v6, v4_of_the_site] {
+            let mut lobby = Lobby::default();
+            let (friend, _) = lobby.enter(v4(1));
+            for number in 0..200 {
+                let (_, leaves) = lobby.enter(flood(number));
+                assert_ne!(leaves, Some(friend), "{number}");
+            }
+            assert_eq!(lobby.guests.len(), PLACES);
+        }
     }
 
     #[test]

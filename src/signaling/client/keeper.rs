@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use super::dial::Dialer;
+use super::outbox::{Outbox, Words};
 use super::socket::{Received, Socket, Welcome};
 use super::{ClientEvent, ClientOptions, ConnectError, Nudge};
 use crate::clock;
@@ -22,9 +23,10 @@ pub(super) struct Keeper {
     dialer: Dialer,
     name: String,
     options: ClientOptions,
-    queue: mpsc::Receiver<String>,
+    queue: mpsc::Receiver<Words>,
     nudges: mpsc::Receiver<Nudge>,
     events: mpsc::Sender<ClientEvent>,
+    outbox: Outbox,
     /// Was about to go out when the connection broke.
     unsent: Option<String>,
     reconnect: Reconnect,
@@ -37,7 +39,7 @@ pub(super) struct Keeper {
 /// What there is to do on a connection.
 enum Next {
     Received(Received),
-    Queued(Option<String>),
+    Queued(Option<Words>),
     Nudged(Option<Nudge>),
 }
 
@@ -49,7 +51,7 @@ impl Keeper {
         dialer: Dialer,
         name: &str,
         options: ClientOptions,
-        (queue, nudges): (mpsc::Receiver<String>, mpsc::Receiver<Nudge>),
+        (queue, nudges): (mpsc::Receiver<Words>, mpsc::Receiver<Nudge>),
         events: mpsc::Sender<ClientEvent>,
     ) -> Self {
         Self {
@@ -59,6 +61,7 @@ impl Keeper {
             queue,
             nudges,
             events,
+            outbox: Outbox::new(clock::now()),
             unsent: None,
             reconnect: Reconnect::default(),
             ask_again_at: None,
@@ -92,9 +95,9 @@ impl Keeper {
         loop {
             self.reconnect.logged_in(clock::now());
             self.ask_again_at = welcome.ask_again_in.map(|pause| clock::now() + pause);
-            self.resume = welcome.resume;
-            let (ice_servers, tokens) = (welcome.ice_servers, welcome.tokens);
-            self.tell(ClientEvent::LoggedIn { ice_servers, tokens }).await?;
+            self.resume.clone_from(&welcome.resume);
+            let Welcome { ice_servers, tokens, resume, .. } = welcome;
+            self.tell(ClientEvent::LoggedIn { ice_servers, tokens, resume }).await?;
             if let Some(socket) = socket {
                 let reason = self.pass(socket).await?;
                 tracing::info!(reason, "lost the signaling server");
@@ -113,6 +116,9 @@ impl Keeper {
         let mut pinged = false;
         let mut due = clock::now() + self.options.ping_every;
         loop {
+            if self.unsent.is_none() {
+                self.unsent = self.outbox.poll(clock::now());
+            }
             if let Some(text) = self.unsent.clone() {
                 match clock::timeout(self.options.patience, socket.send(text)).await {
                     Some(Ok(())) => self.unsent = None,
@@ -120,17 +126,21 @@ impl Keeper {
                     None => return Ok("the server takes nothing any more".to_owned()),
                 }
             }
+            let has_room = self.outbox.has_room();
             let next = async {
                 tokio::select! {
                     received = socket.receive() => Next::Received(received),
-                    queued = self.queue.recv() => Next::Queued(queued),
+                    queued = self.queue.recv(), if has_room => Next::Queued(queued),
                     nudge = self.nudges.recv() => Next::Nudged(nudge),
                 }
             };
-            let wake = self.ask_again_at.map_or(due, |at| at.min(due));
+            let timers = [self.ask_again_at, self.outbox.deadline()];
+            let wake = timers.into_iter().flatten().fold(due, Instant::min);
             let mut ping = false;
             match clock::timeout(wake.saturating_duration_since(clock::now()), next).await {
-                Some(Next::Queued(queued)) => self.unsent = queued,
+                Some(Next::Queued(queued)) => {
+                    queued.into_iter().for_each(|words| self.outbox.put(words));
+                }
                 Some(Next::Received(Received::Gone(reason))) => return Ok(reason),
                 Some(Next::Received(received)) => {
                     pinged = false;
@@ -146,7 +156,9 @@ impl Keeper {
                 }
                 Some(Next::Nudged(Some(Nudge::Check))) => ping = !pinged,
                 Some(Next::Nudged(None)) => return Err(Abandoned),
-                None if clock::now() < due => self.ask_again(),
+                None if self.ask_again_at.is_some_and(|at| at <= clock::now()) => self.ask_again(),
+                // It is the outbox's time.
+                None if clock::now() < due => {}
                 None if pinged => return Ok("the server is silent".to_owned()),
                 None => ping = true,
             }
@@ -163,7 +175,7 @@ impl Keeper {
     /// A login that is repeated gets what is handed out anew; the answer says when to ask again.
     fn ask_again(&mut self) {
         let (name, token) = (self.name.clone(), self.options.token.clone());
-        // The queue is looked at after what is unsent, and nothing is: the loop has just waited.
+        // The outbox is looked at after what is unsent, and nothing is: the loop has just waited.
         self.unsent = Some(Message::Login { name, token, resume: None }.to_json());
         self.ask_again_at = None;
     }
@@ -241,7 +253,10 @@ impl Keeper {
     /// What was queued before the goodbye, such as a `leave`, still goes out.
     async fn goodbye(mut self, mut socket: Socket) {
         let flushed = clock::timeout(GOODBYE, async {
-            while let Ok(text) = self.queue.try_recv() {
+            while let Ok(words) = self.queue.try_recv() {
+                self.outbox.put(words);
+            }
+            while let Some(text) = self.outbox.pop() {
                 socket.send(text).await?;
             }
             Ok::<(), tokio_tungstenite::tungstenite::Error>(())

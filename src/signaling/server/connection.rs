@@ -61,6 +61,8 @@ pub(super) async fn run(
             }
         }
     };
+    // What waited is counted no more, and need not wait for the goodbye.
+    drop(inbox);
     // When the exchange is gone, there is nobody left to tell.
     let _ = events.send(Event::Closed { id, end: over.end() }).await;
     let _ = clock::timeout(GOODBYE, goodbye(socket, over.reason())).await;

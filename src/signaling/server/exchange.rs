@@ -4,6 +4,7 @@
 //! sender who is slowed and then closed; whom the server itself cannot answer is closed.
 
 use std::collections::HashMap;
+use std::sync::PoisonError;
 use std::time::Instant;
 
 use axum::extract::ws::{CloseCode, Utf8Bytes, close_code};
@@ -207,8 +208,9 @@ impl Exchange {
 
     /// Our own words. Who does not read even those is closed.
     fn send(&mut self, to: ConnectionId, text: String) {
-        let Some(reader) = self.readers.get(&to) else { return };
         let entry = Entry { reader: to, payer: Payer::Server, bytes: text.len() };
+        self.make_room(entry);
+        let Some(reader) = self.readers.get(&to) else { return };
         if !reader.link.push(&self.ledger, entry, text) {
             self.turn_out(to, CloseFor::TOO_SLOW, Refused::TooSlow);
         }
@@ -216,14 +218,24 @@ impl Exchange {
 
     /// Somebody's words for somebody else, who is not to suffer from them.
     fn pass_on(&mut self, from: ConnectionId, to: ConnectionId, text: String) {
-        let (Some(sender), Some(reader)) = (self.readers.get(&from), self.readers.get(&to)) else {
-            return;
-        };
+        let Some(sender) = self.readers.get(&from) else { return };
         let payer = Payer::Sender(sender.source);
         let entry = Entry { reader: to, payer, bytes: text.len() };
+        self.make_room(entry);
+        let Some(reader) = self.readers.get(&to) else { return };
         if !reader.link.push(&self.ledger, entry, text) {
             self.not_read(from, to);
         }
+    }
+
+    /// Where all queues together are full, those readers go for whom most waits.
+    fn make_room(&mut self, entry: Entry) {
+        let in_the_way = || {
+            let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            ledger.in_the_way(entry)
+        };
+        let Some(most) = in_the_way() else { return };
+        self.turn_out(most, CloseFor::TOO_SLOW, Refused::TooSlow);
     }
 
     fn not_read(&mut self, from: ConnectionId, to: ConnectionId) {
@@ -249,6 +261,8 @@ impl Exchange {
         if let Some(reader) = self.readers.remove(&id) {
             tracing::debug!(connection = id.0, why.reason, "closing a connection");
             reader.link.close(why);
+            // What waits is dropped with the queue, in a moment.
+            self.ledger.lock().unwrap_or_else(PoisonError::into_inner).write_off(id);
         }
     }
 }

@@ -1,10 +1,11 @@
 //! The requests that are under way: so many at a time, and so many of one address; when there are
-//! more the oldest goes.
+//! more, the oldest goes of whoever has most.
 //!
 //! An honest request is over within moments, so that the oldest of too many is one that somebody
-//! opened to be in the way. Who opens too many loses his own.
+//! opened to be in the way. Who opens too many loses his own, from however many addresses beside each
+//! other he comes.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -45,10 +46,27 @@ impl Handshakes {
         }
         while self.oldest_first.len() >= self.at_most {
             room = false;
-            self.drop_oldest(|_| true);
+            let most = self.of_most();
+            self.drop_oldest(|from| *from == most);
         }
         self.oldest_first.push_back((source, self.running.spawn(request)));
         room
+    }
+
+    /// Who has most, of those in the network that has most; among equals whoever has the oldest.
+    fn of_most(&self) -> Option<Source> {
+        let (mut sources, mut networks) = (HashMap::new(), HashMap::new());
+        for (from, _) in &self.oldest_first {
+            *sources.entry(*from).or_insert(0_usize) += 1;
+            *networks.entry(from.map(Source::network)).or_insert(0_usize) += 1;
+        }
+        let has = |from: &Option<Source>| {
+            let of_network = networks.get(&from.map(Source::network)).copied();
+            (of_network, sources.get(from).copied())
+        };
+        // The last of equals is taken, so that it begins at the end.
+        let from = self.oldest_first.iter().rev().map(|(from, _)| *from);
+        from.max_by_key(has).flatten()
     }
 
     fn drop_oldest(&mut self, of: impl Fn(&Option<Source>) -> bool) {
@@ -109,6 +127,32 @@ mod tests {
         for kept in [&mut honest, &mut newest] {
             assert!(kept.try_recv().is_err_and(|e| e == oneshot::error::TryRecvError::Empty));
         }
+    }
+
+    #[tokio::test]
+    async fn who_has_many_addresses_loses_his_own_too() {
+        let mut handshakes = Handshakes::new(16);
+        let mut from = |address: [u16; 8]| {
+            let (alive, dropped) = oneshot::channel::<()>();
+            let request = async move {
+                let _alive = alive;
+                std::future::pending().await
+            };
+            let source = Source::of(std::net::Ipv6Addr::from(address).into());
+            handshakes.start(Some(source), request);
+            dropped
+        };
+        let mut honest = from([0x2001, 0xdb8, 1, 1, 0, 0, 0, 1]);
+        let hogs: Vec<_> = (0..200).map(|n| from([0x2001, 0xdb8, 2, n, 0, 0, 0, 1])).collect();
+        let mut left = 0;
+        for mut hog in hogs {
+            tokio::task::yield_now().await;
+            left += usize::from(
+                hog.try_recv().is_err_and(|e| e == oneshot::error::TryRecvError::Empty),
+            );
+        }
+        assert_eq!(left, 15);
+        assert!(honest.try_recv().is_err_and(|e| e == oneshot::error::TryRecvError::Empty));
     }
 
     #[tokio::test]

@@ -1,7 +1,8 @@
 //! Who may log in: a file of names with the Argon2 hashes of their tokens.
 //!
-//! Owns the file's form, its reloading, and the checking of a token, which takes as long for a name
-//! that nobody has. Knows nothing of connections.
+//! Owns the file's form, its reloading, and the checking of a token: whoever is wrong waits as long for
+//! one name as for another, had by somebody or not, whatever their hashes cost. Knows nothing of
+//! connections.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -45,7 +46,41 @@ pub enum UsersError {
 
 /// The users of one reading of the file.
 #[derive(Default)]
-pub struct Users(HashMap<String, PasswordHashString>);
+pub struct Users {
+    hashes: HashMap<String, PasswordHashString>,
+    dearest: Cost,
+}
+
+/// What a hash takes: memory in KiB, and how many times it is gone through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Cost {
+    memory: u32,
+    rounds: u32,
+}
+
+impl Cost {
+    fn of(hash: &PasswordHash<'_>) -> Self {
+        let params = Params::try_from(hash).ok();
+        params.map_or(Self::default(), |params| Self {
+            memory: params.m_cost(),
+            rounds: params.t_cost(),
+        })
+    }
+
+    /// The time that it takes, in KiB gone through.
+    fn work(self) -> u64 {
+        u64::from(self.memory) * u64::from(self.rounds)
+    }
+
+    /// What takes as long as this one, after `spent`, and no more memory.
+    fn rest(self, spent: Self) -> Option<Self> {
+        let rest = self.work().checked_sub(spent.work())?;
+        let rounds = rest.div_ceil(u64::from(self.memory).max(1));
+        let memory = u32::try_from(rest.checked_div(rounds)?).ok()?;
+        let rounds = u32::try_from(rounds).ok()?;
+        (memory >= Params::MIN_M_COST).then_some(Self { memory, rounds })
+    }
+}
 
 impl Users {
     /// Reads lines of the form `name:$argon2id$…`; empty ones and those that begin with `#` are
@@ -55,6 +90,7 @@ impl Users {
     /// Which line is wrong, and how.
     pub fn parse(text: &str) -> Result<Self, UsersError> {
         let (mut users, mut looks) = (HashMap::new(), HashMap::new());
+        let mut dearest = Cost::default();
         for (number, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
@@ -69,6 +105,8 @@ impl Users {
             let hash = PasswordHashString::new(hash)
                 .map_err(|error| wrong(format!("not a hash in PHC form: {error}")))?;
             check_hash(&hash.password_hash()).map_err(wrong)?;
+            let cost = Cost::of(&hash.password_hash());
+            dearest = if cost.work() > dearest.work() { cost } else { dearest };
             if users.insert(name.to_owned(), hash).is_some() {
                 return Err(wrong("the name stands there twice".into()));
             }
@@ -78,28 +116,44 @@ impl Users {
                 }
             }
         }
-        Ok(Self(users))
+        Ok(Self { hashes: users, dearest })
     }
 
-    /// Whether this is the token of that name. Takes its time, the same for names that nobody has.
+    /// Whether this is the token of that name. If not, it takes what the dearest hash takes, the same for
+    /// names that nobody has.
     #[must_use]
     pub fn check(&self, name: &str, token: &Secret) -> bool {
-        let (hash, known) = match (self.0.get(name), self.0.values().next()) {
-            (Some(hash), _) => (hash, true),
-            // Somebody else's, for the time that it takes.
-            (None, Some(other)) => (other, false),
-            (None, None) => return false,
-        };
-        let argon2 = Argon2::default();
-        let right = argon2.verify_password(token.expose().as_bytes(), &hash.password_hash());
-        right.is_ok() && known
+        let token = token.expose().as_bytes();
+        let right = self.hashes.get(name).is_some_and(|hash| {
+            Argon2::default().verify_password(token, &hash.password_hash()).is_ok()
+        });
+        if !right {
+            self.still_to_spend(name).into_iter().for_each(|cost| spend(cost, token));
+        }
+        right
     }
+
+    /// What a wrong token of this name has to take beside the look at its own hash.
+    fn still_to_spend(&self, name: &str) -> Option<Cost> {
+        let own = self.hashes.get(name).map(|hash| Cost::of(&hash.password_hash()));
+        self.dearest.rest(own.unwrap_or_default())
+    }
+}
+
+/// Takes that long; nothing comes of it.
+fn spend(cost: Cost, token: &[u8]) {
+    let Ok(params) = Params::new(cost.memory, cost.rounds, 1, None) else { return };
+    let argon2 = Argon2::new(Algorithm::Argon2id, argon2::Version::V0x13, params);
+    let mut nothing = [0; 32];
+    // Neither a token nor a salt of these lengths can be wrong.
+    let _ = argon2.hash_password_into(token, &[0; 16], &mut nothing);
+    std::hint::black_box(nothing);
 }
 
 impl fmt::Debug for Users {
     /// Without the hashes, at which one could guess.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Users").field("count", &self.0.len()).finish()
+        f.debug_struct("Users").field("count", &self.hashes.len()).finish()
     }
 }
 
@@ -170,7 +224,7 @@ impl UsersFile {
         if version != read_before.0 {
             match read(&self.path) {
                 Ok(users) => {
-                    tracing::info!(users = users.0.len(), "the users were read again");
+                    tracing::info!(users = users.hashes.len(), "the users were read again");
                     *read_before = (version, Arc::new(users));
                 }
                 Err(error) => {
@@ -209,7 +263,11 @@ mod tests {
     use super::*;
 
     fn cheap(name: &str, token: &str) -> String {
-        let params = Params::new(8, 1, 1, None).unwrap();
+        costing(name, token, (8, 1))
+    }
+
+    fn costing(name: &str, token: &str, (memory, rounds): (u32, u32)) -> String {
+        let params = Params::new(memory, rounds, 1, None).unwrap();
         let argon2 = Argon2::new(Algorithm::Argon2id, argon2::Version::V0x13, params);
         let salt = SaltString::encode_b64(b"0123456789abcdef").unwrap();
         format!("{name}:{}", argon2.hash_password(token.as_bytes(), &salt).unwrap())
@@ -224,6 +282,30 @@ mod tests {
         assert!(!users.check("bob", &Secret::new("north")), "that is somebody else's");
         assert!(!Users::default().check("bob", &Secret::new("")));
         assert!(line("", &Secret::new("x")).is_err() && line("a", &Secret::new("")).is_err());
+    }
+
+    #[test]
+    fn a_wrong_token_takes_as_long_whatever_the_name() {
+        let costs = [(8, 1), (64, 3), (1000, 2), (100, 16)];
+        for turned in 0..costs.len() {
+            let mut costs = costs;
+            costs.rotate_left(turned);
+            let lines: Vec<_> =
+                (0..).zip(costs).map(|(n, cost)| costing(&format!("u{n}x"), "t", cost)).collect();
+            let users = Users::parse(&lines.join("\n")).unwrap();
+            let unknown = users.still_to_spend("nobody");
+            assert_eq!(unknown, Some(Cost { memory: 1000, rounds: 2 }));
+            for (number, (memory, rounds)) in (0..).zip(costs) {
+                let own = Cost { memory, rounds };
+                let more = users.still_to_spend(&format!("u{number}x"));
+                let all = own.work() + more.map_or(0, Cost::work);
+                assert!((1990..=2000).contains(&all), "{own:?} and {more:?}");
+                assert!(more.is_none_or(|more| more.memory <= 1000), "{more:?}");
+            }
+            assert!(users.check("u1x", &Secret::new("t")));
+            assert!(!users.check("u1x", &Secret::new("u")) && !users.check("v", &Secret::new("t")));
+        }
+        assert_eq!(Users::default().still_to_spend("nobody"), None);
     }
 
     #[test]

@@ -5,14 +5,15 @@
 
 use std::time::Instant;
 
+use super::offers::Offers;
 use super::{ConnectionId, Login, Output, Switchboard};
 use crate::signaling::counts::Refused;
 use crate::signaling::envelope::{Envelope, Kind};
-use crate::signaling::limiter::Allowances;
 use crate::signaling::message::Message;
 
-/// Callers whose offers to one name are counted at a time, each about 100 bytes.
-const CALLERS: usize = 256;
+/// Calls of the time before the server that somebody may name; a peer has one, a page as many as it
+/// has tabs.
+const MOST_NAMED: usize = 8;
 
 impl Switchboard {
     pub(super) fn forward(&mut self, now: Instant, id: ConnectionId, envelope: &Envelope<'_>) {
@@ -26,17 +27,19 @@ impl Switchboard {
         let Some(to) = self.names.get(target).copied().filter(|to| *to != id) else {
             if envelope.kind == Kind::Offer {
                 self.unknown_user(id, target);
+            } else {
+                self.name(now, id, target);
             }
             return;
         };
         let name = login.name.clone();
         let text = envelope.signed(&login.quoted);
         if envelope.kind == Kind::Offer {
-            if !self.may_offer(now, to, name) {
+            if !self.may_offer(now, (id, &name, text.len()), to) {
                 return self.too_many_offers(id, target);
             }
             self.pair(id, to);
-        } else if !self.may_tell(id, to, &envelope.kind) {
+        } else if !self.may_tell(id, to) && !self.know_each_other(now, (id, &name), (to, target)) {
             // In silence, as if there was nobody: old clients know no such complaint.
             return self.counts.refuse(Refused::NoCall);
         }
@@ -67,24 +70,66 @@ impl Switchboard {
         }
     }
 
-    /// Whether one has sent the other an offer. A server that has just begun has seen no offer yet:
-    /// two who were logged in before it may part, and route what they hear by its name.
-    fn may_tell(&self, from: ConnectionId, to: ConnectionId, kind: &Kind<'_>) -> bool {
-        let (Some(one), Some(other)) = (self.connections.get(&from), self.connections.get(&to))
-        else {
-            return false;
+    /// Whether one has sent the other an offer.
+    fn may_tell(&self, from: ConnectionId, to: ConnectionId) -> bool {
+        let knows = |one: ConnectionId, other| {
+            self.connections.get(&one).is_some_and(|one| one.partners.knows(other))
         };
-        let was_here = |login: &Option<Login>| login.as_ref().is_some_and(|login| login.returned);
-        let know_each_other = one.partners.knows(to) || other.partners.knows(from);
-        know_each_other || (*kind == Kind::Leave && was_here(&one.login) && was_here(&other.login))
+        knows(from, to) || knows(to, from)
     }
 
-    /// Counted at whom they are for: coming back on another connection changes nothing.
-    fn may_offer(&mut self, now: Instant, to: ConnectionId, from: String) -> bool {
+    /// A server that has just begun has seen no offer yet. Two who were logged in before it are in a call
+    /// when each of them says so, by sending something to the other; one alone can say what he likes.
+    fn know_each_other(
+        &mut self,
+        now: Instant,
+        (from, name): (ConnectionId, &str),
+        (to, target): (ConnectionId, &str),
+    ) -> bool {
+        self.name(now, from, target);
+        let has_named = |one: ConnectionId, other: &str| {
+            let one = self.connections.get(&one);
+            one.is_some_and(|one| one.named.iter().any(|named| named == other))
+        };
+        let both = has_named(from, target) && has_named(to, name);
+        for (one, other) in [(from, to), (to, from)].into_iter().filter(|_| both) {
+            if let Some(connection) = self.connections.get_mut(&one) {
+                connection.partners.met(other);
+            }
+        }
+        both
+    }
+
+    /// Somebody says with whom he was in a call before this server was there.
+    fn name(&mut self, now: Instant, from: ConnectionId, target: &str) {
+        let Some(connection) = self.connections.get_mut(&from) else { return };
+        let login = connection.login.as_ref();
+        let may = login.and_then(|login| login.returned_until).is_some_and(|until| now < until);
+        let is_new = connection.named.iter().all(|named| named != target);
+        if may && is_new && connection.named.len() < MOST_NAMED {
+            connection.named.push(target.to_owned());
+        }
+    }
+
+    /// Counted at whom they are for: coming back on another connection changes nothing. Each pays for a
+    /// reply, so that who is called is not closed for it.
+    fn may_offer(
+        &mut self,
+        now: Instant,
+        (id, from, bytes): (ConnectionId, &str, usize),
+        to: ConnectionId,
+    ) -> bool {
         let per_minute = self.limits.offers_per_minute;
+        let Some(source) = self.connections.get(&id).map(|caller| caller.source) else {
+            return false;
+        };
         let Some(callee) = self.connections.get_mut(&to) else { return false };
-        let offers = callee.offers.get_or_insert_with(|| Allowances::new(per_minute, CALLERS));
-        offers.take(now, from)
+        let offers = callee.offers.get_or_insert_with(|| Box::new(Offers::new(per_minute)));
+        let may = offers.take(now, from, source);
+        if may {
+            callee.owed.add(bytes);
+        }
+        may
     }
 
     fn pass_on(&mut self, from: ConnectionId, to: ConnectionId, text: String) {
@@ -116,7 +161,7 @@ impl Switchboard {
 
     fn too_many_offers(&mut self, to: ConnectionId, name: &str) {
         self.counts.refuse(Refused::TooManyOffers);
-        let message = format!("too many offers to {name}; wait a minute");
+        let message = format!("there are too many offers to {name}; wait a minute");
         self.error_about(to, "too-many-offers", name, message);
     }
 

@@ -66,18 +66,131 @@ fn an_offer_lets_both_speak_and_what_is_late_still_arrives() {
     }
 }
 
-#[test]
-fn two_who_were_here_before_the_server_may_part() {
-    let mut at = Transcript::new(3);
-    for (id, name) in [(1, "ann"), (2, "ben")] {
+/// Ann and Ben say that they were here before the server, and so does Mal.
+fn after_a_restart() -> Transcript {
+    let mut at = Transcript::new(4);
+    for (id, name) in [(1, "ann"), (2, "ben"), (3, "mal")] {
         let back = format!(r#"{{"type":"login","name":"{name}","resume":"of another server"}}"#);
         assert_eq!(at.say(id, &back), [format!("{id} welcome: {name}")]);
     }
-    at.login(3, "mal");
-    let [answer, candidate, leave] = to("ben");
-    assert!(at.say(3, &leave).is_empty(), "who is new has no call to leave");
-    assert!(at.say(1, &answer).is_empty() && at.say(1, &candidate).is_empty());
-    assert_eq!(at.say(1, &leave), [r#"2 {"type":"leave","name":"ann"}"#]);
+    at
+}
+
+#[test]
+fn two_who_were_in_a_call_before_the_server_say_so_both() {
+    let mut at = after_a_restart();
+    let [_, to_ann, leave_ann] = to("ann");
+    let [_, to_ben, leave_ben] = to("ben");
+    assert!(at.say(1, &to_ben).is_empty(), "she alone can say what she likes");
+    assert_eq!(at.say(2, &to_ann).len(), 1);
+    assert_eq!(at.say(1, &to_ben).len(), 1);
+    for text in to("ann").into_iter().chain(to("ben")) {
+        assert!(at.say(3, &text).is_empty(), "{text}");
+    }
+    assert_eq!(at.say(1, &leave_ben), [r#"2 {"type":"leave","name":"ann"}"#]);
+    assert_eq!(at.say(2, &leave_ann), [r#"1 {"type":"leave","name":"ben"}"#]);
+}
+
+#[test]
+fn whoever_comes_back_first_need_not_say_it_again() {
+    let mut at = Transcript::new(2);
+    let back = r#"{"type":"login","name":"NAME","resume":"of another server"}"#;
+    at.say(1, &back.replace("NAME", "ann"));
+    assert!(at.say(1, &to("ben")[1]).is_empty(), "he is not here yet");
+    at.say(2, &back.replace("NAME", "ben"));
+    assert_eq!(at.say(2, &to("ann")[1]).len(), 1);
+    assert_eq!(at.end(2, super::super::End::Lost).len(), 1, "they are in a call");
+}
+
+#[test]
+fn a_made_up_secret_gives_nothing() {
+    let mut at = after_a_restart();
+    for _ in 0..3 {
+        for text in to("ann").into_iter().chain(to("ben")) {
+            assert!(at.say(3, &text).is_empty(), "{text}");
+        }
+    }
+    // Who logs in as ever cannot say that he was here before, and nobody can for long.
+    at.login(4, "new");
+    assert!(at.say(1, &to("new")[2]).is_empty() && at.say(4, &to("ann")[2]).is_empty());
+    at.now += Duration::from_secs(60);
+    assert!(at.say(1, &to("mal")[2]).is_empty() && at.say(3, &to("ann")[2]).is_empty());
+}
+
+#[test]
+fn offers_of_many_names_from_one_address_do_not_take_what_is_for_others() {
+    let mut at = Transcript::new(1);
+    at.login(1, "ben");
+    let offer = format!(r#"{{{OFFER},"name":"ben"}}"#);
+    let from = |address: [u8; 4]| crate::signaling::limiter::Source::of(address.into());
+    let connect = |at: &mut Transcript, id, source| {
+        at.input(Input::Connected { id: ConnectionId(id), source });
+        at.login(id, &format!("n{id}"));
+    };
+    // More names than anybody remembers, each a few times.
+    let mut passed = 0;
+    for id in 100..400 {
+        connect(&mut at, id, from([192, 0, 2, 7]));
+        for _ in 0..5 {
+            passed += usize::from(at.say(id, &offer)[0].starts_with("1 "));
+        }
+    }
+    assert!((60..=75).contains(&passed), "{passed}");
+    connect(&mut at, 2, from([198, 51, 100, 1]));
+    assert!(at.say(2, &offer)[0].starts_with("1 "), "a friend elsewhere gets through");
+}
+
+#[test]
+fn who_is_called_too_often_may_say_no_each_time() {
+    let mut at = Transcript::new(1);
+    at.login(1, "ben");
+    let offer = format!(r#"{{{OFFER},"name":"ben"}}"#);
+    let mut callers = Vec::new();
+    for id in 10..18 {
+        // From a network each.
+        let source = crate::signaling::limiter::Source::of([192, 0, id as u8, 7].into());
+        at.input(Input::Connected { id: ConnectionId(id), source });
+        at.login(id, &format!("n{id}"));
+        for _ in 0..60 {
+            if at.say(id, &offer)[0].starts_with("1 ") {
+                callers.push(id);
+            }
+        }
+    }
+    assert!((180..=240).contains(&callers.len()), "in all: {}", callers.len());
+    // As a client does it that paces nothing, with something of its own to say first.
+    let own = Limits::default().message_burst as usize - 1;
+    for _ in 0..own {
+        assert!(at.say(1, r#"{"type":"leave"}"#).iter().all(|out| !out.contains("closed")));
+    }
+    for id in &callers {
+        let leave = format!(r#"{{"type":"leave","name":"n{id}","reason":"busy"}}"#);
+        let got = at.say(1, &leave);
+        assert!(got.len() == 1 && got[0].starts_with(&format!("{id} ")), "{got:?}");
+    }
+    let mut more = 0;
+    while at.say(1, r#"{"type":"leave"}"#) != ["1 closed: TooFast"] {
+        more += 1;
+        assert!(more <= super::super::MOST_OWED.0, "it has an end");
+    }
+}
+
+#[test]
+fn who_answers_an_offer_that_comes_again_and_again_is_not_closed() {
+    let mut at = Transcript::new(2);
+    at.login(1, "ann");
+    at.login(2, "ben");
+    // As long as a browser's.
+    let sdp = "x".repeat(4_000);
+    let offer = format!(r#"{{"type":"offer","offer":{{"sdp":"{sdp}"}},"name":"ben"}}"#);
+    let answer = format!(r#"{{"type":"answer","answer":{{"sdp":"{sdp}"}},"name":"ann"}}"#);
+    let candidate = r#"{"type":"candidate","candidate":{"candidate":"c"},"name":"ann"}"#;
+    for round in 0..60 {
+        assert!(at.say(1, &offer)[0].starts_with("2 "), "{round}");
+        for text in [&*answer].into_iter().chain([candidate; 10]) {
+            assert!(at.say(2, text)[0].starts_with("1 "), "{round}");
+        }
+    }
 }
 
 #[test]

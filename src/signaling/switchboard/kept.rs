@@ -1,21 +1,22 @@
 //! Names whose connection was lost: for a while only their owner gets them. Pure.
 //!
-//! The owner is who shows the secret of the last login. Clients that know of no secret, and programs
-//! that began anew, are known by the address that they come from.
+//! The owner is who shows the secret of the last login. Clients that know of no secret are known by the
+//! address that they come from; who has said that he has one is not, since others may share it.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::offers::Offers;
 use super::partners::Partners;
-use super::{ConnectionId, End, Login};
+use super::{ConnectionId, Login};
 use crate::secret::Secret;
-use crate::signaling::limiter::{Allowances, Source};
+use crate::signaling::limiter::{Held, Source, of_one_network};
 use crate::signaling::name::Looks;
 
 /// How long a name is kept.
 const KEPT_FOR: Duration = Duration::from_secs(60);
 
-/// The names that are kept; so many in all, and so many of one address.
+/// The names that are kept; so many in all, so many of one address, and a quarter of one network.
 #[derive(Debug)]
 pub(super) struct Kept {
     in_all: usize,
@@ -23,7 +24,7 @@ pub(super) struct Kept {
     names: HashMap<String, Lost>,
     /// Names by what they look like.
     looks: HashMap<String, String>,
-    by_source: HashMap<Source, usize>,
+    held: Held,
     /// When each is free again; some may be back, or lost again, before that.
     ends: VecDeque<(Instant, String)>,
 }
@@ -34,9 +35,8 @@ pub(super) struct Lost {
     pub(super) id: ConnectionId,
     pub(super) login: Login,
     pub(super) partners: Partners,
-    pub(super) offers: Option<Allowances<String>>,
+    pub(super) offers: Option<Box<Offers>>,
     source: Source,
-    end: End,
     until: Instant,
 }
 
@@ -47,7 +47,7 @@ impl Kept {
             from_one,
             names: HashMap::new(),
             looks: HashMap::new(),
-            by_source: HashMap::new(),
+            held: Held::default(),
             ends: VecDeque::new(),
         }
     }
@@ -56,19 +56,20 @@ impl Kept {
     pub(super) fn keep(
         &mut self,
         now: Instant,
-        (id, login, partners, offers): (ConnectionId, Login, Partners, Option<Allowances<String>>),
+        (id, login, partners, offers): (ConnectionId, Login, Partners, Option<Box<Offers>>),
         source: Source,
-        end: End,
     ) {
-        let of_source = self.by_source.get(&source).copied().unwrap_or(0);
-        if self.names.len() >= self.in_all || of_source >= self.from_one {
+        if self.names.len() >= self.in_all
+            || self.held.of(source) >= self.from_one
+            || self.held.of_network(source) >= of_one_network(self.in_all, self.from_one)
+        {
             return;
         }
         let (name, until) = (login.name.clone(), now + KEPT_FOR);
-        self.by_source.insert(source, of_source + 1);
+        self.held.add(source, 1);
         self.ends.push_back((until, name.clone()));
         self.looks.extend(login.looks.iter().map(|look| (look.to_owned(), name.clone())));
-        let lost = Lost { id, login, partners, offers, source, end, until };
+        let lost = Lost { id, login, partners, offers, source, until };
         self.names.insert(name, lost);
     }
 
@@ -88,12 +89,7 @@ impl Kept {
         lost.login.looks.iter().for_each(|look| {
             self.looks.remove(look);
         });
-        if let Some(count) = self.by_source.get_mut(&lost.source) {
-            *count -= 1;
-            if *count == 0 {
-                self.by_source.remove(&lost.source);
-            }
-        }
+        self.held.remove(lost.source, 1);
         Some(lost)
     }
 
@@ -116,16 +112,15 @@ impl Kept {
     pub(super) fn is_empty(&self) -> bool {
         self.names.is_empty()
             && self.looks.is_empty()
-            && self.by_source.is_empty()
+            && self.held.is_empty()
             && self.ends.is_empty()
     }
 }
 
 impl Lost {
-    /// Whether who shows this, or comes from there, is the owner.
+    /// Whether who shows this, or comes from there, is the owner. A program that begins anew shows what
+    /// the one before it was given.
     fn is_his(&self, source: Source, shown: Option<&Secret>) -> bool {
-        // What the other side itself has ended without a word is most often a program that begins anew.
-        let may_be_without = !self.login.resumes || self.end == End::Dropped;
-        self.login.is_shown(shown) || (may_be_without && source == self.source)
+        self.login.is_shown(shown) || (!self.login.resumes && source == self.source)
     }
 }

@@ -4,8 +4,9 @@
 //! elsewhere, and comes back as a verdict.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::offers::Offers;
 use super::partners::Partners;
 use super::{
     CloseReason, Connection, ConnectionId, Limits, Login, Names, Output, Switchboard, Verdict,
@@ -14,7 +15,7 @@ use super::{
 use crate::secret::Secret;
 use crate::signaling::counts::Refused;
 use crate::signaling::envelope::quoted;
-use crate::signaling::limiter::{Allowances, Source};
+use crate::signaling::limiter::{Allowances, Source, SourceAllowances};
 use crate::signaling::message::{LoginRefusal, LoginReply, Message, ParseError};
 use crate::signaling::name::Looks;
 
@@ -25,6 +26,9 @@ const REMEMBERED: usize = 16 * 1024;
 /// address only must not keep a name's owner out.
 const OF_ALL_ADDRESSES: f64 = 10.0;
 
+/// How long who comes back to a server that has forgotten him may say with whom he was in a call.
+const RETURNING: Duration = Duration::from_secs(60);
+
 /// Addresses that are remembered for a name, the last from which its token was right.
 const KNOWN: usize = 4;
 
@@ -33,8 +37,8 @@ const KNOWN: usize = 4;
 pub(super) struct Logins {
     names: Names,
     name_chars: usize,
-    by_source: Allowances<Source>,
-    wrong_by_source: Allowances<Source>,
+    by_source: SourceAllowances,
+    wrong_by_source: SourceAllowances,
     wrong_by_name: Allowances<String>,
     /// From where right tokens came: as many names as there are in the file of users, at most.
     known: HashMap<String, VecDeque<Source>>,
@@ -45,8 +49,8 @@ impl Logins {
         Self {
             names,
             name_chars: limits.name_chars,
-            by_source: Allowances::new(limits.logins_per_minute, REMEMBERED),
-            wrong_by_source: Allowances::new(limits.tries_per_minute, REMEMBERED),
+            by_source: SourceAllowances::new(limits.logins_per_minute, REMEMBERED),
+            wrong_by_source: SourceAllowances::new(limits.tries_per_minute, REMEMBERED),
             wrong_by_name: Allowances::new(limits.tries_per_minute * OF_ALL_ADDRESSES, REMEMBERED),
             known: HashMap::new(),
         }
@@ -75,13 +79,13 @@ impl Logins {
         }
         let may = self.wrong_by_name.take(now, name.to_owned());
         if !may {
-            self.wrong_by_source.give_back(&source);
+            self.wrong_by_source.give_back(source);
         }
         may
     }
 
     fn was_not_wrong(&mut self, source: Source, name: &str, is_known: bool) {
-        self.wrong_by_source.give_back(&source);
+        self.wrong_by_source.give_back(source);
         if !is_known {
             self.wrong_by_name.give_back(name);
         }
@@ -140,7 +144,7 @@ impl Switchboard {
         let name = wanted.name.clone();
         if !self.logins.may_try(now, source, &name, is_known) {
             // It cost us nothing, and many behind one address come back at once after a restart.
-            self.logins.by_source.give_back(&source);
+            self.logins.by_source.give_back(source);
             return self.refuse_plainly(id, LoginRefusal::TooManyTries);
         }
         connection.verifying = Some(wanted);
@@ -162,7 +166,7 @@ impl Switchboard {
             }
             Verdict::Wrong => self.refuse_plainly(id, LoginRefusal::WrongToken),
             Verdict::Busy => {
-                self.logins.by_source.give_back(&source);
+                self.logins.by_source.give_back(source);
                 self.refuse_plainly(id, LoginRefusal::TooManyTries);
             }
         }
@@ -187,13 +191,13 @@ impl Switchboard {
             let text = "the name looks like that of somebody else here; choose another";
             return self.refuse(id, LoginRefusal::NameTaken, text.to_owned());
         }
-        let returned = match held_by {
+        let returned_until = match held_by {
             Some(held_by) if self.is_its_own(held_by, shown) => self.take_over(now, held_by, id),
             Some(_) => return self.refuse_plainly(id, LoginRefusal::NameTaken),
             None if !has_token && self.kept.is_kept_from(&name, source, shown) => {
                 return self.refuse_plainly(id, LoginRefusal::NameTaken);
             }
-            None => self.come_back(&name, id, shown),
+            None => self.come_back(now, &name, id, shown),
         };
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let secret = Secret::new(format!("{:032x}", rand::random::<u128>()));
@@ -205,7 +209,7 @@ impl Switchboard {
             name: name.clone(),
             resume: secret.clone(),
             resumes: resume.is_some(),
-            returned,
+            returned_until,
         });
         self.names.insert(name.clone(), id);
         self.counts.logins += 1;
@@ -226,26 +230,37 @@ impl Switchboard {
         login.is_some_and(|login| login.is_shown(shown))
     }
 
-    /// The client of `lost` is back as `back`: nobody is told, its calls go on. Whether it had
-    /// returned before.
-    fn take_over(&mut self, now: Instant, lost: ConnectionId, back: ConnectionId) -> bool {
-        let Some(old) = self.connections.get_mut(&lost) else { return false };
-        let returned = old.login.take().is_some_and(|login| login.returned);
+    /// The client of `lost` is back as `back`: nobody is told, its calls go on. Until when it may say
+    /// with whom it was in a call before that.
+    fn take_over(
+        &mut self,
+        now: Instant,
+        lost: ConnectionId,
+        back: ConnectionId,
+    ) -> Option<Instant> {
+        let old = self.connections.get_mut(&lost)?;
+        let returned = old.login.take().and_then(|login| login.returned_until);
         let (partners, offers) = (std::mem::take(&mut old.partners), old.offers.take());
         self.know_again(lost, back, (partners, offers));
         self.close(now, lost, CloseReason::Resumed);
         returned
     }
 
-    /// Somebody has a name that may have been kept; whether its client was logged in before, at a
-    /// server that is no more.
-    fn come_back(&mut self, name: &str, back: ConnectionId, shown: Option<&Secret>) -> bool {
+    /// Somebody has a name that may have been kept. Whoever shows a secret that nobody knows may have
+    /// been logged in before this server was there: until when he may say with whom.
+    fn come_back(
+        &mut self,
+        now: Instant,
+        name: &str,
+        back: ConnectionId,
+        shown: Option<&Secret>,
+    ) -> Option<Instant> {
         match self.kept.take(name) {
             Some(lost) if lost.login.is_shown(shown) => {
                 self.know_again(lost.id, back, (lost.partners, lost.offers));
-                lost.login.returned
+                lost.login.returned_until
             }
-            _ => shown.is_some(),
+            _ => shown.and(now.checked_add(RETURNING)),
         }
     }
 
@@ -254,7 +269,7 @@ impl Switchboard {
         &mut self,
         lost: ConnectionId,
         back: ConnectionId,
-        (partners, offers): (Partners, Option<Allowances<String>>),
+        (partners, offers): (Partners, Option<Box<Offers>>),
     ) {
         for partner in partners.all() {
             if let Some(partner) = self.connections.get_mut(&partner) {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::super::tests::Transcript;
+use super::super::tests::{Transcript, source};
 use super::super::{End, Input};
 use super::*;
 
 fn elsewhere(number: u8) -> Source {
-    Source::of([198, 51, 100, number].into())
+    Source::of([198, 51, number, 100].into())
 }
 
 /// Somebody more; `id` is not in use.
@@ -47,7 +47,7 @@ fn for_a_minute_only_who_shows_the_secret_gets_a_lost_name() {
     at.say(2, r#"{"type":"offer","offer":{"sdp":""},"name":"alice"}"#);
     assert_eq!(at.end(1, End::Lost), [r#"2 {"type":"leave","name":"alice","reason":"gone"}"#]);
     // The same address does not help: it may be the attacker's too.
-    for (id, source) in [(4, at_address(1)), (5, elsewhere(1))] {
+    for (id, source) in [(4, source(1)), (5, elsewhere(1))] {
         connect(&mut at, id, source);
         assert!(is_taken(&mut at, id, PLAIN));
         assert!(login(&mut at, id, "").unwrap_err().contains("name-taken"));
@@ -68,10 +68,6 @@ fn for_a_minute_only_who_shows_the_secret_gets_a_lost_name() {
     at.login(5, "alice");
 }
 
-fn at_address(id: u64) -> Source {
-    Source::of(std::net::Ipv4Addr::from(0x0a00_0000 + u32::try_from(id).unwrap_or(0)).into())
-}
-
 #[test]
 fn who_says_goodbye_leaves_the_name_free() {
     let mut at = Transcript::new(2);
@@ -81,17 +77,32 @@ fn who_says_goodbye_leaves_the_name_free() {
 }
 
 #[test]
-fn a_program_that_begins_anew_and_a_plain_client_come_back_to_their_address() {
-    // The first knows of the secret, the second is the tutorial's.
-    for (first, end) in [(r#","resume":"""#, End::Dropped), ("", End::Dropped), ("", End::Lost)] {
+fn a_plain_client_comes_back_to_its_address() {
+    for end in [End::Dropped, End::Lost] {
         let mut at = Transcript::new(1);
-        let text = format!(r#"{{"type":"login","name":"alice"{first}}}"#);
-        assert_eq!(at.say(1, &text), ["1 welcome: alice"]);
+        at.login(1, "alice");
         at.end(1, end);
         connect(&mut at, 2, elsewhere(1));
-        assert!(is_taken(&mut at, 2, PLAIN), "{first} {end:?}");
-        connect(&mut at, 3, at_address(1));
+        assert!(is_taken(&mut at, 2, PLAIN), "{end:?}");
+        connect(&mut at, 3, source(1));
         at.login(3, "alice");
+    }
+}
+
+#[test]
+fn who_said_that_he_has_a_secret_is_known_by_nothing_else() {
+    for end in [End::Dropped, End::Lost] {
+        let mut at = Transcript::new(1);
+        let secret = login(&mut at, 1, "").unwrap();
+        at.end(1, end);
+        for id in 2..62 {
+            connect(&mut at, id, source(1));
+            assert!(is_taken(&mut at, id, PLAIN), "somebody behind the same address, {end:?}");
+            assert!(login(&mut at, id, "guessed").is_err());
+            at.now += Duration::from_millis(900);
+        }
+        connect(&mut at, 99, source(1));
+        login(&mut at, 99, &secret).unwrap();
     }
 }
 
@@ -125,6 +136,32 @@ fn one_address_keeps_no_more_names_than_it_may_have_connections() {
 }
 
 #[test]
+fn one_network_keeps_no_more_than_a_quarter_of_the_names() {
+    let limits = Limits { connections: 40, connections_per_address: 2, ..Limits::default() };
+    let mut at = Transcript::with(limits, Names::Free, 0);
+    let of = |site: u16, number: u16| {
+        let address = std::net::Ipv6Addr::new(0x2001, 0xdb8, site, number, 0, 0, 0, 1);
+        Source::of(address.into())
+    };
+    for number in 0..30 {
+        connect(&mut at, u64::from(number), of(1, number));
+        at.login(u64::from(number), &format!("mal{number}x"));
+    }
+    (0..30).for_each(|id| drop(at.end(id, End::Lost)));
+    connect(&mut at, 100, of(2, 1));
+    login(&mut at, 100, "").unwrap();
+    at.end(100, End::Lost);
+    connect(&mut at, 101, of(3, 1));
+    let taken = |at: &mut Transcript, name: &str| {
+        is_taken(at, 101, &format!(r#"{{"type":"login","name":"{name}"}}"#))
+    };
+    let kept = (0..10).filter(|number| taken(&mut at, &format!("mal{number}x"))).count();
+    assert_eq!(kept, 10);
+    assert!(taken(&mut at, "alice"), "hers is kept all the same");
+    assert!(!taken(&mut at, "mal10x"));
+}
+
+#[test]
 fn wrong_tokens_from_elsewhere_do_not_lock_the_owner_out() {
     let mut at = Transcript::with(Limits::default(), Names::WithTokens, 1);
     let text = r#"{"type":"login","name":"alice","token":"t"}"#;
@@ -142,7 +179,7 @@ fn wrong_tokens_from_elsewhere_do_not_lock_the_owner_out() {
     assert_eq!(at.board.counts().refused(Refused::WrongToken), 100);
     connect(&mut at, 2, elsewhere(250));
     assert!(at.say(2, text)[0].contains("too-many-tries"), "from where nobody ever logged in");
-    connect(&mut at, 3, at_address(1));
+    connect(&mut at, 3, source(1));
     assert_eq!(at.say(3, text), ["3 verify: alice t"]);
     assert_eq!(at.input(verdict(3, Verdict::Right)), ["3 welcome: alice"]);
 }
