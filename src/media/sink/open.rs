@@ -62,14 +62,14 @@ pub fn check(options: &SinkOptions, inputs: &[PathBuf]) -> Result<(), SinkError>
     for path in &outputs {
         let read = inputs.iter().find(|input| identity(input) == identity(path));
         if let Some(input) = read {
-            let reason = format!("it is the file that is sent, {}", input.display());
+            let reason = format!("that file is being sent, as {}", input.display());
             return Err(refused(path, reason));
         }
     }
     if let [one, other] = outputs[..]
         && identity(one) == identity(other)
     {
-        return Err(refused(one, "two recordings need two files".to_owned()));
+        return Err(refused(one, "--record and --record-local need different files".to_owned()));
     }
     for path in [&options.record, &options.record_local].into_iter().flatten() {
         writable(path)?;
@@ -141,7 +141,7 @@ pub fn recorder_for(
             }
         }
         let path = record.clone().unwrap_or(by_time);
-        let reason = "there are many of this name; move them away".to_owned();
+        let reason = "there are too many files of this name; move them away".to_owned();
         Err(SinkError::Unwritable { path, reason })
     })
 }
