@@ -59,7 +59,7 @@ pub fn event(event: &Event, asks: bool) -> Option<String> {
             "the network is too slow for pictures; sound goes on".to_owned()
         }
         EventKind::VideoPaused { side: Side::Remote } => {
-            format!("no pictures come from '{peer}' at present; sound goes on")
+            format!("no pictures are coming from '{peer}' at the moment; sound goes on")
         }
         EventKind::VideoResumed { side: Side::Local } => "pictures are sent again".to_owned(),
         EventKind::VideoResumed { side: Side::Remote } => {
@@ -75,8 +75,10 @@ pub fn event(event: &Event, asks: bool) -> Option<String> {
         EventKind::Ended { reason, because, .. } => {
             let mut sentence = call_end(*reason, peer, because.as_ref());
             if *reason == EndReason::KeyChanged && asks {
-                sentence
-                    .push_str("\nhint: ask them on another way; trust goes on with what was shown");
+                sentence.push_str(
+                    "\nhint: ask them through another channel whether the key is theirs; type trust to \
+                     accept the new key",
+                );
             }
             match because {
                 Some(Because { advice: Some(advice), .. }) => format!("{sentence}\nhint: {advice}"),
@@ -94,7 +96,7 @@ fn missed(calls: &[MissedCall]) -> String {
     }
     let line = |call: &MissedCall| {
         let at = time::OffsetDateTime::from(call.time);
-        format!("{} {:02}:{:02} UTC  {}", at.date(), at.hour(), at.minute(), call.peer)
+        format!("{} {:02}:{:02} UTC  '{}'", at.date(), at.hour(), at.minute(), call.peer)
     };
     calls.iter().map(line).collect::<Vec<_>>().join("\n")
 }

@@ -16,6 +16,7 @@ use rustls::pki_types::pem::PemObject;
 use super::known::{KnownKeys, MOST_BYTES};
 use crate::key::{Key, SigningKey};
 use crate::signaling::name::{Looks, check_name};
+use crate::system;
 
 /// More than a key of ours needs.
 const LONGEST_KEY: u64 = 4096;
@@ -216,7 +217,8 @@ fn private_folder(folder: &Path) -> Result<(), KeyringError> {
 }
 
 fn io(path: &Path, reason: impl ToString) -> KeyringError {
-    KeyringError::Io { path: path.to_owned(), reason: reason.to_string() }
+    let reason = system::without_number(&reason.to_string());
+    KeyringError::Io { path: path.to_owned(), reason }
 }
 
 #[cfg(all(test, unix))]

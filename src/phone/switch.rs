@@ -148,7 +148,9 @@ impl Switch {
             Command::Hangup => self.to_all(|| Told::Input(Input::Hangup)),
             Command::Interrupt => self.to_all(|| Told::Input(Input::Interrupt)),
             Command::Mute(_) if self.calls.is_empty() => self.no_call("no call to mute"),
-            Command::Video(_) if self.calls.is_empty() => self.no_call("no call to show less in"),
+            Command::Video(_) if self.calls.is_empty() => {
+                self.no_call("no call, so there is no video to turn on or off")
+            }
             Command::Video(on) => self.to_all(|| Told::Video(on)),
             Command::Mute(muted) => self.to_all(|| Told::Mute(muted)),
             Command::Record(_) if self.calls.is_empty() => self.no_call("no call to record"),
@@ -179,7 +181,9 @@ impl Switch {
         match self.book.call_with(&name).and_then(|id| self.calls.get(&id)) {
             // Calling somebody who is calling us means answering.
             Some(live) if live.rings => return live.call.tell(Told::Input(Input::Answer)),
-            Some(_) => return self.no_call("you are in a call with them already"),
+            Some(_) => {
+                return self.no_call(&format!("you are already in a call with '{name}'"));
+            }
             None => {}
         }
         match self.book.open(Some(name.clone())) {
@@ -366,7 +370,7 @@ impl Switch {
         self.emit(Some(id), kind);
     }
 
-    /// Who comes through may call as often as he likes.
+    /// Who comes through may call as often as they like.
     fn connected(&mut self, id: u64) {
         let Some(live) = self.calls.get_mut(&id).filter(|live| live.judged_from.is_some()) else {
             return;
@@ -429,7 +433,7 @@ impl Switch {
     fn to_ringing(&self, input: Input) {
         match self.calls.values().find(|live| live.rings) {
             Some(live) => live.call.tell(Told::Input(input)),
-            None => self.no_call("no call rings"),
+            None => self.no_call("no call is ringing"),
         }
     }
 
