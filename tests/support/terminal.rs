@@ -199,6 +199,12 @@ impl Terminal {
         assert_eq!(seen, Ok(true), "{what}: not seen\n{}", self.text());
     }
 
+    /// Whether what is typed is shown by the terminal itself.
+    pub(crate) fn echoes(&self) -> bool {
+        let modes = rustix::termios::tcgetattr(&self.keyboard).expect("a terminal");
+        modes.local_modes.contains(rustix::termios::LocalModes::ECHO)
+    }
+
     /// The line in which the cursor stands, up to it.
     pub(crate) fn typed(&self) -> String {
         let screen = self.screen.lock().expect("no reader panics");
