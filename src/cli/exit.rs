@@ -397,7 +397,7 @@ mod tests {
         assert!(hint(true).is_some_and(|hint| hint.contains("'peer serve'")));
         let elsewhere = hint(false).unwrap_or_default();
         assert!(elsewhere.contains("the address and the network"), "{elsewhere}");
-        assert!(!elsewhere.contains("serve"), "{elsewhere}");
+        assert!(!elsewhere.contains("peer serve"), "{elsewhere}");
     }
 
     #[test]

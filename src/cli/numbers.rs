@@ -272,6 +272,6 @@ mod tests {
         let short = numbers.short_lines();
         let received = "received  640x360 30 fps, 1.0 Mbit/s, loss 1.0 %; sound -, loss -";
         assert_eq!(short[0], received);
-        assert_eq!(short[2], "path      through a relay UDP, round trip 20 ms, buffer -; H264");
+        assert_eq!(short[2], "path      through a relay UDP, round trip 20 ms, buffer 0 ms; H264");
     }
 }

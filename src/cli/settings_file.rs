@@ -62,7 +62,7 @@ pub fn secrets(settings: &Path) -> PathBuf {
 /// Reads a file of settings. `must_be`: that there is none is an error.
 ///
 /// # Errors
-/// When it cannot be read, is no TOML, or has a key or a value that no flag of `flags` takes.
+/// When it cannot be read, is not TOML, or has a key or a value that no flag of `flags` takes.
 pub fn read(path: &Path, must_be: bool, flags: &Command) -> Result<Vec<Entry>, SettingsError> {
     match text(path)? {
         Some(text) => entries(path, &text, false, flags),
@@ -190,7 +190,7 @@ fn check(key: &Key, words: &[String], flags: &Command) -> Result<(), String> {
 /// this user may read from now on.
 ///
 /// # Errors
-/// When what is there is no TOML, or the file cannot be written.
+/// When what is there is not TOML, or the file cannot be written.
 pub fn write(path: &Path, settings: &[(&Key, Vec<String>)]) -> Result<(), SettingsError> {
     let old = text(path)?.unwrap_or_default();
     let mut document: DocumentMut =

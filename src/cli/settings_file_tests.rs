@@ -23,7 +23,7 @@ fn refused(text: &str) -> String {
 fn what_cannot_be_is_refused_with_its_line_and_a_way_out() {
     for (text, error) in [
         ("# x\n\nvidoe = 'test'", ", line 3: unknown setting 'vidoe'; did you mean 'video'?"),
-        ("colour = 'red'", ", line 1: there is no setting 'colour'; peer config lists all"),
+        ("colour = 'red'", ", line 1: unknown setting 'colour'; 'peer config' lists them all"),
         (
             "audio = 'tone'\nfps = 500",
             ", line 2: fps: '500' is not a frame rate; write a number from 1 to 120",

@@ -28,7 +28,7 @@ impl Trust {
         match error {
             Error::InvalidCertificate(fault) => untrusted(url, self.fault(fault)),
             Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
-                let reason = "it does not use TLS; write ws:// instead of wss://".to_owned();
+                let reason = "it does not use TLS; use ws:// instead of wss://".to_owned();
                 ConnectError::Unsuitable { url: url.to_owned(), reason }
             }
             error => {
