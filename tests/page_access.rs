@@ -239,7 +239,7 @@ async fn names_are_in_quotes_in_every_sentence_of_the_page() {
     assert_eq!(page.browser.text("#logout").await, "Log out 'page'");
     bob.type_line("call page");
     page.wait_for_status("'bob' is calling").await;
-    assert_eq!(page.browser.text("#caller-line").await, "'bob' is calling");
+    assert_eq!(page.browser.text("#caller").await, "'bob'");
 }
 
 #[tokio::test(flavor = "multi_thread")]

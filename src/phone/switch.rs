@@ -202,6 +202,7 @@ impl Switch {
             duration: options.duration,
             vouching: Vouching { key, expected, nonces },
             server_reports_unknown: self.book.server_reports_unknown(),
+            server_gone: self.server_gone,
             ..Setup::new(self.config.name.clone(), name)
         };
         if theirs && options.answer == AnswerPolicy::Auto {
@@ -215,9 +216,6 @@ impl Switch {
             sinks: self.config.sinks.clone(),
         };
         let call = Call::start(id, config, origin, self.say.clone());
-        if self.server_gone {
-            call.tell(Told::Input(Input::ServerGone));
-        }
         let name = self.book.name_of(id).map(str::to_owned);
         self.calls.insert(id, Live { call, name, rings: false, unanswered: false, judged_from });
     }
