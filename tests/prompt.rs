@@ -235,6 +235,9 @@ async fn a_call_that_nobody_answers_is_missed() {
     assert_eq!((&missed["peer"], &missed["calls"][0]["peer"]), (&"bob".into(), &"bob".into()));
     terminal.until("the status", |text| text.contains("[1 missed call  'alice' at")).await;
     assert_eq!(terminal.rang(), 0, "--no-bell");
+    terminal
+        .until("what became of it", |text| text.contains("nobody answered the call from 'bob'"))
+        .await;
     terminal.press("missed\r");
     terminal.until("the list", |text| text.contains(" UTC  'bob'")).await;
     let listed = alice.await_event("missed", PATIENCE).await;
@@ -257,6 +260,7 @@ async fn who_rejects_a_call_has_not_missed_it() {
     alice.type_line("quit");
     let ended = alice.wait(PATIENCE).await;
     assert!(ended.said.contains("no call was missed"), "{}", ended.said);
+    assert!(ended.said.contains("err| you rejected the call from 'bob'"), "{}", ended.said);
 }
 
 #[tokio::test]
