@@ -97,7 +97,7 @@ impl fmt::Debug for KeyName {
 /// That a text is no short form of a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a key is {DIGITS} letters and digits, such as 7k2m-q9wd-xh4t-0bz8-nrc5; peer keys lists them"
+    "a key is {DIGITS} letters and digits, such as 7k2m-q9wd-xh4t-0bz8-nrc5; 'peer keys' lists them"
 )]
 pub struct NotAKey;
 
@@ -123,7 +123,7 @@ pub struct SigningKey {
 
 /// That there is no key in this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("it is no Ed25519 key")]
+#[error("not an Ed25519 key")]
 pub struct BadKey;
 
 impl SigningKey {

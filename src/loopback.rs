@@ -26,10 +26,11 @@ use crate::media::source::{
 };
 use crate::phone::command::Command;
 use crate::phone::config::{AnswerPolicy, PhoneConfig};
-use crate::phone::event::{EndReason, EventKind, Summary};
+use crate::phone::event::{Because, EndReason, EventKind, Summary};
 use crate::phone::{Events, Phone, PhoneError};
 use crate::rtc::netem::Network;
 use crate::signaling::server::{self, ServerConfig};
+use crate::system;
 use bad_network::BadNetwork;
 use measure::Played;
 use probe::{ComparingSink, KeepingSink, Probe, RememberingSource, StampingSource};
@@ -64,27 +65,33 @@ pub enum LoopbackError {
     #[error(transparent)]
     Phone(#[from] PhoneError),
     /// The server could not start.
-    #[error("the server of the loopback call cannot start: {reason}")]
+    #[error("the server of the test call cannot start: {reason}")]
     Server {
         /// What the operating system said.
         reason: String,
     },
     /// There is no thread for the bad network.
-    #[error("the bad network cannot start: {reason}; end other programs")]
+    #[error("the made-up network cannot start: {reason}; end other programs")]
     Network {
         /// What the operating system said.
         reason: String,
     },
     /// The call ended before its time.
-    #[error("the loopback call ended before its time ({0:?})")]
-    Ended(EndReason),
+    #[error("the test call ended before its time")]
+    Ended {
+        /// Why.
+        reason: EndReason,
+        /// What is known of how it came to that.
+        because: Option<Because>,
+    },
 }
 
 /// How long a picture may be under way on one machine.
 const ON_ONE_MACHINE: Duration = Duration::from_millis(200);
 
 const CALLER: &str = "caller";
-const CALLEE: &str = "callee";
+/// As whom we call ourselves.
+pub const CALLEE: &str = "callee";
 
 /// The clip and the voice that come with us, in one file.
 const CLIP: &[u8] = include_bytes!("../assets/clips/camera-360p.mp4");
@@ -104,7 +111,8 @@ pub async fn run(
     drop(source::open(&media)?);
 
     let network = config.network.as_ref().map(BadNetwork::start).transpose();
-    let network = network.map_err(|error| LoopbackError::Network { reason: error.to_string() })?;
+    let network =
+        network.map_err(|error| LoopbackError::Network { reason: system::words(&error) })?;
     let (url, _server) = start_server().await?;
     let (to_callee, to_caller) = probes(&config);
     let mut callee = phone_config(&url, CALLEE, &config, &media, &to_caller, &to_callee);
@@ -127,7 +135,7 @@ pub async fn run(
     caller.close().await;
     callee.close().await;
     if ours.reason != EndReason::Duration && ours.reason != EndReason::MediaEnded {
-        return Err(LoopbackError::Ended(ours.reason));
+        return Err(LoopbackError::Ended { reason: ours.reason, because: ours.because });
     }
     // Comparing sound takes a while, and waiting for it must not hold up others.
     let measured = tokio::task::spawn_blocking(move || {
@@ -180,7 +188,7 @@ fn measured(
 }
 
 async fn start_server() -> Result<(String, JoinSet<()>), LoopbackError> {
-    let failed = |error: std::io::Error| LoopbackError::Server { reason: error.to_string() };
+    let failed = |error: std::io::Error| LoopbackError::Server { reason: system::words(&error) };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
     let url = format!("ws://{}", listener.local_addr().map_err(failed)?);
     // In a set, so that it ends with us.
@@ -228,7 +236,7 @@ fn probing_sinks(probe: &Arc<Probe>) -> Result<Sinks, SinkError> {
     let comparing = ComparingSink::new(Arc::clone(probe)).map_err(|error| {
         SinkError::Device(DeviceError {
             device: "comparison".to_owned(),
-            reason: format!("there is no thread for it ({error})"),
+            reason: format!("there is no thread for it ({})", system::words(&error)),
             hint: "end other programs".to_owned(),
         })
     })?;
@@ -242,6 +250,7 @@ fn probing_sinks(probe: &Arc<Probe>) -> Result<Sinks, SinkError> {
 /// What a phone told from login to the end of its call.
 struct Followed {
     reason: EndReason,
+    because: Option<Because>,
     summary: Box<Summary>,
     connected_at: Option<Instant>,
     /// Second by second.
@@ -256,6 +265,7 @@ async fn until_ended(
 ) -> Followed {
     let mut followed = Followed {
         reason: EndReason::ConnectionFailed,
+        because: None,
         summary: Box::default(),
         connected_at: None,
         played: vec![],
@@ -276,9 +286,8 @@ async fn until_ended(
                     total: audio.total_samples_received,
                 }));
             }
-            EventKind::Ended { reason, summary, .. } => {
-                (followed.reason, followed.summary) = (reason, summary);
-                return followed;
+            EventKind::Ended { reason, because, summary } => {
+                return Followed { reason, because, summary, ..followed };
             }
             EventKind::Error { message, .. } => tracing::error!(message, "in the loopback call"),
             _ => {}
@@ -303,7 +312,10 @@ impl ShippedClip {
         };
         let file = write().map_err(|error: std::io::Error| SourceError::Unreadable {
             path: std::env::temp_dir(),
-            reason: format!("the shipped clip cannot be put there: {error}"),
+            reason: format!(
+                "the clip that comes with peer cannot be written there: {}",
+                system::words(&error)
+            ),
         })?;
         Ok(Self(Some(file)))
     }

@@ -16,6 +16,8 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
 
+use crate::system;
+
 /// More than a machine's whole collection of authorities.
 const MOST_BYTES: u64 = 4 * 1024 * 1024;
 /// Of a certificate's names, so many are shown, and so much of each.
@@ -89,12 +91,18 @@ impl Trust {
             Self::Anybody => Arc::new(Unchecked(Arc::clone(&provider))),
             Self::System | Self::Only(_) => {
                 let known = Known::new(known, Arc::clone(&provider));
-                Arc::new(known.map_err(|error| nobody(error.to_string()))?)
+                Arc::new(known.map_err(|error| {
+                    tracing::info!(%error, "no certificate can be checked");
+                    nobody("no certificate can be checked by those that are given".to_owned())
+                })?)
             }
         };
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|error| nobody(error.to_string()))?;
+            .map_err(|error| {
+                tracing::error!(%error, "no TLS");
+                nobody("internal error: TLS cannot be set up; please report it".to_owned())
+            })?;
         // The verifier is webpki's own with what it lacks, or one that was asked for in so many
         // words.
         let config = config.dangerous().with_custom_certificate_verifier(verifier);
@@ -110,16 +118,16 @@ impl Trust {
             CertificateError::UnknownIssuer | CertificateError::BadSignature => match self {
                 Self::Only(path) => format!(
                     "the certificate is not trusted: it is not in {}, nor signed by one that is; \
-                     name another file with --ca FILE, or go without a check with --insecure",
+                     give another file with --ca FILE, or skip the check with --insecure",
                     path.display()
                 ),
                 _ => "the certificate is not trusted: it is self-signed, or of an authority that \
-                      this machine does not know; name it, or its authority's, with --ca FILE, or \
-                      go without a check with --insecure"
+                      this machine does not know; give it, or its authority's, with --ca FILE, or \
+                      skip the check with --insecure"
                     .to_owned(),
             },
             CertificateError::NotValidForNameContext { expected, presented } => format!(
-                "its certificate is for {}, and not for {}; use a name that it has",
+                "its certificate is for {}, not for {}; use a name that it covers",
                 names(presented),
                 expected.to_str()
             ),
@@ -132,8 +140,29 @@ impl Trust {
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                 format!("its certificate is not valid yet; {CLOCK}")
             }
-            fault => format!("its certificate cannot be accepted: {fault}"),
+            fault => {
+                tracing::info!(?fault, "a certificate is refused");
+                format!("its certificate cannot be accepted: {}", other_fault(fault))
+            }
         }
+    }
+}
+
+/// What else may be wrong with a certificate; the library's own words go to the log.
+fn other_fault(fault: &CertificateError) -> &'static str {
+    match fault {
+        CertificateError::BadEncoding => "it is broken",
+        CertificateError::Revoked => "it has been revoked",
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "it is not meant for servers"
+        }
+        CertificateError::UnhandledCriticalExtension => "it demands something unknown",
+        CertificateError::UnknownRevocationStatus
+        | CertificateError::ExpiredRevocationList
+        | CertificateError::ExpiredRevocationListContext { .. } => {
+            "whether it has been revoked is not known"
+        }
+        _ => "it cannot be checked",
     }
 }
 
@@ -145,8 +174,8 @@ fn system() -> Result<Vec<CertificateDer<'static>>, TrustError> {
     }
     let (taken, _) = RootCertStore::empty().add_parsable_certificates(found.certs.iter().cloned());
     if taken == 0 {
-        let reason = "this machine knows no authority for certificates: install the package ca-certificates, or name the \
-                      server's certificate with --ca FILE";
+        let reason = "this machine has no certificate authorities: install the package ca-certificates, or \
+                      give the server's certificate with --ca FILE";
         return Err(TrustError::Nobody { reason: reason.to_owned() });
     }
     Ok(found.certs)
@@ -154,14 +183,16 @@ fn system() -> Result<Vec<CertificateDer<'static>>, TrustError> {
 
 fn only(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
     let bad = |reason: String| TrustError::BadCa { path: path.to_owned(), reason };
-    let file = std::fs::File::open(path).map_err(|error| bad(error.to_string()))?;
+    let unreadable = |error: std::io::Error| bad(system::words(&error));
+    let file = std::fs::File::open(path).map_err(unreadable)?;
     let mut pem = Vec::new();
-    file.take(MOST_BYTES).read_to_end(&mut pem).map_err(|error| bad(error.to_string()))?;
+    file.take(MOST_BYTES).read_to_end(&mut pem).map_err(unreadable)?;
     let mut known = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| bad(error.to_string()))?;
-        let fits = RootCertStore::empty().add(certificate.clone());
-        fits.map_err(|error| bad(error.to_string()))?;
+        // The library's words say no more than that.
+        let broken = || bad("a certificate in it is broken; it must be PEM".to_owned());
+        let certificate = certificate.map_err(|_| broken())?;
+        RootCertStore::empty().add(certificate.clone()).map_err(|_| broken())?;
         known.push(certificate);
     }
     if known.is_empty() {

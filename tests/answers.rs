@@ -28,6 +28,7 @@ async fn answers_are_on_stdout_however_quiet() {
     for (words, answer) in [
         (&["devices"][..], "microphones, for --audio"),
         (&["config"], "  server "),
+        (&["keys"], "keys of others"),
         (&["man", "call"], ".TH peer-call 1"),
         (&["completions", "bash"], "complete "),
         (&["doctor", "--server", "ws://127.0.0.1:1", "--stun", "none"], "codecs"),
@@ -43,7 +44,11 @@ async fn answers_are_on_stdout_however_quiet() {
 
 #[tokio::test]
 async fn with_json_only_that_is_on_stdout() {
-    for (words, event) in [(["devices", "--json"], "devices"), (["config", "--json"], "config")] {
+    for (words, event) in [
+        (["devices", "--json"], "devices"),
+        (["config", "--json"], "config"),
+        (["keys", "--json"], "keys"),
+    ] {
         let ended = peer(&words).await;
         let out = text(&ended.stdout);
         let answer: serde_json::Value = serde_json::from_str(&out).expect("one line of JSON");
@@ -55,11 +60,14 @@ async fn with_json_only_that_is_on_stdout() {
 async fn a_report_is_the_table_and_nothing_else() {
     let _alone = one_at_a_time().await;
     let words = ["loopback", "--duration", "1s", "--video", "none", "--audio", "tone"];
-    let ended = peer(&words).await;
-    let (out, err) = (text(&ended.stdout), text(&ended.stderr));
-    assert!(out.starts_with(' ') && out.contains("caller to callee"), "{out}\n{err}");
-    assert!(out.contains("\nverdict "), "{out}");
-    assert!(!out.contains("calling itself") && err.contains("calling itself"), "{out}\n{err}");
+    for quiet in [false, true] {
+        let ended = peer(&[&words[..], if quiet { &["-q"] } else { &[] }].concat()).await;
+        let (out, err) = (text(&ended.stdout), text(&ended.stderr));
+        assert!(out.starts_with(' ') && out.contains("caller to callee"), "{out}\n{err}");
+        assert!(out.contains("\nverdict "), "{out}");
+        assert!(!out.contains("calling itself"), "{out}\n{err}");
+        assert_eq!(err.contains("calling itself"), !quiet, "{out}\n{err}");
+    }
 }
 
 #[tokio::test]

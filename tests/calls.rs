@@ -207,14 +207,15 @@ async fn login_is_remembered_for_call() {
     let mut call = builder.start();
     assert_eq!(call.await_event("logged-in", PATIENCE).await["name"], "alice");
     assert_eq!(call.await_event("ended", THE_END).await["reason"], "duration");
-    assert!(call.said().contains("the server is that of your last login"), "{}", call.said());
+    let both = format!("on {} as 'alice' (both from your last login)", server.url());
+    assert!(call.said().contains(&both), "{}", call.said());
 
     // When it is gone, it is said whose choice it was, and how to go back.
     server.stop().await;
     let again = crate::support::process::PeerBuilder::new(["call", "bob", "--video", "test"]);
     let ended = again.args(["--audio", "tone"]).in_home(alice.home()).run().await;
     assert_eq!(ended.code, Some(3), "{}", ended.said);
-    for words in ["that is the server of your last login", "--server", "ws://localhost:9090"] {
+    for words in [", the server of your last login: ", "--server", "ws://localhost:9090"] {
         assert!(ended.said.contains(words), "{words}\n{}", ended.said);
     }
 }

@@ -207,6 +207,66 @@ async fn who_hangs_up_without_a_server_is_still_understood() {
     assert_eq!(bob.said().matches(r#""event":"incoming""#).count(), 1, "{}", bob.said());
 }
 
+/// What somebody decides about a call that rings while the server is away counts when it is back, and
+/// so it does on one that has forgotten who called whom.
+#[tokio::test]
+async fn an_answer_and_a_rejection_wait_for_the_server() {
+    let _alone = one_at_a_time().await;
+    for word in ["answer", "reject"] {
+        let server = Server::start().await;
+        let mut bob = login(server.url(), "bob", &[]).await;
+        let mut alice = login(server.url(), "alice", &[]).await;
+        alice.type_line("call bob");
+        bob.await_event("incoming", PATIENCE).await;
+        let address = server.address().to_owned();
+        server.stop().await;
+        for side in [&mut alice, &mut bob] {
+            side.await_event("reconnecting", PATIENCE).await;
+        }
+        bob.type_line(word);
+        // That is over here at once.
+        if word == "reject" {
+            assert_eq!(bob.await_event("ended", PATIENCE).await["reason"], "rejected");
+        }
+        let server = Server::listen(&address).await;
+        if word == "answer" {
+            for side in [&mut alice, &mut bob] {
+                side.await_event("first-video-frame", PATIENCE).await;
+            }
+            alice.type_line("hangup");
+            assert_eq!(bob.await_event("ended", PATIENCE).await["reason"], "remote-hangup");
+        }
+        let wanted = if word == "answer" { "hangup" } else { "rejected" };
+        assert_eq!(alice.await_event("ended", PATIENCE).await["reason"], wanted, "{word}");
+        assert_eq!(bob.said().matches(r#""event":"incoming""#).count(), 1, "{}", bob.said());
+        drop(server);
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_was_made_and_given_up_without_a_server_rings_nowhere() {
+    let server = Server::start().await;
+    let mut bob = login(server.url(), "bob", &[]).await;
+    let mut alice = login(server.url(), "alice", &[]).await;
+    let address = server.address().to_owned();
+    server.stop().await;
+    for side in [&mut alice, &mut bob] {
+        side.await_event("reconnecting", PATIENCE).await;
+    }
+    alice.type_line("call bob");
+    alice.type_line("hangup");
+    assert_eq!(alice.await_event("ended", PATIENCE).await["reason"], "hangup");
+    let server = Server::listen(&address).await;
+    for side in [&mut alice, &mut bob] {
+        side.await_event("logged-in", PATIENCE).await;
+    }
+    // Whoever rings now is somebody else.
+    let words = ["call", "bob", "--as", "carol", "--timeout", "1s"];
+    assert_eq!(peer(server.url(), &words).run().await.code, Some(4));
+    assert_eq!(bob.await_event("incoming", PATIENCE).await["peer"], "carol");
+    assert_eq!(bob.said().matches(r#""event":"incoming""#).count(), 1, "{}", bob.said());
+}
+
 #[tokio::test]
 async fn whose_program_is_closed_has_not_rejected_the_call() {
     let server = Server::start().await;

@@ -52,6 +52,21 @@ async fn an_unreachable_server() {
     failed(&ended, 3, &[&url, "refused"]);
     let error = ended.events.last().expect("an event");
     assert_eq!((&error["event"], &error["code"]), (&"error".into(), &"signaling".into()));
+    assert!(ended.said.contains("hint: start one with 'peer serve'"), "{}", ended.said);
+}
+
+/// Nobody can start a server on a machine that is not there.
+#[tokio::test]
+async fn a_server_elsewhere_is_not_to_be_started_here() {
+    // A name that is nobody's (RFC 6761 section 6.4), and an address to which nobody can connect.
+    for url in ["ws://nobody.invalid:9090", "ws://255.255.255.255:9090"] {
+        let ended = peer(url, &["call", "bob", "--as", "alice"]).run().await;
+        failed(&ended, 3, &[url]);
+        let hint = ended.said.lines().find(|line| line.starts_with("err| hint: "));
+        let hint = hint.unwrap_or_else(|| panic!("no hint\n{}", ended.said));
+        assert!(hint.contains("check the address and the network"), "{url}: {hint}");
+        assert!(!ended.said.contains("peer serve") && !ended.said.contains("os error"), "{url}");
+    }
 }
 
 #[tokio::test]

@@ -72,7 +72,7 @@ async fn a_file_that_is_not_there_any_more_ends_the_call_in_words_on_both_sides(
     assert_eq!(alice.code, Some(5), "{}", alice.said);
     let ended = alice.events.iter().find(|event| event["event"] == "ended").expect("an end");
     assert_eq!(ended["reason"], "media-failed", "{ended}");
-    assert!(ended["message"].as_str().is_some_and(|why| why.contains("their")), "{ended}");
+    assert!(ended["message"].as_str().is_some_and(|why| why.contains("the other side")), "{ended}");
     let theirs = bob.await_event("ended", THE_END).await;
     assert_eq!(theirs["reason"], "media-failed", "{theirs}");
     assert!(theirs["message"].as_str().is_some_and(|why| why.contains("clip.mp4")), "{theirs}");

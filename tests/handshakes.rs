@@ -101,22 +101,22 @@ async fn a_client_with_which_nothing_is_in_common_is_told_of_on_both_sides() {
             "ciphers",
             [&["-dtls1_2", "-cipher", "CAMELLIA"][..], &with].concat(),
             SOON,
-            "seen from here, they have no kind of it in common",
+            "(DTLS): no common cipher (alert",
         ),
         (
             "version",
             [&["-dtls1", "-cipher", "ALL:@SECLEVEL=0"][..], &with].concat(),
             SOON,
-            "seen from here, they have no version of it in common",
+            "(DTLS): no common version (alert",
         ),
         (
             "certificate",
             vec!["-dtls1_2", "-use_srtp", "SRTP_AES128_CM_SHA1_80"],
             SOON,
-            "seen from here, a certificate was not taken",
+            "(DTLS): a certificate was rejected (alert",
         ),
         // The library says nothing.
-        ("no SRTP", [&["-dtls1_2"][..], &with].concat(), IN_TIME, "did not end"),
+        ("no SRTP", [&["-dtls1_2"][..], &with].concat(), IN_TIME, "was never agreed on"),
     ] {
         let failed = fails(Deed::Another(CALLEE, None), |at| {
             let at = at.to_string();
@@ -136,9 +136,9 @@ async fn nor_does_a_server_that_refuses_or_is_refused_hold_a_call_up() {
             "ciphers",
             &["-dtls1_2", "-cipher", "CAMELLIA"][..],
             SOON,
-            "seen from there, they have no kind of it in common",
+            "no common cipher, reported by the other side",
         ),
-        ("version", &["-dtls1", "-cipher", "ALL:@SECLEVEL=0"], IN_TIME, "did not end"),
+        ("version", &["-dtls1", "-cipher", "ALL:@SECLEVEL=0"], IN_TIME, "was never agreed on"),
         ("no SRTP", &["-dtls1_2"], IN_TIME, "(DTLS)"),
     ] {
         let free = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
@@ -157,12 +157,12 @@ async fn an_alert_in_their_name_is_told_of_and_silence_has_an_end() {
     let _alone = one_at_a_time().await;
     let alert = record(ALERT, 0, 0, &[2, 42]);
     let failed = fails(Deed::Answer(alert), |_| None).await;
-    failed.said("an alert", SOON, "", "seen from there, a certificate was not taken");
+    failed.said("an alert", SOON, "", "a certificate was rejected, reported by the other side");
     let failed = fails(Deed::Keep, |_| None).await;
     failed.said(
         "silence",
         14.0,
-        "no encryption (DTLS) was begun",
-        "no encryption (DTLS) was begun",
+        "the other side never started encryption (DTLS)",
+        "the other side never started encryption (DTLS)",
     );
 }

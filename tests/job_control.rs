@@ -1,10 +1,12 @@
 //! Ctrl-Z, `fg` and `bg`: whatever runs on a terminal gives it back, takes it up again, any number of
 //! times, and a call in the background goes on.
 
-use crate::support::process::Peer;
+use crate::server_rules::{line, server_with_users};
+use crate::support::process::{Peer, PeerBuilder};
 use crate::support::server::{Server, login, peer};
+use crate::support::sockets::get;
 use crate::support::terminal::Terminal;
-use crate::support::{PATIENCE, hears, one_at_a_time, sees_more};
+use crate::support::{PATIENCE, hears, one_at_a_time, sees_more, until};
 
 /// Rows and columns: enough for what the shell says three times.
 const SIZE: (u16, u16) = (70, 100);
@@ -51,7 +53,7 @@ async fn a_prompt_is_stopped_and_goes_on() {
     alice.await_event("missed", PATIENCE).await;
     terminal.until("what happened", |text| text.contains("'bob' is calling")).await;
     terminal.press("\r");
-    terminal.until("the prompt", |text| text.contains("[1 missed call  alice at")).await;
+    terminal.until("the prompt", |text| text.contains("[1 missed call  'alice' at")).await;
     terminal.press("quit\r");
     terminal.until("the end", |text| text.contains("exit code 0")).await;
     let end =
@@ -116,7 +118,7 @@ async fn pictures_on_a_terminal_make_room_and_come_back() {
     let drawn = |text: &str| text.contains('\u{2580}');
     for _ in 0..TIMES {
         terminal.until("a picture", |text| drawn(text) && terminal.is_taken()).await;
-        terminal.until("the status", |text| text.contains("connected to bob")).await;
+        terminal.until("the status", |text| text.contains("connected to 'bob'")).await;
         let text = terminal.stop_job().await;
         assert!(!drawn(&text), "the picture is gone\n{text}");
         terminal.press("\r");
@@ -126,6 +128,100 @@ async fn pictures_on_a_terminal_make_room_and_come_back() {
         terminal.press("m");
         hears(&mut bob, "sound", |level| level > 0.01).await;
     }
+}
+
+#[tokio::test]
+async fn pictures_of_a_login_make_room_and_come_back() {
+    let _alone = one_at_a_time().await;
+    let (server, terminal) = (Server::start().await, Terminal::new(SIZE.0, SIZE.1));
+    let words = ["login", "alice", "--view", "terminal", "--auto-answer"];
+    let mut alice = terminal.with_job_control(peer(server.url(), &words)).start();
+    alice.await_event("logged-in", PATIENCE).await;
+    let mut bob = login(server.url(), "bob", &[]).await;
+    bob.type_line("call alice");
+    hears(&mut bob, "sound", |level| level > 0.01).await;
+    let drawn = |text: &str| text.contains('\u{2580}');
+    for _ in 0..TIMES {
+        terminal.until("a picture", |text| drawn(text) && terminal.is_taken()).await;
+        let text = terminal.stop_job().await;
+        assert!(!drawn(&text), "the picture is gone\n{text}");
+        terminal.press("\r");
+        terminal.until("a picture again", |text| drawn(text) && terminal.is_taken()).await;
+        terminal.press("mute\r");
+        hears(&mut bob, "silence", |level| level < 0.001).await;
+        terminal.press("unmute\r");
+        hears(&mut bob, "sound", |level| level > 0.01).await;
+    }
+    terminal.press("quit\r");
+    terminal.until("the end", |text| text.contains("exit code 0")).await;
+}
+
+#[tokio::test]
+async fn a_token_is_asked_for_on_and_still_not_shown() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let users = folder.path().join("users");
+    std::fs::write(&users, line("alice", "north").await).expect("a writable folder");
+    let server = server_with_users(&users, &[]).await;
+    let terminal = Terminal::new(SIZE.0, SIZE.1);
+    let alice = terminal.with_job_control(peer(server.url(), &["login", "alice"]));
+    let mut alice = alice.start();
+    terminal.until("the question", |text| text.contains("token of 'alice':")).await;
+    for _ in 0..TIMES {
+        until("a terminal that shows nothing", || !terminal.echoes()).await;
+        terminal.stop_job().await;
+        terminal.press("\r");
+        until("a terminal that shows nothing again", || !terminal.echoes()).await;
+    }
+    terminal.press("north\r");
+    alice.await_event("logged-in", PATIENCE).await;
+    at_prompt(&terminal).await;
+    assert!(!terminal.text().contains("north"), "{}", terminal.text());
+}
+
+/// Nothing about the terminal is changed by these, and nothing of it is lost.
+#[tokio::test]
+async fn a_server_a_measurement_and_a_doctor_are_stopped_and_go_on() {
+    let _alone = one_at_a_time().await;
+    let terminal = Terminal::new(SIZE.0, SIZE.1);
+    let words = ["serve", "--listen", "127.0.0.1:0", "--json"];
+    let mut serve = terminal.with_job_control(PeerBuilder::new(words)).start();
+    let listening = serve.await_event("listening", PATIENCE).await;
+    let address = listening["server"].as_str().expect("an address").trim_start_matches("ws://");
+    for _ in 0..TIMES {
+        terminal.stop_job().await;
+        terminal.press("\r");
+        assert!(get(address, "/healthz").await.contains(" 200 "), "it goes on");
+    }
+    terminal.press("\x03");
+    terminal.until("the end", |text| text.contains("exit code 0")).await;
+
+    let terminal = Terminal::new(SIZE.0, SIZE.1);
+    let words = ["loopback", "--duration", "10m", "--video", "none", "--audio", "tone", "--json"];
+    let _loopback = terminal.with_job_control(PeerBuilder::new(words)).start();
+    for _ in 0..TIMES {
+        let measuring = |text: &str| {
+            let last = text.trim_end().lines().last().unwrap_or_default();
+            last.starts_with("measuring, ")
+        };
+        terminal.until("the status", measuring).await;
+        terminal.stop_job().await;
+        terminal.press("\r");
+        terminal.until("the status again", measuring).await;
+    }
+    terminal.press("\x03");
+    terminal.until("the end", |text| text.contains("exit code 1")).await;
+
+    // Nobody answers it, so that it takes its time.
+    let silent = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
+    let stun = format!("stun:{}", silent.local_addr().expect("a bound port"));
+    let terminal = Terminal::new(SIZE.0, SIZE.1);
+    let words = ["doctor", "--json", "--server", "ws://127.0.0.1:1", "--stun", &stun];
+    let mut doctor = terminal.with_job_control(PeerBuilder::new(words)).start();
+    terminal.until("what it does", |text| text.contains("trying codecs")).await;
+    terminal.stop_job().await;
+    terminal.press("\r");
+    doctor.await_event("diagnosis", PATIENCE).await;
+    terminal.until("the end", |text| text.contains("exit code 1")).await;
 }
 
 #[tokio::test]

@@ -112,7 +112,7 @@ async fn an_interrupted_measurement_is_no_success() {
 
 /// A busy machine may cost time, and sound that came too late; never pictures or their quality.
 fn passed_but_for_time(ended: &Ended) {
-    let short = ended.said.lines().find(|line| line.contains("fell short: "));
+    let short = ended.said.lines().find(|line| line.contains("missed its targets: "));
     assert_eq!(ended.code, Some(i32::from(short.is_some())), "{}", ended.said);
     for reason in short.into_iter().flat_map(|line| line.split("; ")) {
         let of_time = ["latency", "concealed", "offset"].iter().any(|word| reason.contains(word));

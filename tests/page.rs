@@ -1,9 +1,12 @@
 //! The page that `peer serve` serves, in headless Chromium, calls and is called: by name, by a link,
 //! again and again, with other devices, and while the server is away.
 
+use tokio::io::AsyncWriteExt;
+
 use crate::support::chromium::Browser;
 use crate::support::page::Page;
 use crate::support::server::{Server, login};
+use crate::support::sockets::{CLOSE, Client, frame};
 use crate::support::{PATIENCE, one_at_a_time};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,7 +60,7 @@ async fn a_link_says_whom_to_call_and_one_press_calls() {
     let link = format!("{}#call=bob&as=page", server.page());
     let page = Page::open(Browser::start().await, &link).await;
     page.wait_for_focus("login").await;
-    assert_eq!(page.browser.text("#login").await, "Call bob");
+    assert_eq!(page.browser.text("#login").await, "Call 'bob'");
     page.browser.press(thirtyfour::Key::Enter).await;
     page.wait_for_pictures().await;
     bob.await_event("first-video-frame", PATIENCE).await;
@@ -161,6 +164,53 @@ async fn the_page_says_what_went_wrong_and_the_call_outlives_the_server() {
     drop(server);
 }
 
+/// Each way in which a call can come to nothing has its own words in the list of calls.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_list_of_calls_says_what_became_of_each() {
+    let _alone = one_at_a_time().await;
+    let server = Server::start().await;
+    let mut bob = Client::login(server.address(), "bob").await;
+    let page = Page::log_in(server.page(), "page").await;
+    for (calls, (reason, words)) in [
+        (Some("busy"), "Busy"),
+        (Some("timeout"), "No answer"),
+        (Some("rejected"), "Rejected"),
+        (Some("media"), "Camera or sound failed"),
+        (Some("failed"), "No connection"),
+        (Some("impostor"), "Not verified"),
+        (None, "Cancelled"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        page.call("bob").await;
+        while !bob.hear().await.expect("an offer").contains(r#""type":"offer""#) {}
+        match reason {
+            Some(reason) => {
+                let leave = format!(r#"{{"type":"leave","name":"page","reason":"{reason}"}}"#);
+                bob.say(&leave).await;
+            }
+            None => page.browser.click("#hangup").await,
+        }
+        came_to(&page, calls + 1, words).await;
+    }
+    // A page that is closed says goodbye to the server.
+    page.call("bob").await;
+    while !bob.hear().await.expect("an offer").contains(r#""type":"offer""#) {}
+    bob.stream.write_all(&frame(CLOSE, &1001_u16.to_be_bytes())).await.expect("the server reads");
+    came_to(&page, 8, "Left").await;
+    page.call("bob").await;
+    came_to(&page, 9, "Not online").await;
+}
+
+/// Waits until so many calls are listed, and looks at the last.
+async fn came_to(page: &Page, calls: usize, words: &str) {
+    let script = format!("return document.querySelectorAll('#history li').length === {calls}");
+    page.browser.wait_until(&format!("{words} is listed"), &script).await;
+    let history = page.history().await;
+    assert!(history[0].starts_with(&format!("bob{words}, ")), "{words}: {history:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_hangs_up_while_the_server_is_away_is_heard_and_not_rung() {
     let _alone = one_at_a_time().await;
@@ -216,6 +266,16 @@ async fn keys_camera_and_a_long_name() {
     page.browser.wait_until("numbers", "return document.getElementById('numbers').open").await;
     page.browser.evaluate(&press("?")).await;
     page.wait_for_notice("h or q hangs up").await;
+    page.browser.evaluate(&press("m")).await;
+    let muted = "return document.getElementById('mute').getAttribute('aria-pressed') === 'true'";
+    page.browser.wait_until("silence", muted).await;
+    // Only what a person presses may fill the screen.
+    page.browser.evaluate("document.activeElement.blur()").await;
+    page.browser.type_text("f").await;
+    let filled = "return document.fullscreenElement?.id === 'stage'";
+    page.browser.wait_until("the picture fills the screen", filled).await;
+    page.browser.type_text("f").await;
+    page.browser.wait_until("and no more", "return !document.fullscreenElement").await;
     let warned = "return !dispatchEvent(new Event('beforeunload', { cancelable: true }))";
     assert_eq!(page.browser.evaluate(warned).await, true, "leaving is asked about");
     page.browser.evaluate(&press("q")).await;

@@ -186,22 +186,61 @@ const PURE: &str = "
         ['p', { id: 'p', type: 'candidate-pair', currentRoundTripTime: 0.02, localCandidateId: 'l' }],
         ['l', { id: 'l', type: 'local-candidate', candidateType: 'relay', relayProtocol: 'udp' }]];
     const at = (more) => new Map([entry(more), ...rest]);
-    const first = read(at({ timestamp: 1000, bytesReceived: 0, packetsReceived: 0 }), null);
+    const first = read(at({ timestamp: 1000, bytesReceived: 0, packetsReceived: 0,
+        jitterBufferDelay: 1, jitterBufferEmittedCount: 10 }), null);
     const later = read(at({ timestamp: 3000, bytesReceived: 250_000, packetsReceived: 90,
-        packetsLost: 10, framesDecoded: 60 }), first);
-    const { bitrate, loss, codec, frames } = later.received.video;
+        packetsLost: 10, framesDecoded: 60, jitterBufferDelay: 4, jitterBufferEmittedCount: 70 }), first);
+    const { bitrate, loss, codec, frames, buffer } = later.received.video;
     return {
         links: ['#call=alice&as=bob', '#call=%C3%A9%20x', '', '#call=', `#call=${'x'.repeat(65)}`]
             .map(readLink).map(({ call, as }) => [call, as]),
         link: linkTo('é&x', { origin: 'https://h', pathname: '/' }),
         first: first.received.video.bitrate ?? null,
-        later: [bitrate, loss, codec, frames, later.rtt, later.path, later.protocol],
+        later: [bitrate, loss, codec, frames, buffer, later.rtt, later.path, later.protocol],
         texts: [words.duration(83), words.duration(3725), words.bitrate(1_840_000),
             words.bitrate(64_000), words.percent(0), words.percent(0.012), words.percent(undefined)],
         relay: [words.noPath('bob', []), words.noPath('bob', [{ urls: ['turn:x'] }])]
             .map((text) => text.includes('needs a TURN relay')),
         glare: [comesFirst('a', 'b'), comesFirst('b', 'a'), comesFirst('a', 'aa'), comesFirst('z', 'é')],
     };";
+
+/// All sentences of the page about somebody whose name could be taken for a word; those in which it
+/// stands without quotes.
+const NAMES: &str = "
+    const words = await import('/words.js');
+    const { statusOf } = await import('/screen.js');
+    const who = 'nobody';
+    const codes = ['token-needed', 'wrong-token', 'too-many-tries', 'bad-name', 'unreachable', 'x'];
+    const reasons = ['busy', 'timeout', 'gone', 'media', 'failed', 'impostor', 'rejected', 'hangup'];
+    const stages = ['asking', 'calling', 'ringing', 'connecting', 'reconnecting', 'connected'];
+    const texts = [
+        ...codes.map((code) => words.loginRefused(code, who, 'ws://h', 'no')),
+        ...stages.flatMap((stage) => reasons.map((reason) => words.theyLeft(who, stage, reason))),
+        words.impostor(who), words.noAnswer(who, true), words.noAnswer(who, false),
+        words.notOnline(who), words.noPath(who, []), words.noPath(who, [{ urls: 'turn:x' }]),
+        words.pathLost(who), words.withoutDevices({ audio: 'x', video: 'x' }, who),
+        words.withoutDevices({ video: 'x' }, who), words.withoutDevices({ audio: 'x' }, who),
+        ...stages.flatMap((stage) => ['online', 'away'].map((server) =>
+            statusOf({ me: who, server, call: { stage, who } }, { text: '' }).text)),
+        statusOf({ me: who, server: 'online', call: null }, { text: '' }).text,
+    ];
+    const said = texts.filter((text) => text.includes(who)).length;
+    const bare = texts.filter((text) => text.replaceAll(`'${who}'`, '').includes(who));
+    return { bare, all: said > 60 };";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_are_in_quotes_in_every_sentence_of_the_page() {
+    let _alone = one_at_a_time().await;
+    let server = Server::start().await;
+    let mut bob = login(server.url(), "bob", &[]).await;
+    let page = Page::log_in(server.page(), "page").await;
+    let found: Value = page.browser.evaluate_async(NAMES).await;
+    assert_eq!(found, json!({ "bare": [], "all": true }));
+    assert_eq!(page.browser.text("#logout").await, "Log out 'page'");
+    bob.type_line("call page");
+    page.wait_for_status("'bob' is calling").await;
+    assert_eq!(page.browser.text("#caller").await, "'bob'");
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn links_numbers_and_words_are_right() {
@@ -214,7 +253,7 @@ async fn links_numbers_and_words_are_right() {
         "links": [["alice", "bob"], ["é x", null], [null, null], [null, null], [null, null]],
         "link": "https://h/#call=%C3%A9%26x",
         "first": null,
-        "later": [1_000_000, 0.1, "H264", 60, 0.02, "relayed", "udp"],
+        "later": [1_000_000, 0.1, "H264", 60, 0.05, 0.02, "relayed", "udp"],
         "texts": ["1:23", "1:02:05", "1.8 Mbit/s", "64 kbit/s", "0 %", "1.2 %", "–"],
         "relay": [true, false],
         "glare": [true, false, true, true],

@@ -105,7 +105,7 @@ async fn an_event_leaves_the_line_being_typed_whole() {
     terminal
         .until("the event over the line, and the status", |text| {
             text.contains(ringing)
-                && text.contains("[bob is calling: answer or reject?]\n> call som")
+                && text.contains("['bob' is calling: answer or reject?]\n> call som")
                 && text.matches("call som").count() == 1
         })
         .await;
@@ -120,7 +120,7 @@ async fn an_event_leaves_the_line_being_typed_whole() {
             let lines: Vec<&str> = text.trim_end().lines().collect();
             lines.len() > 1
                 && lines[lines.len() - 1] == ">"
-                && ["[connected to bob ", "fps", "kbit/s", "rtt", "loss"]
+                && ["[connected to 'bob' ", "fps", "kbit/s", "rtt", "loss"]
                     .iter()
                     .all(|word| lines[lines.len() - 2].contains(word))
         })
@@ -128,7 +128,7 @@ async fn an_event_leaves_the_line_being_typed_whole() {
     terminal.press("status\r");
     terminal
         .until("the status on a line", |text| {
-            text.contains("\nconnected to bob ") && text.contains("\n> status\n")
+            text.contains("\nconnected to 'bob' ") && text.contains("\n> status\n")
         })
         .await;
     terminal.press("hangup\r");
@@ -195,6 +195,37 @@ async fn lines_are_remembered_and_words_completed() {
 }
 
 #[tokio::test]
+async fn another_size_eats_neither_the_line_nor_its_status() {
+    let (server, terminal) = (Server::start().await, Terminal::new(SIZE.0, SIZE.1));
+    let mut alice = alice_at(&terminal, &server, &[]).await;
+    terminal.press("call some");
+    terminal.until("the line", |_| terminal.typed() == "> call some").await;
+    for columns in [34, 100, 60] {
+        terminal.resize(SIZE.0, columns);
+        // Whatever happens next is drawn in the new size.
+        let words = ["call", "alice", "--as", "bob", "--timeout", "300ms"];
+        assert_eq!(peer(server.url(), &words).run().await.code, Some(4));
+        alice.await_event("missed", PATIENCE).await;
+        terminal
+            .until("the line, and its status on one", |text| {
+                let lines: Vec<&str> = text.trim_end().lines().collect();
+                let above = lines.len().checked_sub(2).and_then(|at| lines.get(at));
+                let fits = |status: &&&str| {
+                    status.starts_with('[')
+                        && status.contains("missed call")
+                        && status.chars().count() < usize::from(columns)
+                };
+                lines.last() == Some(&"> call some") && above.filter(fits).is_some()
+            })
+            .await;
+        let text = terminal.text();
+        assert_eq!(text.matches("> call some").count(), 1, "{columns} columns\n{text}");
+    }
+    terminal.press("body");
+    terminal.until("the rest of it", |_| terminal.typed() == "> call somebody").await;
+}
+
+#[tokio::test]
 async fn a_call_that_nobody_answers_is_missed() {
     let (server, terminal) = (Server::start().await, Terminal::new(SIZE.0, SIZE.1));
     let mut alice = alice_at(&terminal, &server, &["--no-bell"]).await;
@@ -202,14 +233,17 @@ async fn a_call_that_nobody_answers_is_missed() {
     assert_eq!(peer(server.url(), &words).run().await.code, Some(4));
     let missed = alice.await_event("missed", PATIENCE).await;
     assert_eq!((&missed["peer"], &missed["calls"][0]["peer"]), (&"bob".into(), &"bob".into()));
-    terminal.until("the status", |text| text.contains("[1 missed call  alice at")).await;
+    terminal.until("the status", |text| text.contains("[1 missed call  'alice' at")).await;
     assert_eq!(terminal.rang(), 0, "--no-bell");
+    terminal
+        .until("what became of it", |text| text.contains("nobody answered the call from 'bob'"))
+        .await;
     terminal.press("missed\r");
-    terminal.until("the list", |text| text.contains(" UTC  bob")).await;
+    terminal.until("the list", |text| text.contains(" UTC  'bob'")).await;
     let listed = alice.await_event("missed", PATIENCE).await;
     assert_eq!(listed["calls"], missed["calls"]);
     assert!(listed.get("call").is_none(), "{listed}");
-    terminal.until("that it was seen", |text| text.contains("\n[alice at")).await;
+    terminal.until("that it was seen", |text| text.contains("\n['alice' at")).await;
 }
 
 #[tokio::test]
@@ -226,6 +260,7 @@ async fn who_rejects_a_call_has_not_missed_it() {
     alice.type_line("quit");
     let ended = alice.wait(PATIENCE).await;
     assert!(ended.said.contains("no call was missed"), "{}", ended.said);
+    assert!(ended.said.contains("err| you rejected the call from 'bob'"), "{}", ended.said);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use crate::support::terminal::Terminal;
 use crate::support::{PATIENCE, until};
 
 /// A line for `--users`, as an operator makes it.
-async fn line(name: &str, token: &str) -> String {
+pub(crate) async fn line(name: &str, token: &str) -> String {
     let mut made = PeerBuilder::new(["serve", "--hash-token", name]).with_input().start();
     made.type_line(token);
     let made = made.wait(PATIENCE).await;
@@ -20,7 +20,7 @@ async fn line(name: &str, token: &str) -> String {
     format!("{name}:$argon2id${hash}\n")
 }
 
-async fn server_with_users(users: &Path, more: &[&str]) -> Server {
+pub(crate) async fn server_with_users(users: &Path, more: &[&str]) -> Server {
     let users = users.to_str().expect("a plain path");
     Server::start_with(&[&["--listen", "127.0.0.1:0", "--users", users], more].concat()).await
 }
@@ -82,7 +82,7 @@ async fn a_token_is_asked_for_on_a_terminal_and_not_shown() {
     let server = server_with_users(&users, &[]).await;
     let terminal = Terminal::new(24, 80);
     let mut alice = terminal.with(peer(server.url(), &["login", "alice"])).start();
-    until("the question", || terminal.text().contains("token of alice:")).await;
+    until("the question", || terminal.text().contains("token of 'alice':")).await;
     terminal.press("north\r");
     alice.await_event("logged-in", PATIENCE).await;
     until("the answer", || terminal.text().contains("logged in at")).await;

@@ -116,7 +116,7 @@ async fn what_cannot_be_is_refused_with_its_line() {
     for words in [&["config"][..], &["call", "bob", "--as", "alice"], &["login", "alice"]] {
         let ended = PeerBuilder::new(words).in_home(home.path()).run().await;
         assert_eq!(ended.code, Some(2), "{}", ended.said);
-        let error = "config.toml, line 2: there is no setting 'vidoe'; did you mean video?";
+        let error = "config.toml, line 2: unknown setting 'vidoe'; did you mean 'video'?";
         assert!(ended.said.contains(error), "{}", ended.said);
     }
     // What needs no settings is not kept from working.

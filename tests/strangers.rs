@@ -406,7 +406,7 @@ async fn where_names_have_no_tokens_allow_is_said_to_mean_anybody() {
     alice.type_line("quit");
     let said = alice.wait(PATIENCE).await.said;
     let warnings: Vec<_> =
-        said.lines().filter(|line| line.contains("anybody can be bob")).collect();
+        said.lines().filter(|line| line.contains("anybody can log in as 'bob'")).collect();
     assert!(warnings.len() == 1 && warnings[0].contains("no tokens"), "{said}");
     let mut carol = login(server.url(), "carol", &["--auto-answer"]).await;
     carol.type_line("quit");

@@ -55,7 +55,7 @@ async fn their_picture_words_and_keys() {
     };
     until(&mut alice, &terminal, "their picture", seen).await;
     until(&mut alice, &terminal, "the status, and words that leave the picture alone", || {
-        terminal.text().lines().rev().take(4).any(|line| line.contains("connected to bob"))
+        terminal.text().lines().rev().take(4).any(|line| line.contains("connected to 'bob'"))
             && seen()
     })
     .await;
@@ -68,6 +68,18 @@ async fn their_picture_words_and_keys() {
         ["received  ", "sent  ", "path  "].iter().all(|word| text.contains(word)) && seen()
     };
     terminal.until("all numbers beside the picture", numbers).await;
+    terminal.press("m");
+    hears(&mut bob, "sound again", |level| level > 0.01).await;
+    terminal.press("v");
+    terminal.until("no picture of ours", |text| text.contains("VIDEO OFF")).await;
+    terminal.press("v");
+    terminal.until("ours again", |text| !text.contains("VIDEO OFF")).await;
+    terminal.press("r");
+    alice.await_event("recording-started", PATIENCE).await;
+    terminal.press("r");
+    alice.await_event("recording-stopped", PATIENCE).await;
+    terminal.press("?");
+    terminal.until("the keys", |text| text.contains("h or q hang up, ? these keys")).await;
     terminal.press("q");
     assert_eq!(alice.await_event("ended", PATIENCE).await["reason"], "hangup");
     alice.gone(PATIENCE).await;
@@ -166,7 +178,7 @@ async fn without_a_display_a_large_terminal_takes_its_place_and_a_small_one_says
     small.until("why there is no picture", said).await;
     small
         .until("the status in one line", |text| {
-            text.lines().any(|line| line.starts_with("connected to bob ") && line.ends_with('s'))
+            text.lines().any(|line| line.starts_with("connected to 'bob' ") && line.ends_with('s'))
         })
         .await;
     small.press("?");
@@ -197,7 +209,7 @@ async fn another_size_eats_no_words() {
         .await;
         until(&mut alice, &terminal, "the status, and the last words still", || {
             let text = terminal.text();
-            text.contains("connected to bob") && text.contains("first ")
+            text.contains("connected to 'bob'") && text.contains("first ")
         })
         .await;
     }

@@ -12,6 +12,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("key", 0),
     ("quantity", 0),
     ("secret", 0),
+    ("system", 0),
     ("trust", 0),
     ("media", 1),
     ("rtc", 2),
@@ -26,9 +27,14 @@ const FLOORS: &[(&str, u8)] = &[
 
 /// Who may name a neighbour on the same floor: the loopback report is made of two phones, the doctor
 /// gives a verdict as it does,
-/// and the command line talks to a running login.
-const NEIGHBOURS: &[(&str, &str)] =
-    &[("loopback", "phone"), ("doctor", "phone"), ("doctor", "loopback"), ("cli", "control")];
+/// the command line talks to a running login, and files of certificates have faults of the system.
+const NEIGHBOURS: &[(&str, &str)] = &[
+    ("loopback", "phone"),
+    ("doctor", "phone"),
+    ("doctor", "loopback"),
+    ("cli", "control"),
+    ("trust", "system"),
+];
 
 /// Below, but none of its business: signaling is about who is online.
 const STRANGERS: &[(&str, &str)] = &[("signaling", "media")];

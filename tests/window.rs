@@ -9,6 +9,7 @@ use crate::support::camera::{are_quarters, draw_quarters, quarters_of};
 use crate::support::display::Display;
 use crate::support::process::Peer;
 use crate::support::server::{Server, login, peer};
+use crate::support::terminal::Terminal;
 use crate::support::{PATIENCE, hears, one_at_a_time, sees_more};
 
 /// The middle of the four quarters of their picture, out of the way of ours, in a window at the
@@ -74,10 +75,19 @@ async fn their_picture_ours_and_the_keys() {
     display.press('d');
     until(&mut alice, "their picture alone", || seen() && !panel((24, 24))).await;
 
+    display.press('?');
+    until(&mut alice, "the keys on the same panel", || panel((24, 24))).await;
+    display.press('?');
+    until(&mut alice, "their picture alone again", || seen() && !panel((24, 24))).await;
+    // Whether it fills the screen is up to a window manager, which is asked.
+    let asked = display.wishes();
+    display.press('f');
+    until(&mut alice, "the wish for the whole screen", || asked.full_screen()).await;
+
     let home = alice.home().to_owned();
     display.press('s');
     until(&mut alice, "a snapshot", || snapshot(&home).is_some()).await;
-    display.press('q');
+    display.press('h');
     assert_eq!(alice.await_event("ended", PATIENCE).await["reason"], "hangup");
     alice.gone(PATIENCE).await;
     let saved = snapshot(alice.home()).expect("a snapshot");
@@ -189,9 +199,12 @@ async fn without_a_display_a_call_goes_on_unseen() {
     let _alone = one_at_a_time().await;
     let server = Server::start().await;
     let _bob = login(server.url(), "bob", &["--auto-answer"]).await;
-    for (view, display, is_said) in
-        [("window", "", true), ("auto", ":4711", true), ("auto", "", false)]
-    {
+    for (view, display, is_said) in [
+        ("window", "", true),
+        ("window", ":4711", true),
+        ("auto", ":4711", false),
+        ("auto", "", false),
+    ] {
         let words = ["call", "bob", "--as", "alice", "--duration", "1s", "--view", view];
         let ended = peer(server.url(), &words).env("DISPLAY", display).run().await;
         assert_eq!(ended.code, Some(0), "{view} {display}: {}", ended.said);
@@ -201,5 +214,39 @@ async fn without_a_display_a_call_goes_on_unseen() {
             "{view} {display}: {}",
             ended.said
         );
+        let why = match (view, display) {
+            ("auto", "") => "no display: no pictures are shown; --view terminal",
+            ("auto", _) => {
+                "the display ':4711' does not answer: no pictures are shown; --view terminal"
+            }
+            (_, "") => "window: there is no display; use --view terminal",
+            _ => "window: the display ':4711' does not answer; use --view terminal",
+        };
+        assert!(ended.said.contains(why), "{view} {display}: {why}\n{}", ended.said);
     }
+}
+
+#[tokio::test]
+async fn a_large_terminal_takes_the_place_of_a_display_that_died() {
+    let _alone = one_at_a_time().await;
+    let server = Server::start().await;
+    let _bob = login(server.url(), "bob", &["--auto-answer"]).await;
+    let words = ["call", "bob", "--as", "alice", "--view", "auto"];
+    let dead = || {
+        let mut display = Display::start();
+        display.kill();
+        display
+    };
+    let display = dead();
+    let terminal = Terminal::new(24, 80);
+    let mut alice = display.with(terminal.with(peer(server.url(), &words))).start();
+    terminal.until("a picture", |text| text.contains('\u{2580}')).await;
+    terminal.press("q");
+    assert_eq!(alice.await_event("ended", PATIENCE).await["reason"], "hangup");
+    alice.gone(PATIENCE).await;
+    let said = |text: &str| {
+        let text = text.replace('\n', "");
+        text.contains("does not answer: pictures are drawn in this terminal")
+    };
+    terminal.until("why it is drawn there", said).await;
 }

@@ -13,7 +13,7 @@ export class History {
     this.#calls = read(storage);
   }
 
-  /** `{ who, incoming, answered, at, seconds }`, with `at` in milliseconds since 1970. */
+  /** `{ who, incoming, answered, connected, rejected, outcome, at, seconds }`, with `at` in milliseconds since 1970. */
   add(call) {
     this.#calls = [call, ...this.#calls].slice(0, MOST);
     this.#write();

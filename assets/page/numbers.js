@@ -18,6 +18,7 @@ export function summary({ received: { video, audio }, rtt }) {
   return parts.join(" · ");
 }
 
+/** As in peer's window; how long what came waits is of no meaning for what is sent. */
 const ROWS = [
   ["Picture", (one) => size(one.video)],
   ["Frame rate", (one) => rate(one.video)],
@@ -25,14 +26,14 @@ const ROWS = [
   ["Sound bitrate", (one) => bitrate(one.audio?.bitrate)],
   ["Picture loss", (one) => percent(one.video?.loss)],
   ["Sound loss", (one) => percent(one.audio?.loss)],
-  ["Jitter", (one) => millis(one.video?.jitter ?? one.audio?.jitter)],
+  ["Buffer", (one, isSent) => (isSent ? "" : millis(one.audio?.buffer ?? one.video?.buffer))],
   ["Codecs", (one) => [one.video?.codec, one.audio?.codec].filter(Boolean).join(", ") || UNKNOWN],
 ];
 
 export function showReadings(readings) {
   write("quality", summary(readings));
   if (!find("numbers").open) return;
-  const rows = ROWS.map(([title, of]) => row(title, of(readings.received), of(readings.sent)));
+  const rows = ROWS.map(([title, of]) => row(title, of(readings.received, false), of(readings.sent, true)));
   rows.push(row("Round trip", millis(readings.rtt), ""));
   const path = { direct: "direct", relayed: "through a relay" }[readings.path] ?? UNKNOWN;
   rows.push(row("Path", path, readings.protocol?.toUpperCase() ?? ""));

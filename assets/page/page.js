@@ -14,7 +14,7 @@ import { Picture } from "./picture.js";
 import { Ring } from "./ring.js";
 import { showDuration, showHistory, showOwn, showPicture, showState } from "./screen.js";
 import { read } from "./stats.js";
-import { deviceProblem, deviceProblems, named, shortName, withoutDevices } from "./words.js";
+import { deviceProblem, deviceProblems, named, withoutDevices } from "./words.js";
 
 const OUR_SERVER = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`;
 const TALKING = ["connecting", "connected", "reconnecting"];
@@ -141,7 +141,7 @@ function followLink() {
   find("callee").value = link.call;
   if (phone.server === "online") return find("call").focus();
   toCall = link.call;
-  const name = shortName(link.call);
+  const name = named(link.call);
   write("invitation", `Call ${name}`);
   write("explanation", `Say who you are: ${named(link.call)} sees this name.`);
   write("login", `Call ${name}`);
@@ -235,7 +235,10 @@ function callEnded(ended) {
     const seconds = connectedAt ? (Date.now() - connectedAt) / 1000 : 0;
     const answered = TALKING.includes(stage);
     if (answered) find("callee").value = "";
-    history.add({ who, incoming, at, seconds, answered, rejected: Boolean(ended.rejected), outcome: ended.outcome });
+    // Who gave up before it was answered here was missed, whatever they say.
+    const outcome = incoming && !answered ? undefined : ended.outcome;
+    const [connected, rejected] = [Boolean(connectedAt), Boolean(ended.rejected)];
+    history.add({ who, incoming, at, seconds, answered, connected, rejected, outcome });
     showHistory(history.calls, call);
   }
   if (phone.call) return; // Somebody else called meanwhile, and was told that we are busy.

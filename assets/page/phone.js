@@ -189,7 +189,7 @@ export class Phone {
       failed: (wasUp, isImpostor) => {
         // One that lost a glare ends while its successor runs.
         if (call.link !== link) return;
-        if (isImpostor) return this.#end(call, words.impostor(call.who), "impostor", "error");
+        if (isImpostor) return this.#end(call, words.impostor(call.who), "impostor", "error", "Not verified");
         const text = wasUp ? words.pathLost(call.who) : words.noPath(call.who, this.#iceServers);
         this.#end(call, text, "failed", "error", "No connection");
       },
@@ -309,7 +309,7 @@ export class Phone {
       return this.#join(call);
     }
     if (call.link.knows(message.offer)) return call.link.take(message);
-    this.#end(call, `${words.named(name)} lost the call`);
+    this.#end(call, `The call with ${words.named(name)} was interrupted`);
     return this.#ring(message, name);
   }
 
@@ -330,6 +330,6 @@ export class Phone {
       return;
     }
     const text = words.theyLeft(call.who, call.stage, reason);
-    this.#end(call, text, null, "plain", words.outcomeOf(reason));
+    this.#end(call, text, null, "plain", words.outcomeOf(reason, call.stage));
   }
 }

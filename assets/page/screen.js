@@ -2,7 +2,7 @@
 
 import { find, make, show, symbol, write } from "./dom.js";
 import { timeOf } from "./history.js";
-import { duration, named, shortName } from "./words.js";
+import { duration, named } from "./words.js";
 
 /** welcome (logged out), home (online), or call. */
 export function viewOf({ call, server }) {
@@ -49,11 +49,11 @@ export function showState(phone, said) {
   const { text, tone } = statusOf(phone, said);
   write("status", text);
   find("status").dataset.tone = tone;
-  write("logout", `Log out ${shortName(me)}`);
+  write("logout", `Log out ${named(me)}`);
   find("login").disabled = server === "arriving";
   find("call").disabled = server !== "online" || Boolean(call);
   find("answer").disabled = Boolean(call?.answering);
-  write("caller", shortName(call?.who ?? "Somebody"));
+  write("caller", call ? named(call.who) : "Somebody");
   for (const id of ["avatar", "ringing-avatar"]) write(id, [...(call?.who ?? "")][0] ?? "");
   show("safety", Boolean(call?.safetyWords));
   write("safety-words", call?.safetyWords ?? "");
@@ -117,11 +117,11 @@ function entry(call, again) {
   const time = make("time", timeOf(call.at, Date.now()));
   time.dateTime = new Date(call.at).toISOString();
   const line = make("span", `${outcome(call)}, `);
-  line.append(time, call.answered ? `, ${duration(call.seconds)}` : "");
+  line.append(time, call.connected ? `, ${duration(call.seconds)}` : "");
   who.append(make("b", call.who), line);
   const button = make("button", "Call");
   button.type = "button";
-  button.setAttribute("aria-label", `Call ${call.who}`);
+  button.setAttribute("aria-label", `Call ${named(call.who)}`);
   button.onclick = () => again(call.who);
   const isMissed = call.incoming && !call.answered && !call.rejected;
   if (isMissed) item.className = "missed";
@@ -129,7 +129,9 @@ function entry(call, again) {
   return item;
 }
 
-function outcome({ incoming, answered, rejected, outcome: came }) {
-  if (incoming) return answered ? "Called you" : rejected ? "Rejected" : "Missed";
-  return answered ? "You called" : (came ?? "No answer");
+function outcome({ incoming, answered, connected, rejected, outcome: came }) {
+  if (connected) return incoming ? "Called you" : "You called";
+  if (answered) return came ?? "No connection";
+  if (incoming) return rejected ? "Rejected" : "Missed";
+  return came ?? "No answer";
 }

@@ -3,7 +3,7 @@
 /**
  * Readings of now, with rates since `before` (what this returned last, or null):
  * `{ at, received: { video, audio }, sent: { video, audio }, rtt, path, protocol }`, where a stream is
- * `{ codec, width, height, fps, frames, bitrate, loss, jitter }` and what is not known is undefined.
+ * `{ codec, width, height, fps, frames, bitrate, loss, buffer }` and what is not known is undefined.
  */
 export function read(report, before) {
   const entries = [...report.values()];
@@ -31,9 +31,18 @@ function inbound(entry, report, before) {
     ...common(entry, report, before),
     frames: entry.framesDecoded ?? 0,
     loss: packets + lost > 0 ? lost / (packets + lost) : undefined,
-    jitter: entry.jitter,
+    buffer: waited(entry, before?.waits),
+    waits: waitsOf(entry),
     seen,
   };
+}
+
+const waitsOf = (entry) => ({ all: entry.jitterBufferDelay ?? 0, count: entry.jitterBufferEmittedCount ?? 0 });
+
+/** How long a frame or a sample waited in the jitter buffer since then, in seconds. */
+function waited(entry, before = { all: 0, count: 0 }) {
+  const { all, count } = waitsOf(entry);
+  return count > before.count ? (all - before.all) / (count - before.count) : undefined;
 }
 
 function outbound(entry, remote, report, before) {
@@ -42,7 +51,6 @@ function outbound(entry, remote, report, before) {
     ...common(entry, report, before),
     frames: entry.framesEncoded ?? 0,
     loss: remote?.fractionLost,
-    jitter: remote?.jitter,
   };
 }
 

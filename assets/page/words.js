@@ -9,15 +9,15 @@ export function loginRefused(code, name, url, detail) {
     case "token-needed":
       return `The server asks for the token of ${named(name)}. Enter it below.`;
     case "wrong-token":
-      return "That is not the token of this name. Check it, and try again.";
+      return "That is not the token of this name. Check it and try again.";
     case "too-many-tries":
       return "Too many tries. Wait a minute, then try again.";
     case "bad-name":
-      return `The server does not take this name: ${detail ?? "choose another"}.`;
+      return `The server does not accept this name: ${detail ?? "choose another"}.`;
     case "bad-address":
       return `${url} is not the address of a server. It looks like wss://host:9090/ws.`;
     case "unreachable":
-      return `The server does not answer. Check that it runs${hint(url)}. Then try again.`;
+      return `The server does not answer. Check that it is running${hint(url)}. Then try again.`;
     default:
       return `The name ${named(name)} is taken. Choose another.`;
   }
@@ -43,10 +43,18 @@ export function shortName(name) {
 /** A name in a sentence, where it could be taken for one of its words. */
 export const named = (name) => `'${shortName(name)}'`;
 
-/** What a call that was not answered came to, for the history; by the reason in their `leave`. */
-export function outcomeOf(reason) {
-  const words = { busy: "Busy", timeout: "No answer", gone: "Gone", failed: "No connection", media: "No connection", impostor: "Not who they are said to be" };
-  return words[reason] ?? "Rejected";
+const OUTCOMES = {
+  busy: "Busy",
+  timeout: "No answer",
+  gone: "Left",
+  failed: "No connection",
+  media: "Camera or sound failed",
+  impostor: "Not verified",
+};
+
+/** What a call that never came up came to, for the history; by the reason in their `leave`. */
+export function outcomeOf(reason, stage) {
+  return OUTCOMES[reason] ?? (stage === "calling" ? "Rejected" : "No connection");
 }
 
 /** One side has seen another certificate than the one that it was told of. */
@@ -60,7 +68,7 @@ export function theyLeft(who, stage, reason) {
     if (reason === "busy") return `${named(who)} is in another call`;
     if (reason === "timeout") return `${named(who)} did not answer`;
     if (reason === "gone") return `${named(who)} is gone`;
-    if (reason === "media") return `${named(who)} has no camera or sound that works`;
+    if (reason === "media") return `The camera or sound of ${named(who)} failed`;
     if (reason === "failed") return `The connection to ${named(who)} failed`;
     if (reason === "impostor") return impostor(who);
     return `${named(who)} rejected the call`;
@@ -68,7 +76,7 @@ export function theyLeft(who, stage, reason) {
   if (stage === "ringing") return `You missed a call from ${named(who)}`;
   if (reason === "failed") return `The connection to ${named(who)} failed`;
   if (reason === "impostor") return impostor(who);
-  if (reason === "media") return `${named(who)} lost the camera or the sound`;
+  if (reason === "media") return `The camera or sound of ${named(who)} failed`;
   return `${named(who)} hung up`;
 }
 
@@ -86,8 +94,8 @@ export function notOnline(who) {
 export function noPath(who, iceServers) {
   const relays = iceServers.some(({ urls }) => [urls].flat().some((url) => /^turns?:/.test(url)));
   return relays
-    ? `No way was found to ${named(who)}, not even through the relay. A firewall may block it`
-    : `No way was found to ${named(who)}. A firewall seems to be in between: the server needs a TURN relay`;
+    ? `No path to ${named(who)} was found, not even through the relay. A firewall may block it`
+    : `No path to ${named(who)} was found. A firewall seems to be in between: the server needs a TURN relay`;
 }
 
 export function pathLost(who) {

@@ -6,6 +6,7 @@
 
 mod path;
 mod safety;
+mod server;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -69,6 +70,9 @@ pub struct Machine {
     server_gone: bool,
     /// Whether our first offer has gone to the server.
     offer_sent: bool,
+    /// The server was away since our offer, which is said again; when, where they are not back yet.
+    repeats: bool,
+    repeat_at: Option<Instant>,
     /// Whether the other side has shown itself since the server was last there.
     peer_seen: bool,
     /// What waits for the server.
@@ -103,7 +107,7 @@ impl Machine {
             repeat_first_offer: !setup.server_reports_unknown,
             renegotiation_timeout: setup.renegotiation_timeout,
         };
-        let vouching = setup.vouching.clone();
+        let (vouching, server_gone) = (setup.vouching.clone(), setup.server_gone);
         let safety = Safety::new(&setup.our_name, setup.peer.as_deref(), vouching);
         Self {
             setup,
@@ -120,7 +124,9 @@ impl Machine {
             closed_at: None,
             moved: false,
             rounds: 0,
-            server_gone: false,
+            server_gone,
+            repeats: false,
+            repeat_at: None,
             offer_sent: false,
             peer_seen: false,
             held: VecDeque::new(),
@@ -222,6 +228,7 @@ impl Machine {
             word.zip(Some(DeadlineReason::Word)),
             self.negotiation.deadline().zip(Some(DeadlineReason::Renegotiation)),
             self.words_due.zip(Some(DeadlineReason::Words)),
+            self.repeat_at.zip(Some(DeadlineReason::Repeat)),
         ];
         candidates.into_iter().flatten().min_by_key(|(due, _)| *due)
     }
@@ -280,12 +287,10 @@ impl Machine {
             }
             Message::Reveal { nonce, .. } => self.revealed(&nonce),
             Message::Leave { reason, .. } => self.remote_left(now, reason),
-            Message::Error { code, .. } => {
-                let calling = matches!(self.stage, Stage::Calling { .. }) && self.offer_sent;
-                if calling && code.as_deref() == Some("unknown-user") {
-                    self.end(EndReason::UnknownUser, None);
-                }
+            Message::Error { code, .. } if code.as_deref() == Some("unknown-user") => {
+                self.not_there(now);
             }
+            Message::Error { .. } => {}
             Message::Login { .. } | Message::LoginReply(_) | Message::Unknown { .. } => {}
         }
     }
@@ -341,25 +346,6 @@ impl Machine {
         match self.stage {
             Stage::Accepted { since } => Some(now.saturating_duration_since(since)),
             _ => self.outage.map(|outage| outage.lasting(now)),
-        }
-    }
-
-    fn lose_server(&mut self) {
-        self.server_gone = true;
-        // A server that comes back may have forgotten them, and not every server survives a
-        // `leave` to a name that it does not know.
-        self.peer_seen &= self.setup.server_reports_unknown;
-    }
-
-    fn regain_server(&mut self, now: Instant) {
-        self.server_gone = false;
-        for message in std::mem::take(&mut self.held) {
-            self.send(message);
-        }
-        // What was said of a restart before may have been lost with the connection.
-        let restarts = self.outage.is_some() || self.negotiation.is_restarting();
-        if restarts && self.may_restart() {
-            self.restart(now);
         }
     }
 
@@ -463,6 +449,7 @@ impl Machine {
             DeadlineReason::Word => self.end(EndReason::RemoteHangup, None),
             DeadlineReason::Duration => self.hang_up(EndReason::Duration),
             DeadlineReason::Restart => self.restart(now),
+            DeadlineReason::Repeat => self.repeat_offer(now),
             DeadlineReason::Words => self.tell_words(),
             DeadlineReason::Renegotiation => {
                 self.negotiate(now, negotiation::Input::Timeout);

@@ -284,6 +284,41 @@ fn nothing_is_sent_before_the_offer_is() {
 }
 
 #[test]
+fn a_call_that_begins_without_a_server_waits_for_it_and_given_up_leaves_no_trace() {
+    let begun = || {
+        let ours = Setup { server_reports_unknown: true, server_gone: true, ..setup(ALICE, BOB) };
+        let mut alice = Script::new(|now| Machine::outgoing(ours, now));
+        alice.actions();
+        assert_eq!(alice.tell(Input::OfferCreated { id: 1, sdp: sdp("A1") }), []);
+        alice
+    };
+    assert_eq!(begun().tell(Input::Hangup), ended(EndReason::Hangup));
+    let mut alice = begun();
+    let sent = alice.tell(Input::ServerBack);
+    assert_eq!(sent, [send_offer("A1", BOB), report(Progress::Calling)]);
+    assert_eq!(alice.tell(unknown_user()), ended(EndReason::UnknownUser));
+}
+
+#[test]
+fn an_offer_that_the_server_may_have_forgotten_is_said_again_until_they_are_back() {
+    let ours = Setup { server_reports_unknown: true, ..setup(ALICE, BOB) };
+    let mut alice = Script::new(|now| Machine::outgoing(ours, now));
+    alice.actions();
+    alice.tell(Input::OfferCreated { id: 1, sdp: sdp("A1") });
+    alice.tell(Input::ServerGone);
+    assert_eq!(alice.tell(Input::ServerBack), [send_offer("A1", BOB)]);
+    // They come back later.
+    assert_eq!(alice.tell(unknown_user()), []);
+    assert_eq!(alice.wait(1), [send_offer("A1", BOB)]);
+    assert_eq!(alice.tell(unknown_user()), []);
+    let mut lost = alice.wait(1);
+    assert_eq!(lost.pop(), Some(send_offer("A1", BOB)));
+    alice.tell(answer_from("B1", BOB));
+    alice.tell(Input::ServerGone);
+    assert_eq!(alice.tell(Input::ServerBack), [], "it has been answered");
+}
+
+#[test]
 fn an_unknown_name_ends_the_call_but_not_a_running_one() {
     assert_eq!(Script::alice_waits().tell(unknown_user()), ended(EndReason::UnknownUser));
     assert_eq!(Script::alice_connected().tell(unknown_user()), []);

@@ -197,7 +197,7 @@ impl Running {
     fn because(&mut self, reason: EndReason) -> Option<Because> {
         match reason {
             EndReason::MediaFailed => {
-                let theirs = || "their pictures or sound could not go on, on their side".to_owned();
+                let theirs = || "the other side could not send its picture or sound".to_owned();
                 let message = self.media_trouble.take().unwrap_or_else(theirs);
                 Some(Because { message, advice: None })
             }
@@ -210,7 +210,7 @@ impl Running {
             {
                 Some(Because {
                     message: "the path was lost and did not come back".to_owned(),
-                    advice: Some("look at the networks of both sides, and call again".to_owned()),
+                    advice: Some("check the networks of both sides, and call again".to_owned()),
                 })
             }
             EndReason::ConnectionFailed => Some(self.tried.because()),
@@ -307,7 +307,11 @@ impl Running {
             let sources = match opened {
                 Ok(Ok(sources)) => sources,
                 Ok(Err(error)) => return Err(self.media_failed(error.to_string()).await),
-                Err(_) => return Err(self.media_failed("opening the media panicked".into()).await),
+                Err(_) => {
+                    return Err(self
+                        .media_failed("internal error while opening what is sent".into())
+                        .await);
+                }
             };
             self.say_missing(&sources.missing).await;
             let config = ConnectionConfig {
@@ -348,7 +352,11 @@ impl Running {
         let sinks = match opened {
             Ok(Ok(sinks)) => sinks,
             Ok(Err(error)) => return self.give_up(error.to_string()).await,
-            Err(_) => return self.give_up("opening the sinks panicked".to_owned()).await,
+            Err(_) => {
+                return self
+                    .give_up("internal error while opening the recording or the speaker".to_owned())
+                    .await;
+            }
         };
         self.say_missing(&sinks.missing).await;
         match Media::new(sinks, self.media_events.0.clone()) {

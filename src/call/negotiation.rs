@@ -38,6 +38,8 @@ pub enum Input {
     Failed(ActionId, String),
     /// Say the offer to restart ICE once more, if one is out: it may have been lost.
     Repeat,
+    /// Say the first offer once more, if it is out: the server may have forgotten it.
+    RepeatFirst,
     /// The deadline is due.
     Timeout,
 }
@@ -166,6 +168,14 @@ impl Negotiation {
             Input::Repeat => {
                 if let State::OfferOut { sdp, ice_restart: true, .. } = &self.state {
                     self.outputs.push_back(Output::SendOffer(sdp.clone()));
+                }
+            }
+            Input::RepeatFirst => {
+                if let State::OfferOut { sdp, .. } = &self.state
+                    && !self.is_established()
+                {
+                    self.outputs.push_back(Output::SendOffer(sdp.clone()));
+                    self.outputs.extend(self.sent.iter().cloned().map(Output::SendCandidate));
                 }
             }
             Input::Timeout => self.time_out(now),

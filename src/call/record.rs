@@ -12,7 +12,7 @@ impl Running {
     /// Begins or ends the recording of what they send, unless it is so already.
     pub(super) async fn record(&mut self, on: bool) {
         let Some(media) = &mut self.media else {
-            let message = "nothing is received yet that could be recorded".to_owned();
+            let message = "nothing has been received yet that could be recorded".to_owned();
             return self.say(Said::Error("recording", message)).await;
         };
         match (on, media.recorded_to().is_some()) {
@@ -24,7 +24,7 @@ impl Running {
         let started = match opened {
             Ok(Ok(recorder)) => media.record(recorder).map_err(text),
             Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("opening the recording panicked".to_owned()),
+            Err(_) => Err("internal error while opening the recording".to_owned()),
         };
         match started {
             Ok(()) => self.say_recording().await,

@@ -25,6 +25,8 @@ pub struct Setup {
     /// Whether the server says so when a name is not online, as ours does. Only then is `leave`
     /// sent to somebody who has not yet shown that he exists: the tutorial's server dies of it.
     pub server_reports_unknown: bool,
+    /// The server is away as the call begins.
+    pub server_gone: bool,
     /// How long the caller waits for an answer.
     pub ring_timeout: Duration,
     /// How long an incoming call rings when the caller's `leave` does not come.
@@ -52,6 +54,7 @@ impl Setup {
             our_name: our_name.into(),
             peer,
             server_reports_unknown: false,
+            server_gone: false,
             ring_timeout: Duration::from_secs(30),
             incoming_timeout: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(20),
@@ -220,6 +223,8 @@ pub enum DeadlineReason {
     Connecting,
     /// The moment to restart ICE in an outage.
     Restart,
+    /// The moment to say the offer again that the server may have forgotten.
+    Repeat,
     /// The end of an outage.
     Outage,
     /// The answer to an offer in a running call.

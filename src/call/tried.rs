@@ -1,6 +1,6 @@
 //! What was tried to find a path: kinds of candidates on both sides, and what servers said. Pure.
 //!
-//! Owns the line in which a person reads it, and the one thing that he can do. Keeps no address.
+//! Owns the line in which a person reads it, and the one thing that they can do. Keeps no address.
 
 use std::collections::BTreeSet;
 
@@ -93,10 +93,10 @@ impl Tried {
             let found = "the other side is not who the signaling server says it is";
             let message = match seen {
                 Seen::Here => found.to_owned(),
-                Seen::There => format!("seen from there, {found}"),
+                Seen::There => format!("reported by the other side: {found}"),
             };
             let advice = "somebody may stand between you: use a server of your own, over TLS, and \
-                          ask the other side in another way";
+                          ask the other side through another channel";
             return Because { message, advice: Some(advice.to_owned()) };
         }
         if let Some(reason) = &self.refused {
@@ -136,13 +136,13 @@ impl Tried {
         if let Some(advice) = faults.next_back().filter(|_| !relayed(&self.ours)) {
             advice
         } else if self.theirs.is_empty() {
-            "nothing came of the other side's addresses: try again, or look at its network"
+            "no addresses came from the other side: try again, or check its network"
         } else if relayed(&self.ours) && relayed(&self.theirs) {
             "even the relays do not reach each other: try another TURN server"
         } else if self.has_turn() {
-            "the TURN server does not lead there: try another, or over TLS, --turn turns:HOST:443"
+            "the TURN server has no path to the other side: try another, or one over TLS, --turn turns:HOST:443"
         } else if !self.servers.is_empty() && self.servers.iter().all(silent) {
-            "UDP seems to be blocked here: take a TURN server over TLS, --turn turns:HOST:443"
+            "UDP seems to be blocked here: use a TURN server over TLS, --turn turns:HOST:443"
         } else {
             "behind strict firewalls a TURN server helps: --turn turn:HOST:PORT"
         }

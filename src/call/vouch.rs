@@ -179,21 +179,21 @@ impl fmt::Display for KeyChange {
             (_, Shown::Key(key)) => write!(
                 f,
                 "the key was {known} and is now {}: they have another machine or have lost their \
-                 key, or somebody else stands in between",
+                 key, or somebody stands in between",
                 key.name()
             ),
             (_, Shown::NoKey) => write!(
                 f,
                 "there is no key, and it was {known}: they call from a browser page or with an \
-                 older program, or somebody stands in between and has taken the key out"
+                 older program, or somebody stands in between and has removed the key"
             ),
             (known, Shown::Forged(_)) => {
-                let known = known.map(|key| format!(", known was {}", key.name()));
+                let known = known.map(|key| format!(" (the known key is {})", key.name()));
                 let shown = self.shown_name().map(|name| format!(" {name}"));
                 write!(
                     f,
-                    "the key{} has not signed this call{}: somebody in between has changed what \
-                     they said, or shows what they said in another call",
+                    "the key{} did not sign this call{}: it may have been altered in between, or \
+                     taken from another call",
                     shown.unwrap_or_default(),
                     known.unwrap_or_default()
                 )

@@ -11,19 +11,18 @@ pub fn warnings(answer: &AnswerArgs, video: &VideoSourceSpec) -> Vec<String> {
     let mut warnings = Vec::new();
     // Who names a key lets in nobody else.
     let by_name = answer.allow.iter().filter(|allowed| allowed.key.is_none());
-    let names: Vec<_> = by_name.map(|allowed| allowed.name.as_str()).collect();
+    let names: Vec<_> = by_name.map(|allowed| format!("'{}'", allowed.name)).collect();
     if !names.is_empty() {
         let names = names.join(" or ");
         warnings.push(format!(
-            "anybody can be {names} on this server, for its names have no tokens: --allow lets in \
-             whoever takes the name; --allow NAME@KEY names a key, 'peer serve --users' gives names \
-             tokens"
+            "names on this server have no tokens, so anybody can log in as {names}, and --allow lets \
+             them in; --allow NAME@KEY asks for a key, and 'peer serve --users' gives names tokens"
         ));
     }
     if answer.auto_answer && matches!(video, VideoSourceSpec::Auto | VideoSourceSpec::Camera(_)) {
         warnings.push(
-            "whoever calls is answered and sees the camera, and on this server anybody can call \
-             under any name, for its names have no tokens"
+            "names on this server have no tokens, so anybody can call under any name, is answered, \
+             and sees the camera"
                 .to_owned(),
         );
     }
@@ -47,7 +46,10 @@ mod tests {
         let key = "bob@7k2m-q9wd-xh4t-0bz8-nrc5";
         assert!(said(true, &[key], &VideoSourceSpec::Test).is_empty());
         let allow = said(true, &["bob", "carol"], &VideoSourceSpec::Test);
-        assert!(allow.len() == 1 && allow[0].contains("anybody can be bob or carol"), "{allow:?}");
+        assert!(
+            allow.len() == 1 && allow[0].contains("anybody can log in as 'bob' or 'carol'"),
+            "{allow:?}"
+        );
         let camera = said(true, &[], &VideoSourceSpec::Camera(None));
         assert!(camera.len() == 1 && camera[0].contains("sees the camera"), "{camera:?}");
         let both = said(true, &["bob"], &VideoSourceSpec::Auto);

@@ -37,14 +37,16 @@ impl Bar {
             self.about = event.call;
         }
         match &event.kind {
-            EventKind::LoggedIn { name, server, .. } => self.login = format!("{name} at {server}"),
-            EventKind::Reconnecting { .. } => "the server is gone".clone_into(&mut self.login),
-            EventKind::Calling => self.doing = Some(format!("calling {peer}")),
-            EventKind::Incoming => {
-                self.doing = Some(format!("{peer} is calling: answer or reject?"));
+            EventKind::LoggedIn { name, server, .. } => {
+                self.login = format!("'{name}' at {server}")
             }
-            EventKind::Accepted => self.doing = Some(format!("connecting to {peer}")),
-            EventKind::Connected { .. } => self.doing = Some(format!("connected to {peer}")),
+            EventKind::Reconnecting { .. } => "the server is gone".clone_into(&mut self.login),
+            EventKind::Calling => self.doing = Some(format!("calling '{peer}'")),
+            EventKind::Incoming => {
+                self.doing = Some(format!("'{peer}' is calling: answer or reject?"));
+            }
+            EventKind::Accepted => self.doing = Some(format!("connecting to '{peer}'")),
+            EventKind::Connected { .. } => self.doing = Some(format!("connected to '{peer}'")),
             EventKind::Stats(_) => self.doing = numbers.or_else(|| self.doing.take()),
             EventKind::Ended { .. } if self.about == event.call => self.doing = None,
             EventKind::Ended { .. } => {}
@@ -98,19 +100,19 @@ mod tests {
         let mut bar = Bar::new();
         let login =
             EventKind::LoggedIn { name: "alice".into(), server: "ws://h".into(), tokens: true };
-        assert_eq!(bar.handle(&event(login, 0)), "[alice at ws://h  no call]");
-        let ringing = "[bob is calling: answer or reject?]";
+        assert_eq!(bar.handle(&event(login, 0)), "['alice' at ws://h  no call]");
+        let ringing = "['bob' is calling: answer or reject?]";
         assert_eq!(bar.handle(&event(EventKind::Incoming, 1)), ringing);
         bar.handle(&event(EventKind::Accepted, 2));
         let connected =
             bar.handle(&event(EventKind::Connected { setup_ms: 5, safety_words: None }, 2));
-        assert_eq!(connected, "[connected to bob]");
+        assert_eq!(connected, "[connected to 'bob']");
         bar.handle(&event(EventKind::Stats(Box::default()), 3));
         let numbers = bar.handle(&event(EventKind::Stats(Box::default()), 4));
-        assert!(numbers.starts_with("[connected to bob 2s  no picture  0 kbit/s"), "{numbers}");
+        assert!(numbers.starts_with("[connected to 'bob' 2s  no picture  0 kbit/s"), "{numbers}");
         let ended =
             EventKind::Ended { reason: EndReason::Hangup, because: None, summary: Box::default() };
-        assert_eq!(bar.handle(&event(ended, 5)), "[alice at ws://h  no call]");
+        assert_eq!(bar.handle(&event(ended, 5)), "['alice' at ws://h  no call]");
         let gone = bar.handle(&event(EventKind::Reconnecting { retry_ms: 1 }, 6));
         assert_eq!(gone, "[the server is gone  no call]");
     }

@@ -10,7 +10,7 @@ use super::output::Output;
 use super::output_args::StatsArgs;
 use super::reporter::{Ending, Reporter};
 use super::settings::Settings;
-use super::setup::{self, Identity};
+use super::setup::{self, Identity, Recalled};
 use super::signals::Interrupts;
 use super::stage::Stage;
 use super::{job, remembered, terminal, token, values};
@@ -73,16 +73,16 @@ pub async fn run(command: CallCommand, mut stage: Stage, output: &Output) -> Res
     let options =
         command.call.call_options(command.media.rate_options(), AnswerPolicy::Refuse, Vec::new());
     let (media, token) = (&command.media, command.settings.token());
-    let recalled = command.settings.recalls_server();
+    let recalled = Recalled::of(&command.settings, &identity);
     let config = setup::phone_config(identity, media, &command.network, options, &stage, token)?;
     let (phone, mut events) = tokio::select! {
         phone = token::log_in(config, output) => {
-            phone.map_err(|error| setup::failed(error, recalled))?
+            phone.map_err(|error| recalled.failed(error))?
         }
         () = interrupts.first() => return Ok(()),
     };
-    if recalled {
-        output.say(setup::RECALLED);
+    if let Some(words) = recalled.words("--as") {
+        output.say(&words);
     }
     let asks = stage.take_keys(output);
     if asks {
@@ -109,7 +109,10 @@ pub async fn run(command: CallCommand, mut stage: Stage, output: &Output) -> Res
             None => Ok(()),
         },
         Some((reason, because)) => Err(Failure::Call { reason, name: command.name, because }),
-        None => Err(anyhow::anyhow!("the phone stopped before the call had ended").into()),
+        None => Err(anyhow::anyhow!(
+            "internal error: the phone stopped before the call had ended; please report it"
+        )
+        .into()),
     }
 }
 
@@ -178,8 +181,7 @@ impl Desk<'_> {
     /// Asks, where there is somebody to ask, whether to call again in spite of another key.
     async fn goes_on(&mut self, name: &str) -> bool {
         let Some(output) = &self.asks else { return false };
-        output
-            .say(&format!("type t to trust what was shown and call '{name}' again, q to leave it"));
+        output.say(&format!("type t to accept the new key and call '{name}' again, or q to stop"));
         loop {
             let command = tokio::select! {
                 command = self.stage.next_command() => command,

@@ -43,8 +43,8 @@ pub struct AnswerArgs {
     /// Answer every call [default: ask; refuse when nobody can be asked]
     #[arg(long)]
     pub auto_answer: bool,
-    /// Only NAME may call, more than once for several; others are rejected. NAME@KEY lets in only who
-    /// has this key, as peer keys shows it there
+    /// Only NAME may call, more than once for several; others are rejected. NAME@KEY lets in
+    /// only the holder of that key, as 'peer keys' shows it there
     #[arg(long, value_name = "NAME[@KEY]", value_delimiter = ',', value_parser = values::allowed)]
     pub allow: Vec<Allowed>,
 }

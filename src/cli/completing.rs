@@ -13,9 +13,24 @@ use super::remembered::Remembered;
 const WORDS: &[(&str, &[&str], bool)] = &[
     ("video", &["auto", "camera", "screen", "test", "none"], true),
     ("audio", &["auto", "mic", "tone", "none"], true),
-    ("view", &["auto", "window", "terminal", "none"], false),
+    (
+        "view",
+        &[
+            "auto",
+            "window",
+            "terminal",
+            "terminal:kitty",
+            "terminal:iterm",
+            "terminal:sixel",
+            "terminal:truecolor",
+            "terminal:256",
+            "none",
+        ],
+        false,
+    ),
     ("speaker", &["auto", "default", "none"], false),
     ("content", &["motion", "detail"], false),
+    ("stun", &["none"], false),
     ("ice-policy", &["all", "relay"], false),
     ("size", &["640x360", "1280x720", "1920x1080"], false),
 ];
@@ -52,18 +67,42 @@ pub fn script(shell: Shell) -> String {
     }
 }
 
+/// What an argument without a flag is.
+#[derive(Debug, Clone)]
+enum Positional {
+    /// Somebody's name.
+    Name,
+    /// One of these.
+    Words(Vec<String>),
+    /// Nothing that is known here.
+    Other,
+}
+
 fn with_values(command: Command) -> Command {
-    let names: Vec<String> =
-        command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    let commands: Vec<String> = names_of(&command).collect();
+    with_values_below(command, &commands)
+}
+
+fn names_of(command: &Command) -> impl Iterator<Item = String> {
+    command.get_subcommands().map(|command| command.get_name().to_owned())
+}
+
+fn with_values_below(command: Command, all: &[String]) -> Command {
+    let names: Vec<String> = names_of(&command).collect();
     names.iter().fold(command, |command, name| {
         command.mut_subcommand(name, |command| {
-            let calls = command.get_name() == "call";
-            command.mut_args(|arg| with_value(arg, calls))
+            let positional = match command.get_name() {
+                "call" | "forget" => Positional::Name,
+                "man" => Positional::Words(all.to_vec()),
+                _ => Positional::Other,
+            };
+            let command = command.mut_args(|arg| with_value(arg, &positional));
+            with_values_below(command, all)
         })
     })
 }
 
-fn with_value(arg: Arg, calls: bool) -> Arg {
+fn with_value(arg: Arg, positional: &Positional) -> Arg {
     let long = arg.get_long().unwrap_or_default().to_owned();
     if let Some((_, words, _)) = WORDS.iter().find(|(flag, ..)| *flag == long) {
         return arg.value_parser(PossibleValuesParser::new(*words));
@@ -71,8 +110,15 @@ fn with_value(arg: Arg, calls: bool) -> Arg {
     if FILES.contains(&long.as_str()) {
         return arg.value_hint(ValueHint::FilePath);
     }
-    if long == "allow" || (calls && arg.is_positional()) {
-        return arg.value_parser(PossibleValuesParser::new([NAMES]));
+    match positional {
+        _ if long == "allow" => return arg.value_parser(PossibleValuesParser::new([NAMES])),
+        Positional::Name if arg.is_positional() => {
+            return arg.value_parser(PossibleValuesParser::new([NAMES]));
+        }
+        Positional::Words(words) if arg.is_positional() => {
+            return arg.value_parser(PossibleValuesParser::new(words.clone()));
+        }
+        _ => {}
     }
     let plain = arg.get_action().takes_values() && arg.get_possible_values().is_empty();
     if plain { arg.value_hint(ValueHint::Other) } else { arg }
@@ -88,8 +134,23 @@ fn in_bash(mut script: String) -> String {
         let (only, both) = (format!("-W \"{words}\""), format!("-f -W \"{words}\""));
         script = script.replace(&only, &both);
     }
-    script.replace(NAMES, &format!("$({ASK})"))
+    let script = script.replacen("_peer() {", "_peer_words() {", 1);
+    format!("{WHOLE_WORDS}\n{}", script.replace(NAMES, &format!("$({ASK})")))
 }
+
+/// Bash parts words at colons, and replaces only what is behind the last.
+const WHOLE_WORDS: &str = r#"_peer() {
+    local before="${COMP_LINE:0:COMP_POINT}"
+    local word="${before##*[[:space:]]}"
+    if [[ "$word" != *:* || "$word" == *=* || "$COMP_WORDBREAKS" != *:* ]]; then
+        _peer_words "$@"
+        return
+    fi
+    local earlier=(${before%"$word"})
+    _peer_words "$1" "$word" "${earlier[${#earlier[@]}-1]}"
+    COMPREPLY=("${COMPREPLY[@]#"${word%:*}:"}")
+}
+"#;
 
 fn in_zsh(mut script: String) -> String {
     for words in and_files() {
@@ -119,13 +180,35 @@ fn in_fish(script: String) -> String {
         fish.push_str(&line.replace(&format!("{NAMES}\\t''"), &format!("({ASK})")));
         fish.push('\n');
     }
-    fish
+    fish + &positionals_in_fish()
 }
 
-/// Names of people we had calls with, a line each: those that no shell can take for anything else.
+/// The generator for fish knows flags only.
+fn positionals_in_fish() -> String {
+    let commands: Vec<String> = names_of(&super::command()).collect();
+    let shells = "bash zsh fish powershell".to_owned();
+    let line = |of: &str, what: &str| {
+        format!("complete -c peer -n \"__fish_peer_using_subcommand {of}\" -f -a \"{what}\"\n")
+    };
+    [
+        line("call", &format!("({ASK})")),
+        line("keys; and __fish_seen_subcommand_from forget", &format!("({ASK})")),
+        line("man", &commands.join(" ")),
+        line("completions", &shells),
+    ]
+    .concat()
+}
+
+/// Names of people we had calls with, then of those whose keys are remembered, a line each: those that
+/// no shell can take for anything else.
 #[must_use]
-pub fn names(last: Option<Remembered>) -> String {
-    let people = last.map(|last| last.people).unwrap_or_default();
+pub fn names(last: Option<Remembered>, known: impl IntoIterator<Item = String>) -> String {
+    let mut people = last.map(|last| last.people).unwrap_or_default();
+    for name in known {
+        if !people.contains(&name) {
+            people.push(name);
+        }
+    }
     let plain = |name: &&String| {
         let fits = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-');
         name.starts_with(char::is_alphanumeric) && name.chars().all(fits)
@@ -142,8 +225,9 @@ mod tests {
         let people = ["bob", "Zoë", "$(id)", "a b", "`id`", "-rf", "x;y", "a'b", "c.d-e_f"];
         let people = people.map(str::to_owned).into();
         let last = Remembered { people, ..Remembered::of("ws://h", "alice") };
-        assert_eq!(names(Some(last)), "bob\nZoë\nc.d-e_f\n");
-        assert_eq!(names(None), "");
+        let known = ["bob", "dave", "e f"].map(str::to_owned);
+        assert_eq!(names(Some(last), known), "bob\nZoë\nc.d-e_f\ndave\n");
+        assert_eq!(names(None, []), "");
     }
 
     #[test]
@@ -160,6 +244,33 @@ mod tests {
         for text in [bash, zsh, fish] {
             assert!(!text.contains(NAMES));
         }
+    }
+
+    #[test]
+    fn every_word_of_a_flag_is_offered_by_every_shell() {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            let script = script(shell);
+            for (flag, words, _) in WORDS {
+                // In zsh a colon in a word stands behind a backslash.
+                let zsh = words.join(" ").replace(':', "\\:");
+                let found = match shell {
+                    Shell::Bash => script.contains(&format!("-W \"{}\"", words.join(" "))),
+                    Shell::Zsh => script.contains(&format!("({zsh})")),
+                    _ => {
+                        let of_flag = script.split("complete -c peer ");
+                        let mut of_flag =
+                            of_flag.filter(|one| one.contains(&format!("-l {flag} ")));
+                        of_flag.any(|one| words.iter().all(|word| one.contains(word)))
+                    }
+                };
+                assert!(found, "{shell} --{flag}");
+            }
+        }
+        let fish = script(Shell::Fish);
+        for positional in ["subcommand call\" -f -a \"(peer", "from forget\" -f -a \"(peer"] {
+            assert!(fish.contains(positional), "{positional}");
+        }
+        assert!(fish.contains("subcommand man\" -f -a \"serve login"));
     }
 
     #[test]

@@ -120,7 +120,7 @@ fn lines(settings: &Settings) -> Vec<String> {
         Some(path) => {
             format!("no settings yet in {}; peer login --save writes them", path.display())
         }
-        None => "no settings: this user has no home".to_owned(),
+        None => "no settings: this user has no home folder".to_owned(),
     }];
     lines.extend(settings.list.iter().map(|setting| {
         let value = match (setting.key.kind, setting.words.is_empty()) {

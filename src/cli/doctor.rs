@@ -25,7 +25,7 @@ Examples:
 
 /// What comes after the flags.
 pub const NOTES: &str = "\
-Exits with 0 only when a call could work: what is missing of devices is a warning.";
+Exits with 0 only when a call would work; a device that is missing is only a warning.";
 
 /// Flags of `peer doctor`.
 #[derive(Debug, Args)]
@@ -64,11 +64,9 @@ pub async fn run(command: DoctorCommand, output: &Output) -> Result<(), Failure>
         () = interrupts.first() => return Err(Failure::NoReport),
     };
     output.clear_status();
-    if command.settings.recalls_server() {
+    if command.settings.recalls("server") {
         for check in diagnosis.checks.iter_mut().filter(|check| check.check == "server") {
-            check
-                .found
-                .push_str(" (that is the server of your last login; --server names another)");
+            check.found.push_str(" (the server of your last login; --server names another)");
         }
     }
     let event = DiagnosisEvent { event: "diagnosis", time: clock::wall(), diagnosis: &diagnosis };
@@ -84,7 +82,7 @@ fn lines(diagnosis: &Diagnosis) -> Vec<String> {
     let width = widths.max().unwrap_or(0);
     let mut lines: Vec<_> = diagnosis.checks.iter().flat_map(|one| check(one, width)).collect();
     if diagnosis.verdict == Verdict::Pass {
-        lines.push("a call could work".to_owned());
+        lines.push("a call would work here".to_owned());
     }
     lines
 }

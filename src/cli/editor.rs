@@ -174,7 +174,7 @@ fn is_lent(error: &ReadlineError) -> bool {
 /// Makes the file if need be, readable by this user only, and reads it.
 fn open_history(editor: &mut Editor<PromptHelper, FileHistory>, path: &Path) -> Option<PathBuf> {
     let open = || {
-        let folder = path.parent().ok_or_else(|| std::io::Error::other("it is in no folder"))?;
+        let folder = path.parent().ok_or_else(|| std::io::Error::other("it has no folder"))?;
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let file = std::fs::File::options().append(true).create(true).mode(0o600).open(path)?;
         file.set_permissions(std::fs::Permissions::from_mode(0o600))

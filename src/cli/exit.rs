@@ -5,11 +5,12 @@
 use std::path::PathBuf;
 
 use super::settings_file::SettingsError;
-use crate::loopback::LoopbackError;
+use crate::loopback::{self, LoopbackError};
 use crate::phone::PhoneError;
 use crate::phone::event::{Because, EndReason};
 use crate::phone::keyring::KeyringError;
 use crate::signaling::server::tls::TlsError;
+use crate::system;
 
 /// The exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,10 +45,15 @@ pub enum Failure {
     #[error(transparent)]
     Phone(#[from] PhoneError),
     /// The same, where nobody has named the server this time.
-    #[error("{0} (that is the server of your last login)")]
-    Recalled(PhoneError),
+    #[error("{}", recalled(.error, .server))]
+    Recalled {
+        /// Why.
+        error: PhoneError,
+        /// The server of the last login.
+        server: String,
+    },
     /// The loopback call could not be made.
-    #[error(transparent)]
+    #[error("{}", loopback_sentence(.0))]
     Loopback(#[from] LoopbackError),
     /// The call ended otherwise than asked.
     #[error("{}", call_end(*.reason, .name, .because.as_ref()))]
@@ -79,13 +85,15 @@ pub enum Failure {
         reason: String,
     },
     /// The server's certificate cannot be used.
-    #[error("no TLS: {0}")]
+    #[error("TLS cannot be used: {0}")]
     Tls(#[from] TlsError),
     /// Nobody of that name is known.
-    #[error("no key of '{0}' is remembered; 'peer keys' lists those that are")]
+    #[error("no key is remembered for '{0}'; 'peer keys' lists those that are")]
     NoSuchKey(String),
     /// There is no manual page of such a command.
-    #[error("there is no command '{0}', and so no page; peer --help lists all")]
+    #[error(
+        "there is no command '{0}', so it has no manual page; 'peer --help' lists all commands"
+    )]
     NoPage(String),
     /// The keys cannot be used.
     #[error(transparent)]
@@ -102,19 +110,19 @@ pub enum Failure {
         reason: String,
     },
     /// Nobody said under which name to call, and the system's user name will not do.
-    #[error("no name to call under")]
+    #[error("no name given for yourself")]
     NoName,
     /// The loopback report has a verdict, and it is not `pass`.
-    #[error("the call with itself fell short: {}", .0.join("; "))]
+    #[error("the test call missed its targets: {}", .0.join("; "))]
     FellShort(Vec<String>),
     /// `peer doctor` found what no call can do without.
-    #[error("a call could not work here: {}", .0.join("; "))]
+    #[error("a call would not work here: {}", .0.join("; "))]
     CannotCall(Vec<String>),
     /// Ctrl-C before there was a verdict.
     #[error("interrupted before there was a report")]
     NoReport,
     /// A fault of our own, or of the machine.
-    #[error("{0:#}")]
+    #[error("{}", system::without_number(&format!("{:#}", .0)))]
     Fault(#[from] anyhow::Error),
 }
 
@@ -123,7 +131,7 @@ impl Failure {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Phone(error) | Self::Recalled(error) => phone_exit(error),
+            Self::Phone(error) | Self::Recalled { error, .. } => phone_exit(error),
             Self::Loopback(error) => loopback_exit(error),
             Self::Call { reason, .. } => reason_exit(*reason),
             Self::StatsFile { .. } | Self::Recording(_) => Exit::Media,
@@ -145,7 +153,7 @@ impl Failure {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Phone(error) | Self::Recalled(error) if phone_code(error).is_some() => {
+            Self::Phone(error) | Self::Recalled { error, .. } if phone_code(error).is_some() => {
                 phone_code(error).unwrap_or_default()
             }
             Self::FellShort(_) => "fell-short",
@@ -171,50 +179,79 @@ impl Failure {
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         match self {
-            Self::Recalled(
-                PhoneError::Unreachable { .. }
-                | PhoneError::Unsuitable { .. }
-                | PhoneError::Untrusted { .. },
-            ) => Some(
-                "name another with --server; ws://localhost:9090 is that of this machine, which \
-                 'peer serve' starts",
+            Self::Recalled {
+                error:
+                    PhoneError::Unreachable { .. }
+                    | PhoneError::Unsuitable { .. }
+                    | PhoneError::Untrusted { .. },
+                ..
+            } => Some(
+                "name another server with --server; ws://localhost:9090 is the one on this machine, \
+                 which 'peer serve' starts",
             ),
-            Self::Phone(PhoneError::Unreachable { .. }) => {
-                Some("start one with 'peer serve', or name another with --server")
-            }
-            Self::Phone(PhoneError::Unsuitable { .. }) => {
-                Some("check the address; --server names another")
-            }
-            Self::Phone(PhoneError::NameTaken { .. })
-            | Self::Recalled(PhoneError::NameTaken { .. }) => {
-                Some("log in under another name; with 'peer call' that is --as NAME")
-            }
-            Self::Phone(PhoneError::TokenNeeded { .. })
-            | Self::Recalled(PhoneError::TokenNeeded { .. }) => {
-                Some("put it into the environment variable PEER_TOKEN, or start on a terminal")
-            }
-            Self::Phone(PhoneError::WrongToken { .. })
-            | Self::Recalled(PhoneError::WrongToken { .. }) => {
-                Some("who runs the server gives tokens out; PEER_TOKEN may hold an old one")
-            }
+            Self::Phone(error)
+            | Self::Recalled { error, .. }
+            | Self::Loopback(LoopbackError::Phone(error)) => phone_hint(error),
             Self::Listen { .. } => Some("choose another address with --listen, or port 0 for any"),
             Self::Tls(TlsError::Unreadable { .. }) => {
                 Some("--tls-cert and --tls-key take PEM files that this user may read")
             }
             Self::Tls(TlsError::Unwritable { .. }) => {
-                Some("XDG_STATE_HOME says where else to keep it, a folder that can be written")
+                Some("set XDG_STATE_HOME to a folder that can be written")
             }
-            Self::NoName => Some("say it: peer login NAME, or peer call SOMEBODY --as NAME"),
+            Self::NoName => Some("give one: peer login NAME, or peer call SOMEBODY --as NAME"),
             Self::Call { reason: EndReason::UnknownUser, .. } => {
-                Some("names are found only on the server where both are logged in")
+                Some("both of you must be logged in on the same server")
             }
             Self::Call { reason: EndReason::KeyChanged, .. } => Some(
-                "ask them on another way which key is theirs (peer keys shows it there); if it is the \
-                 new one, 'peer keys forget NAME' and call again",
+                "ask them through another channel which key is theirs ('peer keys' shows it there); if \
+                 it is the new one, run 'peer keys forget NAME' and call again",
             ),
             Self::Call { because: Some(Because { advice: Some(advice), .. }), .. } => Some(advice),
             _ => None,
         }
+    }
+}
+
+/// What can be done about a login that failed.
+fn phone_hint(error: &PhoneError) -> Option<&'static str> {
+    match error {
+        PhoneError::Unreachable { not_running_here: true, .. } => {
+            Some("start one with 'peer serve', or name another with --server")
+        }
+        PhoneError::Unreachable { .. } => {
+            Some("check the address and the network; --server names another")
+        }
+        PhoneError::Unsuitable { .. } => Some("check the address; --server names another"),
+        PhoneError::NameTaken { .. } => {
+            Some("log in under another name; with 'peer call' that is --as NAME")
+        }
+        PhoneError::TokenNeeded { .. } => Some(
+            "put the token into the environment variable PEER_TOKEN, or run peer on a terminal, \
+             where it asks",
+        ),
+        PhoneError::WrongToken { .. } => {
+            Some("ask whoever runs the server for a token; PEER_TOKEN may be out of date")
+        }
+        _ => None,
+    }
+}
+
+/// A login that failed at a server that nobody has named this time: the message says whose choice
+/// it was, right behind the address where there is one.
+fn recalled(error: &PhoneError, server: &str) -> String {
+    const WHOSE: &str = "the server of your last login";
+    let said = error.to_string();
+    let ours = match error {
+        PhoneError::Source(_)
+        | PhoneError::Sink(_)
+        | PhoneError::BadCa { .. }
+        | PhoneError::BadName { .. } => return said,
+        _ => said.split_once(server),
+    };
+    match ours {
+        Some((before, after)) => format!("{before}{server}, {WHOSE}{after}"),
+        None => format!("{said} (on {server}, {WHOSE})"),
     }
 }
 
@@ -252,11 +289,20 @@ fn loopback_exit(error: &LoopbackError) -> Exit {
         LoopbackError::Phone(error) => phone_exit(error),
         LoopbackError::Server { .. } => Exit::Signaling,
         LoopbackError::Network { .. } => Exit::Failed,
-        LoopbackError::Ended(reason) => match reason_exit(*reason) {
+        LoopbackError::Ended { reason, .. } => match reason_exit(*reason) {
             // A call that ended before its time has not been measured.
             Exit::Done => Exit::Failed,
             exit => exit,
         },
+    }
+}
+
+fn loopback_sentence(error: &LoopbackError) -> String {
+    match error {
+        LoopbackError::Ended { reason, because } => {
+            format!("{error}: {}", call_end(*reason, loopback::CALLEE, because.as_ref()))
+        }
+        _ => error.to_string(),
     }
 }
 
@@ -295,7 +341,7 @@ pub fn call_sentence(reason: EndReason, name: &str) -> String {
         EndReason::MediaEnded => {
             format!("the call with '{name}' has ended: the file has been played to its end")
         }
-        EndReason::MediaFailed => format!("the call with '{name}' lost its sound or picture"),
+        EndReason::MediaFailed => format!("the call with '{name}' ended: media failed"),
         EndReason::Interrupted => format!("the call with '{name}' was interrupted"),
     }
 }
@@ -341,9 +387,22 @@ mod tests {
         }
     }
 
+    fn unreachable(not_running_here: bool) -> PhoneError {
+        PhoneError::Unreachable { url: "ws://h".into(), reason: "no".into(), not_running_here }
+    }
+
+    #[test]
+    fn only_a_server_that_does_not_run_here_can_be_started() {
+        let hint = |here| Failure::from(unreachable(here)).hint().map(str::to_owned);
+        assert!(hint(true).is_some_and(|hint| hint.contains("'peer serve'")));
+        let elsewhere = hint(false).unwrap_or_default();
+        assert!(elsewhere.contains("the address and the network"), "{elsewhere}");
+        assert!(!elsewhere.contains("peer serve"), "{elsewhere}");
+    }
+
     #[test]
     fn errors_of_the_phone_have_theirs() {
-        let unreachable = PhoneError::Unreachable { url: "ws://h".into(), reason: "no".into() };
+        let unreachable = unreachable(false);
         let taken = PhoneError::NameTaken { name: "alice".into() };
         let needed = PhoneError::TokenNeeded { name: "alice".into() };
         let wrong = PhoneError::WrongToken { name: "alice".into() };
@@ -361,16 +420,21 @@ mod tests {
 
     #[test]
     fn a_server_that_nobody_named_is_called_what_it_is() {
-        let gone = || PhoneError::Unreachable { url: "ws://h".into(), reason: "no".into() };
-        let failure = Failure::Recalled(gone());
-        assert!(
-            failure.to_string().contains("ws://h") && failure.to_string().contains("last login")
+        let recalled = |error| Failure::Recalled { error, server: "ws://h".into() };
+        let failure = recalled(unreachable(true));
+        assert_eq!(
+            failure.to_string(),
+            "cannot log in at ws://h, the server of your last login: no"
         );
         assert!(failure.hint().is_some_and(|hint| hint.contains("--server")));
-        let named = Failure::from(gone());
+        let named = Failure::from(unreachable(true));
         assert_eq!((failure.exit(), failure.code()), (named.exit(), named.code()));
-        let taken = Failure::Recalled(PhoneError::NameTaken { name: "alice".into() });
+        let taken = recalled(PhoneError::NameTaken { name: "alice".into() });
         assert_eq!(taken.code(), "name-taken");
+        assert_eq!(
+            taken.to_string(),
+            "the name 'alice' is taken (on ws://h, the server of your last login)"
+        );
     }
 
     #[test]
@@ -389,6 +453,15 @@ mod tests {
         ] {
             assert_eq!(failure.exit() as u8, code, "{failure}");
         }
+    }
+
+    #[test]
+    fn a_test_call_that_broke_off_says_why_in_words() {
+        let ended = LoopbackError::Ended { reason: EndReason::MediaFailed, because: None };
+        assert_eq!(
+            Failure::from(ended).to_string(),
+            "the test call ended before its time: the call with 'callee' ended: media failed"
+        );
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub fn event(event: &Event, asks: bool) -> Option<String> {
             "the network is too slow for pictures; sound goes on".to_owned()
         }
         EventKind::VideoPaused { side: Side::Remote } => {
-            format!("no pictures come from '{peer}' at present; sound goes on")
+            format!("no pictures are coming from '{peer}' at the moment; sound goes on")
         }
         EventKind::VideoResumed { side: Side::Local } => "pictures are sent again".to_owned(),
         EventKind::VideoResumed { side: Side::Remote } => {
@@ -75,8 +75,10 @@ pub fn event(event: &Event, asks: bool) -> Option<String> {
         EventKind::Ended { reason, because, .. } => {
             let mut sentence = call_end(*reason, peer, because.as_ref());
             if *reason == EndReason::KeyChanged && asks {
-                sentence
-                    .push_str("\nhint: ask them on another way; trust goes on with what was shown");
+                sentence.push_str(
+                    "\nhint: ask them through another channel whether the key is theirs; type trust to \
+                     accept the new key",
+                );
             }
             match because {
                 Some(Because { advice: Some(advice), .. }) => format!("{sentence}\nhint: {advice}"),
@@ -87,6 +89,19 @@ pub fn event(event: &Event, asks: bool) -> Option<String> {
     })
 }
 
+/// How a call of theirs ended that was never answered here, where that is not what a caller is told.
+#[must_use]
+pub fn unanswered(reason: EndReason, event: &Event) -> Option<String> {
+    let peer = event.peer.as_deref()?;
+    match reason {
+        EndReason::Rejected | EndReason::Hangup => {
+            Some(format!("you rejected the call from '{peer}'"))
+        }
+        EndReason::NoAnswer => Some(format!("nobody answered the call from '{peer}'")),
+        _ => None,
+    }
+}
+
 /// The missed calls, a line each, with the time of day (UTC, as everywhere).
 fn missed(calls: &[MissedCall]) -> String {
     if calls.is_empty() {
@@ -94,7 +109,7 @@ fn missed(calls: &[MissedCall]) -> String {
     }
     let line = |call: &MissedCall| {
         let at = time::OffsetDateTime::from(call.time);
-        format!("{} {:02}:{:02} UTC  {}", at.date(), at.hour(), at.minute(), call.peer)
+        format!("{} {:02}:{:02} UTC  '{}'", at.date(), at.hour(), at.minute(), call.peer)
     };
     calls.iter().map(line).collect::<Vec<_>>().join("\n")
 }

@@ -56,6 +56,108 @@ fn every_event_but_a_snapshot_has_a_line() {
     assert_eq!(unasked.as_deref(), Some("'bob' is calling"));
 }
 
+/// A name that could be taken for a word.
+const NOBODY: &str = "nobody";
+
+/// One of each, so that the compiler asks for a line here when an event is added.
+fn all_events() -> Vec<EventKind> {
+    let next = |before: &EventKind| match before {
+        EventKind::LoggedIn { .. } => Some(EventKind::Calling),
+        EventKind::Calling => Some(EventKind::Incoming),
+        EventKind::Incoming => Some(EventKind::Accepted),
+        EventKind::Accepted => Some(EventKind::Connecting { ice_state: "checking".into() }),
+        EventKind::Connecting { .. } => {
+            Some(EventKind::Connected { setup_ms: 1, safety_words: None })
+        }
+        EventKind::Connected { .. } => {
+            let safety_words = crate::phone::event::SafetyWords::of_fingerprints(&[], &[]);
+            Some(EventKind::SafetyWords { safety_words })
+        }
+        EventKind::SafetyWords { .. } => {
+            Some(EventKind::KeyChanged { known: None, shown: None, message: "so".into() })
+        }
+        EventKind::KeyChanged { .. } => {
+            Some(EventKind::FirstVideoFrame { setup_ms: 1, width: 2, height: 2 })
+        }
+        EventKind::FirstVideoFrame { .. } => Some(EventKind::FirstAudio { setup_ms: 1 }),
+        EventKind::FirstAudio { .. } => Some(EventKind::RecordingStarted { path: "/x".into() }),
+        EventKind::RecordingStarted { .. } => {
+            Some(EventKind::RecordingStopped { path: "/x".into(), empty: false, reason: None })
+        }
+        EventKind::RecordingStopped { .. } => Some(EventKind::VideoPaused { side: Side::Remote }),
+        EventKind::VideoPaused { .. } => Some(EventKind::VideoResumed { side: Side::Remote }),
+        EventKind::VideoResumed { .. } => Some(EventKind::Stats(Box::default())),
+        EventKind::Stats(_) => Some(EventKind::Reconnecting { retry_ms: 1 }),
+        EventKind::Reconnecting { .. } => {
+            let call = MissedCall { peer: NOBODY.into(), time: SystemTime::UNIX_EPOCH };
+            Some(EventKind::Missed { calls: vec![call] })
+        }
+        EventKind::Missed { .. } => {
+            let (reason, because) = (EndReason::Hangup, None);
+            Some(EventKind::Ended { reason, because, summary: Box::default() })
+        }
+        EventKind::Ended { .. } => {
+            Some(EventKind::Error { code: "x".into(), message: "no".into() })
+        }
+        EventKind::Error { .. } => None,
+    };
+    let login = EventKind::LoggedIn { name: NOBODY.into(), server: "ws://h".into(), tokens: false };
+    std::iter::successors(Some(login), next).collect()
+}
+
+/// How often the name stands in a line; every time in quotes.
+fn quoted(line: &str) -> usize {
+    let all = line.matches(NOBODY).count();
+    assert_eq!(all, line.matches(&format!("'{NOBODY}'")).count(), "a name without quotes: {line}");
+    all
+}
+
+#[test]
+fn a_name_is_in_quotes_wherever_it_is_said() {
+    use crate::cli::bar::Bar;
+    use crate::cli::status::{Cadence, Status};
+    let (mut bar, mut status) = (Bar::new(), Status::new(Cadence::Live));
+    let mut said = 0;
+    for (at, kind) in all_events().into_iter().enumerate() {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(at as u64);
+        // Those that somebody asked for have no call.
+        for call in [Some(1), None] {
+            let event = Event { kind: kind.clone(), time, call, peer: Some(NOBODY.into()) };
+            for asks in [true, false] {
+                said += super::event(&event, asks).map_or(0, |line| quoted(&line));
+            }
+            said += quoted(&bar.handle(&event));
+            status.ask();
+            said += status.handle(&event).map_or(0, |line| quoted(&line));
+        }
+    }
+    let reasons = [
+        EndReason::Hangup,
+        EndReason::RemoteHangup,
+        EndReason::Rejected,
+        EndReason::Busy,
+        EndReason::UnknownUser,
+        EndReason::NoAnswer,
+        EndReason::ConnectionFailed,
+        EndReason::KeyChanged,
+        EndReason::Duration,
+        EndReason::MediaEnded,
+        EndReason::MediaFailed,
+        EndReason::Interrupted,
+    ];
+    let because = || Because { message: "so".into(), advice: None };
+    for reason in reasons {
+        for because in [None, Some(because())] {
+            let line = call_end(reason, NOBODY, because.as_ref());
+            assert_eq!(quoted(&line), 1, "{line}");
+        }
+        let kind = EventKind::Ended { reason, because: None, summary: Box::default() };
+        let event = Event { peer: Some(NOBODY.into()), ..at_zero(kind) };
+        unanswered(reason, &event).iter().for_each(|line| assert_eq!(quoted(line), 1, "{line}"));
+    }
+    assert!(said > 40, "{said}");
+}
+
 #[test]
 fn a_call_that_never_was_has_no_summary() {
     assert_eq!(summary(&Summary::default()), [""; 0]);

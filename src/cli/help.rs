@@ -18,7 +18,18 @@ Environment:
   RUST_LOG              what is logged, in place of -v and -q
   XDG_CONFIG_HOME       where peer/config.toml and peer/secrets.toml are [default: ~/.config]
   XDG_STATE_HOME        where the last login, the history of the prompt and a self-signed
-                        certificate are kept [default: ~/.local/state]";
+                        certificate are kept [default: ~/.local/state]
+
+Of the desktop, the terminal and the system, as they are set already:
+  DISPLAY, WAYLAND_DISPLAY    where windows are opened and screens are filmed; without either a call
+                        is drawn in the terminal
+  PULSE_SERVER, PULSE_COOKIE  the sound server, and what it wants to be shown
+  XDG_RUNTIME_DIR       where sound server and Wayland are found
+  TERM, COLORTERM       what the terminal can show; TERM=dumb: nothing is drawn or overwritten
+  TERM_PROGRAM, LC_TERMINAL, KITTY_WINDOW_ID, TMUX, STY
+                        whether it shows pictures, where it does not answer that itself
+  SSH_CONNECTION        over ssh, pictures in the terminal are sent more sparingly
+  NOTIFY_SOCKET         peer serve: where systemd is told that the server is ready";
 
 /// What follows the short help.
 const MORE: &str = "--help has all flags, with examples";
@@ -95,6 +106,8 @@ fn first_clause(help: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::path::{Path, PathBuf};
+
     use super::*;
     use crate::cli::command;
 
@@ -138,6 +151,48 @@ mod tests {
         for name in flags.filter_map(Arg::get_env).map(|name| name.to_string_lossy()) {
             assert!(ENVIRONMENT.contains(&*name), "{name}");
         }
+    }
+
+    /// What only other systems than Unix say.
+    const ELSEWHERE: [&str; 2] = ["COMPUTERNAME", "USERNAME"];
+
+    /// How the environment is read: by the library's own functions, or by these of ours.
+    const READERS: [&str; 4] = ["env::var(\"", "env::var_os(\"", "get(\"", "named(\""];
+
+    #[test]
+    fn every_variable_that_is_read_anywhere_is_explained() {
+        let mut found = Vec::new();
+        for file in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
+            let text = std::fs::read_to_string(&file).expect("a source");
+            let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+            for reader in READERS {
+                let names = text.split(reader).skip(1).filter_map(|rest| rest.split('"').next());
+                let loud = |name: &&str| name.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+                found.extend(names.filter(loud).map(str::to_owned));
+            }
+        }
+        for name in ["WAYLAND_DISPLAY", "PULSE_COOKIE", "COLORTERM", "SSH_CONNECTION"] {
+            assert!(
+                found.iter().any(|one| one == name),
+                "{name} is read, but not found: {found:?}"
+            );
+        }
+        found.retain(|name| !ELSEWHERE.contains(&name.as_str()));
+        // As a whole word: DISPLAY is part of another.
+        let words: Vec<&str> =
+            ENVIRONMENT.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+        let unexplained: Vec<_> =
+            found.iter().filter(|name| !words.contains(&name.as_str())).collect();
+        assert!(unexplained.is_empty(), "{unexplained:?}");
+    }
+
+    fn sources(folder: &Path) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(folder).expect("a folder").flatten();
+        let paths = entries.map(|entry| entry.path()).flat_map(|path| match path.is_dir() {
+            true => sources(&path),
+            false => vec![path],
+        });
+        paths.filter(|path| path.extension().is_some_and(|end| end == "rs")).collect()
     }
 
     #[test]

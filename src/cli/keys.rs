@@ -24,8 +24,8 @@ Examples:
 pub const NOTES: &str = "\
 A key is remembered when a call with its holder is connected for the first time, for that server and
 name. When another comes, or none, --auto-answer refuses, a person is asked, and 'peer call' ends.
-Ask the others, on another way than this server, whether the key that is remembered here is the one
-that 'peer keys' shows there. --allow NAME@KEY lets in only who has that key.";
+Ask the others, through another channel than this server, whether the key that is remembered here is
+the one that 'peer keys' shows there. --allow NAME@KEY lets in only the holder of that key.";
 
 /// Flags of `peer keys`.
 #[derive(Debug, Args)]
@@ -36,7 +36,7 @@ pub struct KeysCommand {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Forget the key of a name: whoever calls under it next is remembered anew
+    /// Forget the key of a name: the next one to show a key under it is remembered again
     Forget(Forget),
 }
 
@@ -89,7 +89,8 @@ struct OthersKey {
 /// # Errors
 /// When the keys cannot be read or written, or nobody of that name is known.
 pub fn run(command: KeysCommand, output: &Output) -> Result<(), Failure> {
-    let keyring = setup::keyring().ok_or_else(|| anyhow::anyhow!("this user has no home"))?;
+    let keyring =
+        setup::keyring().ok_or_else(|| anyhow::anyhow!("this user has no home folder"))?;
     let time = clock::wall();
     match command.action {
         None => {
@@ -108,7 +109,7 @@ pub fn run(command: KeysCommand, output: &Output) -> Result<(), Failure> {
             let forgotten: Vec<_> = forgotten.iter().map(others).collect();
             let lines: Vec<_> = forgotten
                 .iter()
-                .map(|one| format!("forgotten: {}  {} at {}", one.key, one.name, one.server))
+                .map(|one| format!("forgotten: {}  '{}' at {}", one.key, one.name, one.server))
                 .collect();
             let event = ForgottenEvent { event: "keys-forgotten", time, forgotten };
             Ok(output.answer(&lines, &event)?)
@@ -132,15 +133,15 @@ fn name_of(key: Key) -> String {
 }
 
 fn lines(own: &[(String, Key)], known: &[OthersKey]) -> Vec<String> {
-    let mut lines = vec!["your own, by which others know you".to_owned()];
-    lines.extend(own.iter().map(|(name, key)| format!("  {}  {name}", key.name())));
+    let mut lines = vec!["your own keys, by which others know you".to_owned()];
+    lines.extend(own.iter().map(|(name, key)| format!("  {}  '{name}'", key.name())));
     if own.is_empty() {
         lines.push("  none yet: 'peer login' and 'peer call' make one".to_owned());
     }
-    lines.push("those of others".to_owned());
+    lines.push("keys of others".to_owned());
     lines.extend(known.iter().map(|one| {
         let since = time::OffsetDateTime::from(one.since).date();
-        format!("  {}  {} at {}, since {since}", one.key, one.name, one.server)
+        format!("  {}  '{}' at {}, since {since}", one.key, one.name, one.server)
     }));
     if known.is_empty() {
         lines.push("  none yet: they are remembered when a call is connected".to_owned());
@@ -166,7 +167,7 @@ mod tests {
             ours: false,
         };
         let lines = lines(&[("alice".to_owned(), key)], &[others(&known)]);
-        assert_eq!(lines[1], format!("  {name}  alice"));
-        assert_eq!(lines[3], format!("  {name}  bob at ws://h, since 1970-01-02"));
+        assert_eq!(lines[1], format!("  {name}  'alice'"));
+        assert_eq!(lines[3], format!("  {name}  'bob' at ws://h, since 1970-01-02"));
     }
 }

@@ -13,7 +13,7 @@ use super::prompt::{self, Line};
 use super::remembered::{self, Remembered};
 use super::reporter::{Ending, Reporter};
 use super::settings::Settings;
-use super::setup::{self, Identity};
+use super::setup::{self, Identity, Recalled};
 use super::signals::Interrupts;
 use super::stage::Stage;
 use super::stdin::Lines;
@@ -92,16 +92,16 @@ pub async fn run(command: LoginCommand, stage: Stage, output: &Output) -> Result
         reporter.ring_bell();
     }
     let (media, token) = (&command.media, command.settings.token());
-    let recalled = command.settings.recalls_server();
+    let recalled = Recalled::of(&command.settings, &identity);
     let config = setup::phone_config(identity, media, &command.network, options, &stage, token)?;
     let (phone, events) = tokio::select! {
         phone = token::log_in(config, output) => {
-            phone.map_err(|error| setup::failed(error, recalled))?
+            phone.map_err(|error| recalled.failed(error))?
         }
         () = interrupts.first() => return Ok(()),
     };
-    if recalled {
-        output.say(setup::RECALLED);
+    if let Some(words) = recalled.words("peer login NAME") {
+        output.say(&words);
     }
     // What a robot does is not what its owner wants the next time.
     let last = prompted.then_some(last);
@@ -110,7 +110,8 @@ pub async fn run(command: LoginCommand, stage: Stage, output: &Output) -> Result
         output.say(&command.settings.save()?);
     }
     if policy == AnswerPolicy::Refuse {
-        output.say("there is nobody here to ask, so calls are refused; --auto-answer answers them");
+        output
+            .say("calls are refused because nobody can be asked here; --auto-answer accepts them");
     }
     let lines = lines_of(input, &command.media.view, output, &people);
     if lines.as_ref().is_some_and(|(_, edited)| *edited) {
@@ -135,7 +136,10 @@ pub async fn run(command: LoginCommand, stage: Stage, output: &Output) -> Result
     match (desk.leaving, desk.cut_short) {
         (true, Some(why)) => Err(Failure::Recording(why)),
         (true, None) => Ok(()),
-        (false, _) => Err(anyhow::anyhow!("the phone stopped by itself").into()),
+        (false, _) => {
+            Err(anyhow::anyhow!("internal error: the phone stopped by itself; please report it")
+                .into())
+        }
     }
 }
 

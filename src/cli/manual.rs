@@ -57,7 +57,12 @@ pub struct ManCommand {
 /// When it cannot be written.
 pub fn completions(command: &CompletionsCommand, output: &Output) -> Result<(), Failure> {
     let shell = match command.shell {
-        None => return Ok(output.document(completing::names(setup::recall(output)).as_bytes())?),
+        None => {
+            let known = setup::keyring().and_then(|keyring| keyring.known().ok());
+            let known = known.iter().flat_map(|known| known.iter().map(|one| one.name.clone()));
+            let names = completing::names(setup::recall(output), known);
+            return Ok(output.document(names.as_bytes())?);
+        }
         Some(Completing::Bash) => Shell::Bash,
         Some(Completing::Zsh) => Shell::Zsh,
         Some(Completing::Fish) => Shell::Fish,

@@ -139,13 +139,13 @@ fn view(text: &str) -> Result<ViewSpec, String> {
         _ if text.starts_with("terminal:") => {
             text["terminal:".len()..].parse().map(|how| ViewSpec::Terminal(Some(how)))
         }
-        _ => Err(format!("'{text}' is no place for pictures; write window, terminal or none")),
+        _ => Err(format!("'{text}' is not a view; write window, terminal or none")),
     }
 }
 
 fn speaker(text: &str) -> Result<SpeakerSpec, String> {
     match text {
-        "" => Err("an empty speaker; write default, none or a name".into()),
+        "" => Err("no speaker is given; write default, none or a name".into()),
         "auto" => Ok(SpeakerSpec::Auto),
         "default" => Ok(SpeakerSpec::Default),
         "none" => Ok(SpeakerSpec::None),
@@ -160,7 +160,7 @@ fn recording(text: &str) -> Result<PathBuf, String> {
     if ending.eq_ignore_ascii_case("mkv") || ending.eq_ignore_ascii_case("mp4") {
         Ok(path)
     } else {
-        Err(format!("'{text}' ends neither in .mkv nor in .mp4"))
+        Err(format!("'{text}' must end in .mkv or .mp4"))
     }
 }
 
@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn wrong_values_say_what_to_write() {
         for (flag, says) in [
-            ("--video=", "empty source"),
+            ("--video=", "no source is given"),
             ("--size=640", "WIDTHxHEIGHT"),
             ("--size=641x360", "even"),
             ("--max-picture=8k", "WIDTHxHEIGHT"),

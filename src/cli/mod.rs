@@ -187,8 +187,8 @@ fn settled(mut cli: Cli, output: &Output) -> Result<Subject, Failure> {
     let layers = Layers::load(cli.config.as_deref(), new, &flags)?.over(setup::recall(output));
     let flags = layers.under(flags);
     // Each value has been tried alone, so this is no fault of the user's.
-    let matches = flags.clone().try_get_matches().context("the settings do not go together")?;
-    let mut cli = Cli::from_arg_matches(&matches).context("the settings do not go together")?;
+    let matches = flags.clone().try_get_matches().context("these settings conflict")?;
+    let mut cli = Cli::from_arg_matches(&matches).context("these settings conflict")?;
     if let Some((name, matches)) = matches.subcommand()
         && let (Some(of), Some(settings)) = (flags.find_subcommand(name), cli.command.settings())
     {

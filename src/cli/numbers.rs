@@ -129,6 +129,9 @@ fn rows(stats: &Stats, measured: impl Fn(usize, usize) -> (String, String)) -> V
         let or_dash = |cell: Option<String>| cell.unwrap_or_else(|| UNKNOWN.to_owned());
         [what.to_owned(), or_dash(there), or_dash(here)]
     };
+    // What sound waits is what both wait, where they are in step.
+    let buffer = heard.map(|audio| audio.jitter_buffer_delay_ms);
+    let buffer = buffer.or(seen.map(|video| video.jitter_buffer_delay_ms));
     let mut rows = vec![
         ["".to_owned(), "Received".to_owned(), "Sent".to_owned()],
         row(
@@ -145,11 +148,7 @@ fn rows(stats: &Stats, measured: impl Fn(usize, usize) -> (String, String)) -> V
         row("Sound bitrate", rate(0, 1), rate(1, 1)),
         row("Picture loss", loss(0, 0), loss(1, 0)),
         row("Sound loss", loss(0, 1), loss(1, 1)),
-        [
-            "Buffer".to_owned(),
-            heard.map_or(UNKNOWN.into(), |audio| wait(audio.jitter_buffer_delay_ms)),
-            String::new(),
-        ],
+        ["Buffer".to_owned(), buffer.map_or(UNKNOWN.into(), wait), String::new()],
         row(
             "Codecs",
             codecs(seen.map(|video| video.codec.as_str()), heard.map(|audio| audio.codec.as_str())),
@@ -213,6 +212,29 @@ mod tests {
         numbers.rows().iter().find(|row| row[0] == what).expect("a row")
     }
 
+    /// The titles of the page's table, in their order.
+    fn titles_of_the_page() -> Vec<&'static str> {
+        let page = include_str!("../../assets/page/numbers.js");
+        let title = |line: &'static str| {
+            let line = line.trim_start();
+            let rest =
+                line.strip_prefix("[\"").or_else(|| line.split_once("row(\"").map(|it| it.1));
+            rest.and_then(|rest| rest.split('"').next())
+        };
+        page.lines().filter_map(title).collect()
+    }
+
+    #[test]
+    fn the_rows_are_those_of_the_page() {
+        let rows = rows(&Stats::default(), |_, _| (String::new(), String::new()));
+        let ours: Vec<&str> = rows[1..].iter().map(|row| row[0].as_str()).collect();
+        assert_eq!(ours, titles_of_the_page());
+        let page = include_str!("../../assets/page/index.html");
+        for head in &rows[0][1..] {
+            assert!(page.contains(&format!("<th scope=\"col\">{head}</th>")), "{head}");
+        }
+    }
+
     #[test]
     fn rates_are_those_since_the_last_snapshot_and_what_is_not_there_is_a_dash() {
         let mut numbers = Numbers::default();
@@ -250,6 +272,6 @@ mod tests {
         let short = numbers.short_lines();
         let received = "received  640x360 30 fps, 1.0 Mbit/s, loss 1.0 %; sound -, loss -";
         assert_eq!(short[0], received);
-        assert_eq!(short[2], "path      through a relay UDP, round trip 20 ms, buffer -; H264");
+        assert_eq!(short[2], "path      through a relay UDP, round trip 20 ms, buffer 0 ms; H264");
     }
 }

@@ -6,6 +6,7 @@ use clap::{ArgAction, Args};
 
 use super::exit::Failure;
 use super::stats_file::StatsFile;
+use crate::system;
 
 /// How much is said on stderr.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,8 +65,9 @@ impl StatsArgs {
     /// When it cannot be written.
     pub fn open(&self) -> Result<Option<StatsFile>, Failure> {
         let Some(path) = &self.stats else { return Ok(None) };
-        StatsFile::append(path)
-            .map(Some)
-            .map_err(|error| Failure::StatsFile { path: path.clone(), reason: error.to_string() })
+        StatsFile::append(path).map(Some).map_err(|error| Failure::StatsFile {
+            path: path.clone(),
+            reason: system::words(&error),
+        })
     }
 }

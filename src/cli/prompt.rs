@@ -22,7 +22,7 @@ pub const HELP: &str = "\
 call NAME      call somebody
 answer         answer the call that rings
 reject         reject the call that rings
-trust          call whom the last warning about a key was about, and take the key
+trust          accept the key from the last warning and call back
 hangup         end the call
 mute, unmute   send silence, send sound again
 novideo, video send a dark picture, send ours again
@@ -51,7 +51,7 @@ pub fn parse(line: &str) -> Result<Line, String> {
     let word = word.to_ascii_lowercase();
     if word == "call" {
         return match rest {
-            "" => Err("call whom? type call NAME".into()),
+            "" => Err("call who? Type: call NAME".into()),
             name => values::name(name).map(|name| Line::Command(Command::Call { name })),
         };
     }
@@ -76,7 +76,7 @@ pub fn parse(line: &str) -> Result<Line, String> {
     if rest.is_empty() {
         Ok(parsed)
     } else {
-        Err(format!("{word} stands alone; '{}' is too much", shortened(rest)))
+        Err(format!("{word} takes no arguments: '{}'", shortened(rest)))
     }
 }
 
@@ -104,8 +104,8 @@ pub fn completions(typed: &str, people: &[String]) -> (usize, Vec<String>) {
 fn unknown(word: &str) -> String {
     let word = shortened(word);
     match nearest(&word, WORDS) {
-        Some(known) => format!("no command '{word}'; did you mean {known}?"),
-        None => format!("no command '{word}'; type help for the list"),
+        Some(known) => format!("unknown command '{word}'; did you mean '{known}'?"),
+        None => format!("unknown command '{word}'; type help for the list"),
     }
 }
 
@@ -165,17 +165,17 @@ mod tests {
 
     #[test]
     fn typos_get_a_suggestion() {
-        assert_eq!(parse("anwser"), Err("no command 'anwser'; did you mean answer?".into()));
-        assert_eq!(parse("hang up"), Err("no command 'hang'; did you mean hangup?".into()));
-        assert_eq!(parse("cal bob"), Err("no command 'cal'; did you mean call?".into()));
-        assert_eq!(parse("dance"), Err("no command 'dance'; type help for the list".into()));
-        assert_eq!(parse("x"), Err("no command 'x'; type help for the list".into()));
+        assert_eq!(parse("anwser"), Err("unknown command 'anwser'; did you mean 'answer'?".into()));
+        assert_eq!(parse("hang up"), Err("unknown command 'hang'; did you mean 'hangup'?".into()));
+        assert_eq!(parse("cal bob"), Err("unknown command 'cal'; did you mean 'call'?".into()));
+        assert_eq!(parse("dance"), Err("unknown command 'dance'; type help for the list".into()));
+        assert_eq!(parse("x"), Err("unknown command 'x'; type help for the list".into()));
     }
 
     #[test]
     fn missing_and_needless_words_are_named() {
-        assert_eq!(parse("call"), Err("call whom? type call NAME".into()));
-        assert_eq!(parse("quit now"), Err("quit stands alone; 'now' is too much".into()));
+        assert_eq!(parse("call"), Err("call who? Type: call NAME".into()));
+        assert_eq!(parse("quit now"), Err("quit takes no arguments: 'now'".into()));
         assert!(parse(&format!("call {}", "x".repeat(65))).is_err());
     }
 

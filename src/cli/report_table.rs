@@ -51,7 +51,7 @@ pub fn lines(report: &LoopbackReport) -> Vec<String> {
         lines.push(row("network", &network.asked, ""));
         lines.push(row("packets", &there.packets.to_string(), &back.packets.to_string()));
         lines.push(row("lost, queue full", &missing(there), &missing(back)));
-        lines.push(row("wait for it, ms", &spread(&there.queue_ms), &spread(&back.queue_ms)));
+        lines.push(row("queueing, ms", &spread(&there.queue_ms), &spread(&back.queue_ms)));
     }
     let setup = &report.setup_ms;
     for (label, ms) in
@@ -68,7 +68,7 @@ pub fn lines(report: &LoopbackReport) -> Vec<String> {
     // What fell short is listed by the error that the command ends with.
     let verdict = match report.verdict {
         Verdict::Pass => "pass",
-        Verdict::FellShort(_) => "fell short",
+        Verdict::FellShort(_) => "missed its targets",
     };
     lines.push(row("verdict", verdict, ""));
     lines
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn a_verdict_that_is_not_pass_is_said() {
         let lines = lines(&report(Verdict::FellShort(vec!["98 % of the pictures".into()])));
-        assert_eq!(row_of(&lines, "verdict"), Some("fell short"));
+        assert_eq!(row_of(&lines, "verdict"), Some("missed its targets"));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::tls_args::TlsArgs;
 use super::{open_files, privacy, service, stdin, token};
 use crate::secret::Secret;
 use crate::signaling::server::{self, users};
+use crate::system;
 
 /// Examples of `peer serve --help`.
 pub const EXAMPLES: &str = "\
@@ -76,7 +77,7 @@ pub async fn run(command: ServeCommand, output: &Output) -> Result<(), Failure> 
     let mut interrupts = Interrupts::listen()?;
     let failure = |error: std::io::Error| Failure::Listen {
         address: command.listen,
-        reason: error.to_string(),
+        reason: system::words(&error),
     };
     let shown = command.tls.open(command.listen, &config.hosts.names)?;
     let listener = TcpListener::bind(command.listen).await.map_err(failure)?;
@@ -99,7 +100,7 @@ pub async fn run(command: ServeCommand, output: &Output) -> Result<(), Failure> 
 
 /// Makes a line for the file of users.
 async fn hash_token(name: &str, output: &Output) -> Result<(), Failure> {
-    let typed = token::ask(&format!("token of {name}: "), output).await;
+    let typed = token::ask(&format!("token of '{name}': "), output).await;
     let token = match typed {
         Some(token) => {
             let again = token::ask("the same again: ", output).await;
@@ -108,7 +109,9 @@ async fn hash_token(name: &str, output: &Output) -> Result<(), Failure> {
             }
             token
         }
-        None if stdin::kind() == stdin::Kind::Terminal => return Err(wrong_token("there is none")),
+        None if stdin::kind() == stdin::Kind::Terminal => {
+            return Err(wrong_token("no token was given"));
+        }
         None => Secret::new(stdin::lines().next().await.unwrap_or_default()),
     };
     let line = users::line(name, &token).map_err(|reason| wrong_token(&reason))?;

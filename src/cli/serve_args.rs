@@ -19,6 +19,7 @@ use crate::signaling::origin::{self, Origins};
 use crate::signaling::server::ServerConfig;
 use crate::signaling::server::users::UsersFile;
 use crate::signaling::switchboard::Limits;
+use crate::system;
 
 /// A client of ours takes no larger messages.
 const LARGEST_MESSAGE: u64 = 256 * 1024;
@@ -84,9 +85,9 @@ pub struct NameArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Browsers")]
 pub struct BrowserArgs {
-    /// A host name by which this server is asked for, more than once for several; requests for
-    /// others are refused. Its addresses, localhost, this machine's own name and the names in its
-    /// certificate need not be said
+    /// A host name by which this server is known, more than once for several; requests for others
+    /// are refused. Its addresses, localhost, this machine's own name and the names in its
+    /// certificate need not be given
     #[arg(long, value_name = "NAME", value_parser = host::parse)]
     host: Vec<String>,
     /// Pages of this origin may connect too, more than once for several: scheme, host and port as
@@ -103,8 +104,8 @@ pub struct IceArgs {
     /// stun:, stuns:, turn: or turns: URL that is handed out, more than once for several
     #[arg(long, value_name = "URL", value_parser = values::ice_url)]
     ice_server: Vec<String>,
-    /// A file with the secret of the TURN servers (coturn: use-auth-secret); everybody gets a
-    /// password of his own that runs out
+    /// A file with the secret of the TURN servers (coturn: use-auth-secret); everybody gets their
+    /// own temporary password
     #[arg(long, value_name = "FILE", conflicts_with = "ice_user")]
     turn_secret_file: Option<PathBuf>,
     /// The same, in the environment
@@ -188,7 +189,7 @@ impl IceArgs {
         match (turn.is_empty(), secret, &self.ice_user) {
             (true, None, None) => {}
             (true, ..) => {
-                return Err(wrong("there are credentials, but no turn: URL to use them at"));
+                return Err(wrong("credentials are given, but no turn: URL to use them with"));
             }
             (false, _, Some(user)) => {
                 let credential = self.ice_credential.as_ref().ok_or_else(|| {
@@ -220,10 +221,10 @@ fn read_secret(path: &Path) -> Result<Secret, Failure> {
         flag: "--turn-secret-file",
         reason: format!("{}: {reason}", path.display()),
     };
-    let file = std::fs::File::open(path).map_err(|error| wrong(error.to_string()))?;
+    let file = std::fs::File::open(path).map_err(|error| wrong(system::words(&error)))?;
     let mut text = String::new();
     let read = file.take(LONGEST_SECRET).read_to_string(&mut text);
-    read.map_err(|error| wrong(error.to_string()))?;
+    read.map_err(|error| wrong(system::words(&error)))?;
     match text.trim() {
         "" => Err(wrong("the file is empty".to_owned())),
         secret => Ok(Secret::new(secret)),

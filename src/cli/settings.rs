@@ -11,6 +11,7 @@ use clap::{Arg, ArgMatches, Command};
 
 use super::remembered::{self, DEFAULT_SERVER, Remembered};
 use super::settings_file::{self, Entry, SettingsError};
+use crate::media::source::{AudioSourceSpec, VideoSourceSpec};
 use crate::phone::config::Secret;
 
 /// What a value looks like in the file.
@@ -50,11 +51,15 @@ pub const KEYS: &[Key] = &[
     key("audio", Kind::Text),
     key("size", Kind::Text),
     key("fps", Kind::Number),
+    key("max-picture", Kind::Text),
     key("max-bitrate", Kind::Text),
     key("min-bitrate", Kind::Text),
     key("content", Kind::Text),
     key("view", Kind::Text),
     key("speaker", Kind::Text),
+    key("record", Kind::Text),
+    key("record-local", Kind::Text),
+    key("record-split", Kind::Text),
     key("stun", Kind::List),
     key("turn", Kind::List),
     key("turn-user", Kind::Text),
@@ -66,11 +71,13 @@ pub const KEYS: &[Key] = &[
     key("auto-answer", Kind::Switch),
     key("allow", Kind::List),
     key("timeout", Kind::Text),
+    key("duration", Kind::Text),
     key("once", Kind::Switch),
     key("no-echo-cancellation", Kind::Switch),
     key("no-noise-suppression", Kind::Switch),
     key("no-auto-gain", Kind::Switch),
     key("no-high-pass", Kind::Switch),
+    key("stats", Kind::Text),
     key("no-bell", Kind::Switch),
     key("token", Kind::Secret),
 ];
@@ -131,11 +138,11 @@ impl Settings {
         setting.words.first().map(Secret::new)
     }
 
-    /// Whether the server comes from the last login, and nobody has named it since.
+    /// Whether this comes from the last login, and nobody has said it since.
     #[must_use]
-    pub fn recalls_server(&self) -> bool {
-        let is_server = |setting: &&Setting| setting.key.word == "server";
-        self.list.iter().find(is_server).is_some_and(|one| one.origin == Origin::LastLogin)
+    pub fn recalls(&self, word: &str) -> bool {
+        let setting = self.list.iter().find(|setting| setting.key.word == word);
+        setting.is_some_and(|one| one.origin == Origin::LastLogin)
     }
 
     /// Writes what the command line said into the user's files; says what and where.
@@ -148,7 +155,7 @@ impl Settings {
             .map(|setting| (setting.key, from_anywhere(setting)))
             .partition(|(key, _)| key.kind == Kind::Secret);
         let Some(path) = &self.path else {
-            return Ok("nothing is remembered: this user has no home".to_owned());
+            return Ok("nothing is remembered: this user has no home folder".to_owned());
         };
         let mut lines = Vec::new();
         for (path, settings) in [(path.clone(), open), (settings_file::secrets(path), secrets)] {
@@ -280,8 +287,10 @@ impl Layers {
 /// The words of a setting, files among them so that they are found from every folder.
 fn from_anywhere(setting: &Setting) -> Vec<String> {
     let is_file = |word: &str| match setting.key.word {
-        "ca" => true,
-        "video" | "audio" => Path::new(word).is_file(),
+        "ca" | "record" | "record-local" | "stats" => true,
+        // Whether it is there or not: a pipe may be made later.
+        "video" => matches!(word.parse(), Ok(VideoSourceSpec::File(path)) if is_path(&path)),
+        "audio" => matches!(word.parse(), Ok(AudioSourceSpec::File(path)) if is_path(&path)),
         _ => false,
     };
     let whole = |word: &String| match std::path::absolute(word) {
@@ -289,6 +298,11 @@ fn from_anywhere(setting: &Setting) -> Vec<String> {
         _ => word.clone(),
     };
     setting.words.iter().map(whole).collect()
+}
+
+/// Standard input is none.
+fn is_path(path: &Path) -> bool {
+    path != Path::new("-")
 }
 
 /// What is used where neither a flag nor clap's own default says anything.
@@ -378,6 +392,88 @@ mod tests {
             let known: Vec<_> = of.get_arguments().filter_map(key_of).collect();
             for key in KEYS.iter().filter(|key| key.word != TOKEN) {
                 assert!(known.contains(&key), "{name}: {}", key.word);
+            }
+        }
+    }
+
+    /// Flags that say something of one run only.
+    const OF_ONE_RUN: [&str; 6] = ["json", "verbose", "quiet", "config", "save", "help"];
+
+    #[test]
+    fn whatever_a_robot_says_can_stand_in_its_file() {
+        let flags = command();
+        for name in ["login", "call"] {
+            let of = flags.find_subcommand(name).unwrap();
+            let longs = of.get_arguments().filter(|arg| arg.get_long().is_some());
+            let forgotten: Vec<_> = longs
+                .filter(|arg| key_of(arg).is_none())
+                .filter_map(Arg::get_long)
+                .filter(|long| !OF_ONE_RUN.contains(long))
+                .collect();
+            assert!(forgotten.is_empty(), "{name}: {forgotten:?}");
+        }
+    }
+
+    /// A value that each flag takes, and whether it is a file's name.
+    fn value_of(word: &str) -> (&'static str, bool) {
+        match word {
+            "server" => ("ws://h:1", false),
+            "name" => ("robot", false),
+            "video" => ("clip.mp4", true),
+            "audio" => ("speech.wav", true),
+            "size" => ("640x360", false),
+            "max-picture" => ("7680x4320", false),
+            "fps" => ("25", false),
+            "max-bitrate" | "min-bitrate" => ("800k", false),
+            "content" => ("detail", false),
+            "view" | "speaker" => ("none", false),
+            "record" | "record-local" => ("call.mkv", true),
+            "stats" => ("stats.jsonl", true),
+            "record-split" | "timeout" | "duration" => ("10m", false),
+            "stun" => ("stun:s", false),
+            "turn" => ("turn:t", false),
+            "turn-user" | "turn-password" => ("me", false),
+            "ice-policy" => ("relay", false),
+            "ca" => ("own.pem", true),
+            "bind" => ("127.0.0.1", false),
+            "allow" => ("bob", false),
+            other => panic!("what does --{other} take?"),
+        }
+    }
+
+    #[test]
+    fn what_is_saved_comes_back_in_login_and_call_with_files_found_from_everywhere() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("config.toml");
+        let mut line = vec!["peer".to_owned(), "login".to_owned(), "robot".to_owned()];
+        // Whoever names a certificate does not go without a check.
+        let said = KEYS.iter().filter(|key| !matches!(key.word, TOKEN | "name" | "insecure"));
+        for key in said.clone() {
+            line.push(match key.kind {
+                Kind::Switch => format!("--{}", key.word),
+                _ => format!("--{}={}", key.word, value_of(key.word).0),
+            });
+        }
+        let layers = Layers::load(Some(&path), true, &command()).unwrap();
+        let flags = layers.under(command());
+        let matches = flags.clone().get_matches_from(line);
+        let (_, matches) = matches.subcommand().unwrap();
+        layers.settings(flags.find_subcommand("login").unwrap(), matches).save().unwrap();
+
+        for (again, only_login) in
+            [("peer login", &[][..]), ("peer call bob", &["auto-answer", "allow", "no-bell"])]
+        {
+            let settings = settle(Layers::load(Some(&path), false, &command()).unwrap(), again);
+            for key in said.clone().filter(|key| !only_login.contains(&key.word)) {
+                let (found, origin) = value(&settings, key.word);
+                assert!(matches!(origin, Origin::File { .. }), "{again}: {} {origin:?}", key.word);
+                if key.kind == Kind::Switch {
+                    assert_eq!(found, "true", "{again}: {}", key.word);
+                    continue;
+                }
+                let (wanted, is_file) = value_of(key.word);
+                assert_eq!(Path::new(&found).is_absolute(), is_file, "{}: {found}", key.word);
+                assert!(found.ends_with(wanted), "{again}: {}: {found}", key.word);
             }
         }
     }

@@ -15,6 +15,7 @@ use toml_edit::{Document, DocumentMut, Item, Value, value};
 
 use super::prompt::{nearest, shortened};
 use super::settings::{KEYS, Key, Kind, key_of};
+use crate::system;
 
 /// More than anybody's settings need.
 const MOST_BYTES: u64 = 64 * 1024;
@@ -61,7 +62,7 @@ pub fn secrets(settings: &Path) -> PathBuf {
 /// Reads a file of settings. `must_be`: that there is none is an error.
 ///
 /// # Errors
-/// When it cannot be read, is no TOML, or has a key or a value that no flag of `flags` takes.
+/// When it cannot be read, is not TOML, or has a key or a value that no flag of `flags` takes.
 pub fn read(path: &Path, must_be: bool, flags: &Command) -> Result<Vec<Entry>, SettingsError> {
     match text(path)? {
         Some((text, _)) => entries(path, &text, false, flags),
@@ -86,7 +87,9 @@ pub fn read_secrets(path: &Path, flags: &Command) -> Result<Vec<Entry>, Settings
 
 /// A file's text, and who may read it.
 fn text(path: &Path) -> Result<Option<(String, u32)>, SettingsError> {
-    let cannot = |error: std::io::Error| wrong(path, None, format!("cannot be read: {error}"));
+    let cannot = |error: std::io::Error| {
+        wrong(path, None, format!("cannot be read: {}", system::words(&error)))
+    };
     let file = match std::fs::File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -97,7 +100,7 @@ fn text(path: &Path) -> Result<Option<(String, u32)>, SettingsError> {
     let mut text = String::new();
     file.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(cannot)?;
     if text.len() as u64 > MOST_BYTES {
-        return Err(wrong(path, None, format!("more than {} KiB", MOST_BYTES / 1024)));
+        return Err(wrong(path, None, format!("has more than {} KiB", MOST_BYTES / 1024)));
     }
     Ok(Some((text, mode)))
 }
@@ -111,7 +114,7 @@ fn entries(
     let line_at = |at: usize| text.get(..at).map(|before| before.matches('\n').count() + 1);
     let document = Document::parse(text).map_err(|error| {
         let line = error.span().and_then(|span| line_at(span.start));
-        wrong(path, line, format!("is no TOML: {}", error.message().trim().replace('\n', ", ")))
+        wrong(path, line, format!("is not TOML: {}", error.message().trim().replace('\n', ", ")))
     })?;
     let mut entries = Vec::new();
     for (word, item) in document.iter() {
@@ -122,10 +125,10 @@ fn entries(
         let is_secret = key.kind == Kind::Secret;
         if is_secret && !secret {
             let place = secrets(path);
-            return Err(bad(format!("{word} is a secret; it belongs into {}", place.display())));
+            return Err(bad(format!("{word} is a secret; it belongs in {}", place.display())));
         }
         if secret && !is_secret {
-            return Err(bad(format!("{word} is no secret; it belongs into config.toml")));
+            return Err(bad(format!("{word} is not a secret; it belongs in config.toml")));
         }
         let words = words(key, item).map_err(bad)?;
         check(key, &words, flags).map_err(bad)?;
@@ -137,8 +140,8 @@ fn entries(
 fn unknown(word: &str) -> String {
     let word = shortened(word);
     match nearest(&word, KEYS.iter().map(|key| key.word)) {
-        Some(known) => format!("there is no setting '{word}'; did you mean {known}?"),
-        None => format!("there is no setting '{word}'; peer config lists all"),
+        Some(known) => format!("unknown setting '{word}'; did you mean '{known}'?"),
+        None => format!("unknown setting '{word}'; 'peer config' lists them all"),
     }
 }
 
@@ -176,9 +179,10 @@ fn check(key: &Key, words: &[String], flags: &Command) -> Result<(), String> {
     let line = words.iter().map(|word| format!("--{long}={word}"));
     let probe = Command::new("settings").no_binary_name(true).arg(arg.clone().global(false));
     let Err(error) = probe.try_get_matches_from(line) else { return Ok(()) };
-    let why = error.source().map_or_else(|| "this cannot be".to_owned(), ToString::to_string);
+    let why =
+        error.source().map_or_else(|| "the value is not valid".to_owned(), ToString::to_string);
     Err(if key.kind == Kind::Secret {
-        format!("{} cannot be that", key.word)
+        format!("the value of {} is not valid", key.word)
     } else {
         format!("{}: {why}", key.word)
     })
@@ -188,11 +192,11 @@ fn check(key: &Key, words: &[String], flags: &Command) -> Result<(), String> {
 /// this user may read from now on.
 ///
 /// # Errors
-/// When what is there is no TOML, or the file cannot be written.
+/// When what is there is not TOML, or the file cannot be written.
 pub fn write(path: &Path, settings: &[(&Key, Vec<String>)]) -> Result<(), SettingsError> {
     let old = text(path)?.map_or_else(String::new, |(text, _)| text);
     let mut document: DocumentMut =
-        old.parse().map_err(|_| wrong(path, None, "is no TOML".to_owned()))?;
+        old.parse().map_err(|_| wrong(path, None, "is not TOML".to_owned()))?;
     for (key, words) in settings {
         let mut new = toml(key, words);
         let entry = document.entry(key.word).or_insert(Item::None);
@@ -202,7 +206,7 @@ pub fn write(path: &Path, settings: &[(&Key, Vec<String>)]) -> Result<(), Settin
         *entry = new;
     }
     replace(path, &document.to_string())
-        .map_err(|error| wrong(path, None, format!("cannot be written: {error}")))
+        .map_err(|error| wrong(path, None, format!("cannot be written: {}", system::words(&error))))
 }
 
 fn toml(key: &Key, words: &[String]) -> Item {
@@ -225,7 +229,7 @@ fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
         Some(folder) => folder,
-        None => return Err(std::io::Error::other("it is in no folder")),
+        None => return Err(std::io::Error::other("it has no folder")),
     };
     let mut ours = std::fs::DirBuilder::new();
     #[cfg(unix)]

@@ -22,8 +22,8 @@ fn refused(text: &str) -> String {
 #[test]
 fn what_cannot_be_is_refused_with_its_line_and_a_way_out() {
     for (text, error) in [
-        ("# x\n\nvidoe = 'test'", ", line 3: there is no setting 'vidoe'; did you mean video?"),
-        ("colour = 'red'", ", line 1: there is no setting 'colour'; peer config lists all"),
+        ("# x\n\nvidoe = 'test'", ", line 3: unknown setting 'vidoe'; did you mean 'video'?"),
+        ("colour = 'red'", ", line 1: unknown setting 'colour'; 'peer config' lists them all"),
         (
             "audio = 'tone'\nfps = 500",
             ", line 2: fps: '500' is not a frame rate; write a number from 1 to 120",
@@ -36,8 +36,8 @@ fn what_cannot_be_is_refused_with_its_line_and_a_way_out() {
         ("server = 'http://h'", ", line 1: server: "),
         ("name = ''", ", line 1: name: the name is empty"),
         ("[video]\nfile = 'x'", ", line 1: video is text"),
-        ("a = 1\nb = = 2", ", line 2: is no TOML: "),
-        ("video = 'a'\nvideo = 'b'", ", line 2: is no TOML: duplicate key"),
+        ("a = 1\nb = = 2", ", line 2: is not TOML: "),
+        ("video = 'a'\nvideo = 'b'", ", line 2: is not TOML: duplicate key"),
     ] {
         let found = refused(text);
         assert!(found.starts_with(error), "{text}\n{found}");

@@ -11,6 +11,7 @@ use super::media_args::MediaArgs;
 use super::network_args::NetworkArgs;
 use super::output::Output;
 use super::remembered::{self, DEFAULT_SERVER, Remembered};
+use super::settings::Settings;
 use super::stage::Stage;
 use crate::key::SigningKey;
 use crate::media::audio::echo::EchoReference;
@@ -20,6 +21,7 @@ use crate::media::{sink, source};
 use crate::phone::PhoneError;
 use crate::phone::config::{CallOptions, PhoneConfig, Secret};
 use crate::phone::keyring::{Keyring, KeyringError};
+use crate::system;
 
 /// Server and name to log in with.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,7 +54,8 @@ impl Identity {
 pub fn recall(output: &Output) -> Option<Remembered> {
     let path = remembered::path()?;
     remembered::load(&path).unwrap_or_else(|error| {
-        output.warn(&format!("the last login is ignored: {error:#}"));
+        let why = system::without_number(&format!("{error:#}"));
+        output.warn(&format!("the last login is ignored: {why}"));
         None
     })
 }
@@ -61,17 +64,57 @@ pub fn recall(output: &Output) -> Option<Remembered> {
 pub fn remember(last: &Remembered, output: &Output) {
     let Some(path) = remembered::path() else { return };
     if let Err(error) = remembered::save(&path, last) {
-        output.warn(&format!("the login is not remembered: {error:#}"));
+        let why = system::without_number(&format!("{error:#}"));
+        output.warn(&format!("the login is not remembered: {why}"));
     }
 }
 
-/// What to say of a server that nobody has named this time.
-pub const RECALLED: &str = "the server is that of your last login; --server names another (ws://localhost:9090: this machine's)";
+/// What comes from the last login, and nobody has named this time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recalled {
+    /// The server.
+    pub server: Option<String>,
+    /// Our own name.
+    pub name: Option<String>,
+}
 
-/// A login that failed; `recalled`: at a server that nobody has named this time.
-#[must_use]
-pub fn failed(error: PhoneError, recalled: bool) -> Failure {
-    if recalled { Failure::Recalled(error) } else { Failure::Phone(error) }
+impl Recalled {
+    /// Of these settings, for this login.
+    #[must_use]
+    pub fn of(settings: &Settings, identity: &Identity) -> Self {
+        Self {
+            server: settings.recalls("server").then(|| identity.server.clone()),
+            name: settings.recalls("name").then(|| identity.name.clone()),
+        }
+    }
+
+    /// Says so; `rename` names us otherwise.
+    #[must_use]
+    pub fn words(&self, rename: &str) -> Option<String> {
+        const BACK: &str =
+            "--server names another (ws://localhost:9090 is the one on this machine)";
+        match (&self.server, &self.name) {
+            (Some(server), Some(name)) => Some(format!(
+                "on {server} as '{name}' (both from your last login); {BACK}, {rename} another name"
+            )),
+            (Some(server), None) => {
+                Some(format!("on {server}, the server of your last login; {BACK}"))
+            }
+            (None, Some(name)) => {
+                Some(format!("as '{name}' (from your last login); {rename} names you otherwise"))
+            }
+            (None, None) => None,
+        }
+    }
+
+    /// A login that failed.
+    #[must_use]
+    pub fn failed(&self, error: PhoneError) -> Failure {
+        match &self.server {
+            Some(server) => Failure::Recalled { error, server: server.clone() },
+            None => Failure::Phone(error),
+        }
+    }
 }
 
 /// Everything that the phone needs to know. Whether a recording can be written is found out here,
@@ -178,6 +221,20 @@ mod tests {
 
     fn identity(server: &str, name: &str) -> Identity {
         Identity { server: server.into(), name: name.into() }
+    }
+
+    #[test]
+    fn what_comes_from_the_last_login_is_said_with_the_way_back() {
+        let both = Recalled { server: some("ws://h"), name: some("nobody") };
+        let said = both.words("--as").unwrap();
+        for words in ["ws://h", "as 'nobody'", "from your last login", "--server", "--as"] {
+            assert!(said.contains(words), "{words}: {said}");
+        }
+        let name = Recalled { server: None, ..both.clone() }.words("--as").unwrap();
+        assert!(name.starts_with("as 'nobody' (from your last login)"), "{name}");
+        let server = Recalled { name: None, ..both }.words("--as").unwrap();
+        assert!(server.contains("the server of your last login"), "{server}");
+        assert_eq!(Recalled::default().words("--as"), None);
     }
 
     #[test]

@@ -52,35 +52,48 @@ impl Stage {
 
     /// A window, and the loop that must run on the main thread while it is used; `None` where there
     /// is to be none. What kept it from being there is told along with a stage that has none. `draws`:
-    /// where there is no display, the terminal takes its place, if it is large enough.
+    /// where nobody said what to use, and there is no display or a dead one, the terminal takes its
+    /// place, if it is large enough.
     #[must_use]
     pub fn set(
         view: ViewSpec,
         draws: bool,
         output: &Output,
     ) -> (Self, Option<WindowLoop>, Option<DeviceError>) {
-        let view = match view {
-            ViewSpec::Auto if !has_display() => without_display(draws, output),
-            view => view,
+        let instead = |why: &str| {
+            let (stage, missing) = match without_display(why, draws, output) {
+                ViewSpec::Terminal(graphics) => Self::on_terminal(graphics, output),
+                _ => (Self::none(), None),
+            };
+            (stage, None, missing)
         };
-        if let ViewSpec::Terminal(graphics) = view {
-            let missing = (!output.is_live()).then(|| DeviceError {
-                device: "terminal".to_owned(),
-                reason: "stderr is not a terminal that can be drawn on".to_owned(),
-                hint: "use --view window or --view none".to_owned(),
-            });
-            let terminal = missing.is_none().then(|| (output.clone(), graphics));
-            return (Self { terminal, ..Self::none() }, None, missing);
-        }
-        if view == ViewSpec::None {
-            return (Self::none(), None, None);
+        match view {
+            ViewSpec::Terminal(graphics) => {
+                let (stage, missing) = Self::on_terminal(graphics, output);
+                return (stage, None, missing);
+            }
+            ViewSpec::None => return (Self::none(), None, None),
+            ViewSpec::Auto if !has_display() => return instead("no display"),
+            ViewSpec::Auto | ViewSpec::Window => {}
         }
         match connect() {
             Ok((events, handle, keys)) => {
                 (Self { window: Some((handle, keys)), ..Self::none() }, Some(events), None)
             }
+            // It was set, but nobody is there: an ssh without its other end, a display that died.
+            Err(error) if view == ViewSpec::Auto => instead(&error.reason),
             Err(error) => (Self::none(), None, Some(error)),
         }
+    }
+
+    fn on_terminal(graphics: Option<Graphics>, output: &Output) -> (Self, Option<DeviceError>) {
+        let missing = (!output.is_live()).then(|| DeviceError {
+            device: "terminal".to_owned(),
+            reason: "stderr is not a terminal that can be drawn on".to_owned(),
+            hint: "use --view window or --view none".to_owned(),
+        });
+        let terminal = missing.is_none().then(|| (output.clone(), graphics));
+        (Self { terminal, ..Self::none() }, missing)
     }
 
     /// Takes single keys from the terminal, where somebody types them; says whether it does.
@@ -129,7 +142,7 @@ impl Stage {
             }
             EventKind::Connected { safety_words, .. } => {
                 self.safety = safety_words.as_ref().map(ToString::to_string);
-                self.words.line = format!("connected to {}", peer(event));
+                self.words.line = format!("connected to '{}'", peer(event));
             }
             EventKind::SafetyWords { safety_words } => {
                 self.safety = Some(safety_words.to_string());
@@ -213,23 +226,26 @@ impl Stage {
 }
 
 fn has_display() -> bool {
-    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    ["WAYLAND_DISPLAY", "DISPLAY"].into_iter().any(is_set)
+    let named = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    named("WAYLAND_DISPLAY") || named("DISPLAY")
 }
 
 /// Columns and rows in which a picture can be made out.
 const LARGE_ENOUGH: (u16, u16) = (60, 20);
 
-/// What is done where nothing was said of where to show pictures, and there is no display; says so.
-fn without_display(draws: bool, output: &Output) -> ViewSpec {
+/// What is done where nothing was said of where to show pictures, and there is no display that
+/// answers; says so, and `why`.
+fn without_display(why: &str, draws: bool, output: &Output) -> ViewSpec {
     let grid = tty::size().filter(|_| output.is_live());
     let large =
         grid.is_some_and(|grid| grid.columns >= LARGE_ENOUGH.0 && grid.rows >= LARGE_ENOUGH.1);
     if draws && large {
-        output.say("no display: pictures are drawn in this terminal; --view none leaves them out");
+        output.say(&format!(
+            "{why}: pictures are drawn in this terminal; --view none leaves them out"
+        ));
         return ViewSpec::Terminal(None);
     }
-    output.say("no display: no pictures are shown; --view terminal draws them in a terminal");
+    output.say(&format!("{why}: no pictures are shown; --view terminal draws them in a terminal"));
     ViewSpec::None
 }
 

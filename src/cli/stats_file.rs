@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::phone::event::{Event, EventKind};
+use crate::system;
 
 /// An open file of snapshots.
 #[derive(Debug)]
@@ -42,7 +43,11 @@ impl StatsFile {
             });
         written.map_err(|error| {
             self.file = None;
-            format!("cannot write {}: {error}; no more stats are kept", self.path.display())
+            format!(
+                "cannot write {}: {}; no more stats are kept",
+                self.path.display(),
+                system::words(&error)
+            )
         })
     }
 }

@@ -147,7 +147,7 @@ impl Current {
         self.measure(event.time, Counts::of(stats));
         let peer = event.peer.as_deref().unwrap_or("the other side");
         let time = between(self.since, event.time).as_secs();
-        let mut parts = vec![format!("connected to {peer} {time}s")];
+        let mut parts = vec![format!("connected to '{peer}' {time}s")];
         parts.push(match &stats.inbound.video {
             Some(video) if video.frame_width > 0 => format!(
                 "{}x{} {:.0} fps",

@@ -44,7 +44,7 @@ fn the_line_has_time_size_rate_path_and_loss() {
     assert!(status.in_call());
     assert_eq!(
         status.handle(&snapshot(12_000, 640)).as_deref(),
-        Some("connected to bob 12s  640x360 30 fps  1.4 Mbit/s  rtt 12 ms  loss 0.0 %")
+        Some("connected to 'bob' 12s  640x360 30 fps  1.4 Mbit/s  rtt 12 ms  loss 0.0 %")
     );
 }
 
@@ -125,5 +125,5 @@ fn a_clock_that_steps_back_is_no_panic() {
     status.handle(&connected(5000));
     status.ask();
     let line = status.handle(&snapshot(1000, 0)).unwrap();
-    assert_eq!(line, "connected to bob 0s  no picture  rtt 12 ms");
+    assert_eq!(line, "connected to 'bob' 0s  no picture  rtt 12 ms");
 }

@@ -62,7 +62,7 @@ fn usage_errors_exit_with_2() {
         "peer call",
         "peer completions",
         "peer completions tcsh",
-        "peer config --record x.mkv",
+        "peer config --save",
         "peer call bob extra",
         "peer call bob --fps 0",
         "peer call bob --timeout 30",

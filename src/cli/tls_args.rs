@@ -46,7 +46,8 @@ impl TlsArgs {
     /// When it cannot be read, made or kept.
     pub fn open(&self, listen: SocketAddr, hosts: &[String]) -> Result<Option<Shown>, Failure> {
         if self.tls_self_signed {
-            let folder = folder().context("cannot keep a certificate: this user has no home")?;
+            let folder =
+                folder().context("cannot keep a certificate: this user has no home folder")?;
             let tls = Tls::self_signed(&folder, names(listen.ip(), hosts))?;
             return Ok(Some(Shown { tls, own: Some(self_signed::certificate_path(&folder)) }));
         }

@@ -15,7 +15,7 @@ pub async fn log_in(config: PhoneConfig, output: &Output) -> Result<(Phone, Even
         Err(error @ PhoneError::TokenNeeded { .. }) => error,
         done => return done,
     };
-    match ask(&format!("token of {}: ", config.name), output).await {
+    match ask(&format!("token of '{}': ", config.name), output).await {
         Some(token) => Phone::login(PhoneConfig { token: Some(token), ..config }).await,
         None => Err(needed),
     }

@@ -24,7 +24,7 @@ pub(super) async fn server(url: &str, trust: &Trust, until: Instant) -> Check {
         Ok((client, _events)) => {
             let took = (clock::now() - began_at).as_secs_f64() * 1e3;
             client.close().await;
-            Check::pass("server", format!("{url} took a login within {took:.0} ms"))
+            Check::pass("server", format!("{url} accepted a login in {took:.0} ms"))
         }
         // A server that does not want this name is there all the same.
         Err(
@@ -42,9 +42,12 @@ fn advice(error: &ConnectError) -> &'static str {
             "--ca FILE takes the certificate that 'peer serve --tls-self-signed' keeps, or that of \
              the server's authority"
         }
-        ConnectError::BadCa { .. } => "name a PEM file with --ca that you may read",
-        ConnectError::Unreachable { .. } => {
+        ConnectError::BadCa { .. } => "give --ca a PEM file that you may read",
+        ConnectError::Unreachable { not_running_here: true, .. } => {
             "start one with 'peer serve', or name another with --server"
+        }
+        ConnectError::Unreachable { .. } => {
+            "check the address and the network; --server names another"
         }
         _ => "check the address; --server names another",
     }

@@ -74,14 +74,14 @@ impl FromStr for ServerUrl {
             ("stun" | "stuns" | "turn" | "turns", query) => {
                 return Err(format!("'?{query}' is unknown"));
             }
-            _ => return Err("it is no stun: or turn: URL".to_owned()),
+            _ => return Err("it is not a stun: or turn: URL".to_owned()),
         };
         let default = if transport == Transport::Tls { TLS_PORT } else { PORT };
         let (host, port) = split(authority)?;
         let port = match port.map(str::parse::<u16>) {
             None => default,
             Some(Ok(port)) if port != 0 => port,
-            Some(_) => return Err("its port is no number from 1 to 65535".to_owned()),
+            Some(_) => return Err("its port is not a number from 1 to 65535".to_owned()),
         };
         Ok(Self { kind, transport, host: host.to_owned(), port })
     }

@@ -25,7 +25,7 @@ impl std::str::FromStr for Content {
         match text {
             "motion" => Ok(Self::Motion),
             "detail" => Ok(Self::Detail),
-            _ => Err(format!("'{text}' is no kind of content; write motion or detail")),
+            _ => Err(format!("'{text}' is not a kind of content; write motion or detail")),
         }
     }
 }

@@ -31,7 +31,7 @@ impl FromStr for Allowed {
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, key) = match text.rsplit_once('@') {
             Some((name, key)) if looks_like_a_key(key) => {
-                let key = key.parse().map_err(|error| format!("'{key}' is no key: {error}"))?;
+                let key = key.parse().map_err(|error| format!("'{key}' is not a key: {error}"))?;
                 (name, Some(key))
             }
             _ => (text, None),

@@ -8,8 +8,8 @@ pub enum Command {
         /// Their name on the server.
         name: String,
     },
-    /// Go on with whom the last `key-changed` was about, as he showed himself then: he is called, and
-    /// his key takes the place of the known one once the call is connected.
+    /// Go on with whom the last `key-changed` was about, as they showed themselves then: they are called,
+    /// and their key takes the place of the known one once the call is connected.
     Trust,
     /// Answer the call that rings.
     Answer,

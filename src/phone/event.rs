@@ -65,7 +65,7 @@ pub enum EventKind {
         /// As in `Connected`.
         safety_words: SafetyWords,
     },
-    /// Somebody shows another key than the one that is known of his name, or none, or one that does
+    /// Somebody shows another key than the one that is known of their name, or none, or one that does
     /// not belong to the call. Where nobody is asked, the call is refused or ends.
     KeyChanged {
         /// The short form of the key that is known.

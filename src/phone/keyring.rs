@@ -17,6 +17,7 @@ use super::known::{KnownKeys, MOST_BYTES};
 use super::resume::Resume;
 use crate::key::{Key, SigningKey};
 use crate::signaling::name::{Looks, check_name};
+use crate::system;
 
 /// More than a key of ours needs.
 const LONGEST_KEY: u64 = 4096;
@@ -233,7 +234,8 @@ pub(super) fn private_folder(folder: &Path) -> Result<(), KeyringError> {
 }
 
 pub(super) fn io(path: &Path, reason: impl ToString) -> KeyringError {
-    KeyringError::Io { path: path.to_owned(), reason: reason.to_string() }
+    let reason = system::without_number(&reason.to_string());
+    KeyringError::Io { path: path.to_owned(), reason }
 }
 
 #[cfg(all(test, unix))]

@@ -46,7 +46,7 @@ const COMMANDS: usize = 256;
 #[derive(Debug, thiserror::Error)]
 pub enum PhoneError {
     /// No URL of a server that we can use.
-    #[error("'{url}' is no address of a server: {reason}")]
+    #[error("'{url}' is not a server address: {reason}")]
     BadServer {
         /// As given.
         url: String,
@@ -60,6 +60,8 @@ pub enum PhoneError {
         url: String,
         /// From the network.
         reason: String,
+        /// The address is one of this machine, where no server listens: it can be started.
+        not_running_here: bool,
     },
     /// Something is there, and it does not let us log in.
     #[error("cannot log in at {url}: {reason}")]
@@ -92,13 +94,13 @@ pub enum PhoneError {
         name: String,
     },
     /// Names have tokens on this server, and there was none.
-    #[error("the name '{name}' needs its token on this server")]
+    #[error("this server requires a token for '{name}'")]
     TokenNeeded {
         /// The name.
         name: String,
     },
     /// The token is not that of the name, or nobody may have the name.
-    #[error("the token is not that of '{name}'")]
+    #[error("wrong token for '{name}'")]
     WrongToken {
         /// The name.
         name: String,
@@ -202,7 +204,9 @@ impl From<ConnectError> for PhoneError {
             ConnectError::TokenNeeded { name } => Self::TokenNeeded { name },
             ConnectError::WrongToken { name } => Self::WrongToken { name },
             ConnectError::TooManyTries { url } => Self::TooManyTries { url },
-            ConnectError::Unreachable { url, reason } => Self::Unreachable { url, reason },
+            ConnectError::Unreachable { url, reason, not_running_here } => {
+                Self::Unreachable { url, reason, not_running_here }
+            }
             ConnectError::Refused { url, reason } | ConnectError::Unsuitable { url, reason } => {
                 Self::Unsuitable { url, reason }
             }

@@ -163,7 +163,9 @@ impl Switch {
             Command::Hangup => self.to_all(|| Told::Input(Input::Hangup)),
             Command::Interrupt => self.to_all(|| Told::Input(Input::Interrupt)),
             Command::Mute(_) if self.calls.is_empty() => self.no_call("no call to mute"),
-            Command::Video(_) if self.calls.is_empty() => self.no_call("no call to show less in"),
+            Command::Video(_) if self.calls.is_empty() => {
+                self.no_call("no call, so there is no video to turn on or off")
+            }
             Command::Video(on) => self.to_all(|| Told::Video(on)),
             Command::Mute(muted) => self.to_all(|| Told::Mute(muted)),
             Command::Record(_) if self.calls.is_empty() => self.no_call("no call to record"),
@@ -194,7 +196,9 @@ impl Switch {
         match self.book.call_with(&name).and_then(|id| self.calls.get(&id)) {
             // Calling somebody who is calling us means answering.
             Some(live) if live.rings => return live.call.tell(Told::Input(Input::Answer)),
-            Some(_) => return self.no_call("you are in a call with them already"),
+            Some(_) => {
+                return self.no_call(&format!("you are already in a call with '{name}'"));
+            }
             None => {}
         }
         match self.book.open(Some(name.clone())) {
@@ -213,6 +217,7 @@ impl Switch {
             duration: options.duration,
             vouching: Vouching { key, expected, nonces },
             server_reports_unknown: self.book.server_reports_unknown(),
+            server_gone: self.server_gone,
             ..Setup::new(self.config.name.clone(), name)
         };
         if theirs && options.answer == AnswerPolicy::Auto {
@@ -226,9 +231,6 @@ impl Switch {
             sinks: self.config.sinks.clone(),
         };
         let call = Call::start(id, config, origin, self.say.clone());
-        if self.server_gone {
-            call.tell(Told::Input(Input::ServerGone));
-        }
         let name = self.book.name_of(id).map(str::to_owned);
         let live = Live { call, name, rings: false, unanswered: false, ours: !theirs, judged_from };
         self.calls.insert(id, live);
@@ -340,7 +342,7 @@ impl Switch {
         self.emit(Some(id), kind);
     }
 
-    /// Who comes through may call as often as he likes.
+    /// Who comes through may call as often as they like.
     fn connected(&mut self, id: u64) {
         let Some(live) = self.calls.get_mut(&id).filter(|live| live.judged_from.is_some()) else {
             return;
@@ -405,7 +407,7 @@ impl Switch {
     fn to_ringing(&self, input: Input) {
         match self.calls.values().find(|live| live.rings) {
             Some(live) => live.call.tell(Told::Input(input)),
-            None => self.no_call("no call rings"),
+            None => self.no_call("no call is ringing"),
         }
     }
 

@@ -44,6 +44,7 @@ use super::settings::{addresses, bound_for_tcp, interceptors, settings};
 use super::tcp::{Knocker, Tcp, Told, is_tcp, take_out};
 use super::vouch::Vouch;
 use crate::ice::{Candidate, IceServer};
+use crate::system;
 use crate::trust::Trust;
 
 /// What a connection needs to know.
@@ -243,10 +244,10 @@ impl Connection {
         let errors: Vec<_> =
             bound.iter().filter_map(|at| std::net::UdpSocket::bind(at).err()).collect();
         if errors.len() == bound.len() {
-            return Err(failed(errors.first().map(ToString::to_string).unwrap_or_default()));
+            return Err(failed(errors.first().map(system::words).unwrap_or_default()));
         }
         if self.mdns != MulticastDnsMode::Disabled {
-            MulticastSocket::new().into_std().map_err(|error| failed(error.to_string()))?;
+            MulticastSocket::new().into_std().map_err(|error| failed(system::words(&error)))?;
         }
         Ok(())
     }

@@ -21,15 +21,12 @@ const HASHES: [(&str, &Algorithm); 3] =
 pub(super) enum Unfit {
     /// There is none.
     #[error(
-        "their description has no fingerprint of a certificate, so that nobody could tell who is \
-         there; their program has to add one"
+        "their session description has no certificate fingerprint, by which the other side is \
+         known (SHA-256 is needed)"
     )]
     Missing,
     /// There are some, and none is of a hash that is known, or as long as one is.
-    #[error(
-        "their description has no fingerprint of a certificate that is of use here; their program \
-         has to add a whole one of SHA-256"
-    )]
+    #[error("their session description has no usable certificate fingerprint (SHA-256 is needed)")]
     Unknown,
 }
 

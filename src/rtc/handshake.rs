@@ -43,9 +43,9 @@ impl Handshake {
     pub fn advice(self) -> &'static str {
         match self {
             Self::Unanswered => {
-                "something between you may let only a part through: try a TURN server, --turn turn:HOST:PORT"
+                "something in between may let only a part through: try a TURN server, --turn turn:HOST:PORT"
             }
-            Self::Unfinished => "try again, or a TURN server, --turn turn:HOST:PORT",
+            Self::Unfinished => "try again, or use a TURN server, --turn turn:HOST:PORT",
             Self::Refused(_) | Self::RefusedByThem(_) => {
                 "look for a newer version of the program on the other side: DTLS 1.2 is needed, with \
                  ECDHE, AES, a certificate on each side and keys for SRTP"
@@ -59,25 +59,25 @@ impl fmt::Display for Handshake {
         let by = match self {
             Self::Unanswered => {
                 return f.write_str(
-                    "a path was found, but no encryption (DTLS) was begun on it from there",
+                    "a path was found, but the other side never started encryption (DTLS)",
                 );
             }
             Self::Unfinished => {
                 return f.write_str(
-                    "a path was found, but agreeing on its encryption (DTLS) did not end",
+                    "a path was found, but the encryption (DTLS) of it was never agreed on",
                 );
             }
-            Self::Refused(_) => "seen from here",
-            Self::RefusedByThem(_) => "seen from there",
+            Self::Refused(_) => "",
+            Self::RefusedByThem(_) => ", reported by the other side",
         };
         let (Self::Refused(alert) | Self::RefusedByThem(alert)) = self else { return Ok(()) };
         let why = match alert {
-            40 | 71 => "they have no kind of it in common",
-            70 => "they have no version of it in common",
-            41..=46 | 48 | 49 | 116 => "a certificate was not taken",
-            _ => "what came was not understood",
+            40 | 71 => "no common cipher",
+            70 => "no common version",
+            41..=46 | 48 | 49 | 116 => "a certificate was rejected",
+            _ => "a message was not understood",
         };
-        write!(f, "the two sides could not agree on encryption (DTLS): {by}, {why} (alert {alert})")
+        write!(f, "the two sides could not agree on encryption (DTLS): {why}{by} (alert {alert})")
     }
 }
 
@@ -130,10 +130,13 @@ mod tests {
     #[test]
     fn the_words_say_who_and_what() {
         let refused = Handshake::Refused(40).to_string();
-        assert!(refused.contains("from here") && refused.contains("in common"), "{refused}");
+        assert!(!refused.contains("other side") && refused.contains("no common"), "{refused}");
         let refused = Handshake::RefusedByThem(42).to_string();
-        assert!(refused.contains("from there") && refused.contains("certificate"), "{refused}");
+        assert!(
+            refused.contains("by the other side") && refused.contains("certificate"),
+            "{refused}"
+        );
         assert!(Handshake::Unanswered.to_string().contains("DTLS"));
-        assert!(Handshake::Unfinished.to_string().contains("did not end"));
+        assert!(Handshake::Unfinished.to_string().contains("never agreed on"));
     }
 }

@@ -18,6 +18,7 @@ use super::relay::framing::{Framer, NotTurn, frame};
 use super::relay::{self, Credentials, Families, Link, ServerFault, Tls, connect};
 use crate::clock;
 use crate::ice::url::{ServerUrl, Transport};
+use crate::system;
 use crate::trust::Trust;
 
 /// Between a request and its first repetition; each later one waits twice as long.
@@ -185,7 +186,7 @@ impl Exchange {
         credentials: Credentials,
     ) -> Result<Self, ServerFault> {
         let unsendable =
-            |error: std::io::Error| ServerFault::Unsendable { reason: error.to_string() };
+            |error: std::io::Error| ServerFault::Unsendable { reason: system::words(&error) };
         let socket = UdpSocket::bind((bind.unwrap_or(any(server)), 0)).await;
         let socket = socket.map_err(unsendable)?;
         let local_addr = socket.local_addr().map_err(unsendable)?;
@@ -202,7 +203,6 @@ impl Exchange {
         credentials: Credentials,
         transport_protocol: TransportProtocol,
     ) -> Result<Self, ServerFault> {
-        let unsendable = |reason: String| ServerFault::Unsendable { reason };
         let config = ClientConfig {
             stun_serv_addr: String::new(),
             turn_serv_addr: server.to_string(),
@@ -216,8 +216,8 @@ impl Exchange {
             allocation_refresh_interval_cap: None,
         };
         let crypto = rtc::crypto::default_provider();
-        let crypto = crypto.map_err(|error| unsendable(error.to_string()))?;
-        let client = Client::new(config, crypto).map_err(|error| unsendable(error.to_string()))?;
+        let crypto = crypto.map_err(|error| failed(&error))?;
+        let client = Client::new(config, crypto).map_err(|error| failed(&error))?;
         let (families, local, refusal) = (Families::default(), None, None);
         Ok(Self { way, client, families, credentials, local, local_addr, server, refusal })
     }
@@ -237,8 +237,7 @@ impl Exchange {
             match self.client.send_binding_request_to(clock::now(), *server) {
                 Ok(id) => asked.push((id, *server)),
                 Err(error) => {
-                    let reason = error.to_string();
-                    answers.insert(*server, Err(ServerFault::Unsendable { reason }));
+                    answers.insert(*server, Err(failed(&error)));
                 }
             }
         }
@@ -248,8 +247,7 @@ impl Exchange {
             let (id, answer) = match event {
                 Event::BindingResponse(id, seen) => (id, Ok(seen)),
                 Event::BindingError(id, error) => {
-                    let odd = ServerFault::NotTurn { reason: error.to_string() };
-                    (id, Err(self.refusal.take().unwrap_or(odd)))
+                    (id, Err(self.refusal.take().unwrap_or_else(|| not_understood(&error))))
                 }
                 _ => continue,
             };
@@ -261,15 +259,14 @@ impl Exchange {
     }
 
     async fn allocate(&mut self) -> Result<SocketAddr, ServerFault> {
-        let odd = |reason: String| ServerFault::NotTurn { reason };
-        self.client.allocate(clock::now()).map_err(|error| odd(error.to_string()))?;
+        self.client.allocate(clock::now()).map_err(|error| failed(&error))?;
         // The caller has the limit.
         let until = clock::now() + Duration::from_secs(60);
         loop {
             match self.next(until).await? {
                 Some(Event::AllocateResponse(_, relayed)) => return Ok(relayed),
                 Some(Event::AllocateError(_, error)) => {
-                    return Err(self.refusal.take().unwrap_or_else(|| odd(error.to_string())));
+                    return Err(self.refusal.take().unwrap_or_else(|| not_understood(&error)));
                 }
                 Some(_) => {}
                 None => return Err(ServerFault::Silent { after: Duration::from_secs(60) }),
@@ -295,8 +292,7 @@ impl Exchange {
                 }
                 Err(_) => {
                     let handled = self.client.handle_timeout(clock::now());
-                    let reason = |error: rtc::shared::error::Error| error.to_string();
-                    handled.map_err(|error| ServerFault::Unsendable { reason: reason(error) })?;
+                    handled.map_err(|error| failed(&error))?;
                 }
             }
         }
@@ -359,7 +355,7 @@ impl Way {
                 link.write_all(&framed).await
             }
         };
-        sent.map_err(|error| ServerFault::Unsendable { reason: error.to_string() })
+        sent.map_err(|error| ServerFault::Unsendable { reason: system::words(&error) })
     }
 
     /// The next message and its sender. May be given up while it waits.
@@ -369,7 +365,7 @@ impl Way {
             Self::Datagrams(socket) => {
                 let received = socket.recv_from(&mut buffer).await;
                 let (length, from) = received
-                    .map_err(|error| ServerFault::Unsendable { reason: error.to_string() })?;
+                    .map_err(|error| ServerFault::Unsendable { reason: system::words(&error) })?;
                 buffer.truncate(length);
                 Ok((buffer.into(), from))
             }
@@ -383,7 +379,7 @@ impl Way {
                     Ok(length @ 1..) => framer.push(buffer.get(..length).unwrap_or_default()),
                     Ok(0) => return Err(relay::ended(false)),
                     Err(error) => {
-                        return Err(ServerFault::Unreachable { reason: error.to_string() });
+                        return Err(ServerFault::Unreachable { reason: system::words(&error) });
                     }
                 }
             },
@@ -392,6 +388,18 @@ impl Way {
 }
 
 /// Of the family of this server.
+/// The library's words are for those who work on it, and go to the log.
+fn failed(error: &impl std::fmt::Display) -> ServerFault {
+    tracing::info!(%error, "the client of STUN and TURN");
+    let reason = "internal error in the STUN and TURN client; please report it".to_owned();
+    ServerFault::Unsendable { reason }
+}
+
+fn not_understood(error: &impl std::fmt::Display) -> ServerFault {
+    tracing::info!(%error, "an answer of a STUN or TURN server");
+    ServerFault::NotTurn { reason: "its answer was not understood".to_owned() }
+}
+
 fn any(server: SocketAddr) -> IpAddr {
     match server {
         SocketAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),

@@ -25,8 +25,8 @@ fn in_words(step: &str, error: &webrtc::error::Error) -> String {
     }
     match step {
         TAKING_ANSWER | ANSWERING => "their session description cannot be used".to_owned(),
-        OPENING => "no socket can be had; look at --bind and the network".to_owned(),
-        _ => "that is not possible at present".to_owned(),
+        OPENING => "no socket can be opened; check --bind and the network".to_owned(),
+        _ => "that is not possible at the moment".to_owned(),
     }
 }
 

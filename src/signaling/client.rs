@@ -88,7 +88,7 @@ enum Nudge {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
     /// Not a URL that we can use.
-    #[error("{url} is not a server's address: {reason}")]
+    #[error("'{url}' is not a server address: {reason}")]
     BadUrl {
         /// As given.
         url: String,
@@ -104,12 +104,14 @@ pub enum ConnectError {
         reason: NameError,
     },
     /// Nobody listens there, or it is no WebSocket.
-    #[error("cannot reach {url}: {reason}; is the server running?")]
+    #[error("cannot reach {url}: {reason}")]
     Unreachable {
         /// The server's URL.
         url: String,
         /// From the network.
         reason: String,
+        /// The address is one of this machine, where no server listens.
+        not_running_here: bool,
     },
     /// Something answers there that is no signaling server, or speaks otherwise.
     #[error("{url} is not a server that can be used: {reason}")]
@@ -120,7 +122,7 @@ pub enum ConnectError {
         reason: String,
     },
     /// It may be another server than the one that was asked for.
-    #[error("{url} is not to be trusted: {reason}")]
+    #[error("{url} cannot be trusted: {reason}")]
     Untrusted {
         /// The server's URL.
         url: String,
@@ -142,13 +144,13 @@ pub enum ConnectError {
         name: String,
     },
     /// Names have tokens on this server, and we gave none.
-    #[error("the name '{name}' needs its token on this server")]
+    #[error("this server requires a token for '{name}'")]
     TokenNeeded {
         /// The name.
         name: String,
     },
     /// Our token is not that of the name, or nobody may have the name.
-    #[error("the token is not that of '{name}'")]
+    #[error("wrong token for '{name}'")]
     WrongToken {
         /// The name.
         name: String,

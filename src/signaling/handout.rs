@@ -20,7 +20,7 @@ use crate::secret::Secret;
 pub struct Handout {
     /// The same for everybody.
     pub servers: Vec<IceServer>,
-    /// A relay for which everybody gets a password of his own.
+    /// A relay for which everybody gets their own temporary password.
     pub relay: Option<Relay>,
 }
 

@@ -4,15 +4,20 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use x11rb::connection::Connection;
+use x11rb::protocol::Event;
 use x11rb::protocol::xproto::{
-    AutoRepeatMode, ChangeKeyboardControlAux, ConnectionExt, CreateGCAux, ImageFormat, InputFocus,
-    KEY_PRESS_EVENT, KEY_RELEASE_EVENT, Rectangle, Window,
+    AutoRepeatMode, ChangeKeyboardControlAux, ChangeWindowAttributesAux, ConnectionExt,
+    CreateGCAux, EventMask, ImageFormat, InputFocus, KEY_PRESS_EVENT, KEY_RELEASE_EVENT, Rectangle,
+    Window,
 };
 use x11rb::protocol::xtest::ConnectionExt as _;
 use x11rb::rust_connection::RustConnection;
 
 use super::camera::QUARTERS;
 use super::process::PeerBuilder;
+
+/// The symbol of the left Shift (X11's keysymdef.h, XK_Shift_L).
+const SHIFT: u32 = 0xffe1;
 
 /// Pixels of the only screen.
 pub(crate) const SCREEN: (u16, u16) = (1280, 800);
@@ -72,6 +77,24 @@ impl Display {
         &self.name
     }
 
+    /// What windows ask a window manager for from now on, of which there is none here.
+    pub(crate) fn wishes(&self) -> Wishes {
+        let (connection, _) = x11rb::connect(Some(&self.name)).expect("Xvfb answers");
+        let heard = ChangeWindowAttributesAux::new().event_mask(EventMask::SUBSTRUCTURE_NOTIFY);
+        connection
+            .change_window_attributes(self.root(), &heard)
+            .expect("the display lives")
+            .check()
+            .expect("whoever likes may listen");
+        let atom = |name: &[u8]| {
+            let atom = connection.intern_atom(false, name).expect("the display lives");
+            atom.reply().expect("a name").atom
+        };
+        let state = atom(b"_NET_WM_STATE");
+        let full_screen = atom(b"_NET_WM_STATE_FULLSCREEN");
+        Wishes { connection, state, full_screen }
+    }
+
     /// The colour of a point of the screen now.
     pub(crate) fn colour(&self, (x, y): (i16, i16)) -> (u8, u8, u8) {
         let root = self.root();
@@ -108,8 +131,12 @@ impl Display {
         let windows = self.connection.query_tree(self.root()).expect("the display lives");
         let windows = windows.reply().expect("a list of windows").children;
         self.focus(*windows.last().expect("a window"));
-        self.key(KEY_PRESS_EVENT, letter);
-        self.release(letter);
+        let (code, shifted) = self.code_of(letter);
+        let held = shifted.then(|| self.code_of_symbol(SHIFT).0);
+        held.iter().for_each(|shift| self.move_key(KEY_PRESS_EVENT, *shift));
+        self.move_key(KEY_PRESS_EVENT, code);
+        self.move_key(KEY_RELEASE_EVENT, code);
+        held.iter().for_each(|shift| self.move_key(KEY_RELEASE_EVENT, *shift));
     }
 
     /// Presses the key of this letter outside of all windows. It stays down, and does not repeat.
@@ -121,11 +148,11 @@ impl Display {
             .check()
             .expect("a keyboard");
         self.focus(self.root());
-        self.key(KEY_PRESS_EVENT, letter);
+        self.move_key(KEY_PRESS_EVENT, self.code_of(letter).0);
     }
 
     pub(crate) fn release(&self, letter: char) {
-        self.key(KEY_RELEASE_EVENT, letter);
+        self.move_key(KEY_RELEASE_EVENT, self.code_of(letter).0);
     }
 
     fn root(&self) -> Window {
@@ -140,7 +167,12 @@ impl Display {
             .expect("a window that can have the focus");
     }
 
-    fn key(&self, event: u8, letter: char) {
+    /// The key of a letter, and whether it takes Shift.
+    fn code_of(&self, letter: char) -> (u8, bool) {
+        self.code_of_symbol(letter as u32)
+    }
+
+    fn code_of_symbol(&self, symbol: u32) -> (u8, bool) {
         let setup = self.connection.setup();
         let (first, last) = (setup.min_keycode, setup.max_keycode);
         let map = self
@@ -150,13 +182,42 @@ impl Display {
             .reply()
             .expect("a keyboard");
         let symbols = map.keysyms.chunks_exact(usize::from(map.keysyms_per_keycode));
-        let at = symbols.into_iter().position(|symbols| symbols[0] == letter as u32);
-        let code = first + u8::try_from(at.expect("a key of this letter")).expect("a key code");
+        let found = symbols.into_iter().enumerate().find_map(|(at, symbols)| {
+            let level = symbols.iter().take(2).position(|one| *one == symbol)?;
+            Some((at, level == 1))
+        });
+        let (at, shifted) = found.expect("a key of this letter");
+        (first + u8::try_from(at).expect("a key code"), shifted)
+    }
+
+    fn move_key(&self, event: u8, code: u8) {
         self.connection
             .xtest_fake_input(event, code, 0, self.root(), 0, 0, 0)
             .expect("the display lives")
             .check()
             .expect("a key is moved");
+    }
+}
+
+/// A listener to what is asked of window managers (Extended Window Manager Hints, _NET_WM_STATE).
+pub(crate) struct Wishes {
+    connection: RustConnection,
+    state: u32,
+    full_screen: u32,
+}
+
+impl Wishes {
+    /// Whether a window has asked for the whole screen since it was last looked.
+    pub(crate) fn full_screen(&self) -> bool {
+        while let Some(event) = self.connection.poll_for_event().expect("the display lives") {
+            if let Event::ClientMessage(wish) = event
+                && wish.type_ == self.state
+                && wish.data.as_data32()[1..3].contains(&self.full_screen)
+            {
+                return true;
+            }
+        }
+        false
     }
 }
 

@@ -98,13 +98,16 @@ impl Terminal {
     /// Runs a `peer` on it as a shell with job control does: says `stopped` and how the terminal was
     /// left, and waits for Enter before it lets the job go on; `bg` first lets it go on behind.
     pub(crate) fn with_job_control(&self, peer: PeerBuilder) -> PeerBuilder {
+        // No loop: bash leaves those when a job in them is stopped by SIGTSTP.
         let script = r#"set -m; trap : INT; "$@"; code=$?
-            while [ $code -eq 147 ] || [ $code -eq 148 ]; do
+            go_on() {
+                if [ $code -ne 147 ] && [ $code -ne 148 ]; then return; fi
                 stops=$((stops + 1))
                 printf 'stopped\n' >&2; stty -a >&2; printf 'how? %s\n' $stops >&2; read -r how
                 if [ "$how" = bg ]; then bg >&2; printf 'behind\n' >&2; read -r how; fi
-                fg >/dev/null; code=$?
-            done
+                fg >/dev/null; code=$?; go_on
+            }
+            go_on
             echo "exit code $code" >&2; stty -a >&2; cat"#;
         self.through(&["setsid", "--ctty", "bash", "-c", script, "bash"], peer)
     }
@@ -197,6 +200,12 @@ impl Terminal {
         };
         let seen = tokio::time::timeout(PATIENCE, seen).await;
         assert_eq!(seen, Ok(true), "{what}: not seen\n{}", self.text());
+    }
+
+    /// Whether what is typed is shown by the terminal itself.
+    pub(crate) fn echoes(&self) -> bool {
+        let modes = rustix::termios::tcgetattr(&self.keyboard).expect("a terminal");
+        modes.local_modes.contains(rustix::termios::LocalModes::ECHO)
     }
 
     /// The line in which the cursor stands, up to it.

@@ -164,8 +164,22 @@ impl From<cpal::Error> for Failure {
             | ErrorKind::BackendError => Why::NoHost,
             _ => Why::Other,
         };
-        Self { why, reason: error.to_string() }
+        Self { why, reason: in_words(&error) }
     }
+}
+
+/// The library's words are for those who work on it, and go to the log.
+fn in_words(error: &cpal::Error) -> String {
+    tracing::info!(%error, "a sound card");
+    match error.kind() {
+        ErrorKind::DeviceNotAvailable | ErrorKind::StreamInvalidated => "it is gone",
+        ErrorKind::DeviceBusy => "it is in use",
+        ErrorKind::PermissionDenied => "this user is not allowed to use it",
+        ErrorKind::UnsupportedConfig => "it has no form of sound that is supported",
+        ErrorKind::ResourceExhausted => "the system has no room for it",
+        _ => "its driver failed",
+    }
+    .to_owned()
 }
 
 /// Callbacks that are used by whichever attempt succeeds.
@@ -256,7 +270,7 @@ fn tell<C, B: FnMut(String)>(
         ErrorKind::Xrun | ErrorKind::RealtimeDenied | ErrorKind::DeviceChanged => {
             tracing::debug!(%error, "sound");
         }
-        _ => callbacks.with(|callbacks| broke(callbacks)(error.to_string())),
+        _ => callbacks.with(|callbacks| broke(callbacks)(in_words(error))),
     }
 }
 

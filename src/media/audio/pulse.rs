@@ -20,6 +20,7 @@ use pulseaudio::protocol::{
 
 use super::cookie;
 use super::device::{AudioDevice, Failure, Kind, OPENING, Why};
+use crate::system;
 
 const BYTES_PER_SAMPLE: usize = size_of::<f32>();
 
@@ -203,7 +204,7 @@ impl Server {
             }
             // The far side would hear itself.
             Command::RecordStreamMoved(to) if to.device_name.to_bytes().ends_with(b".monitor") => {
-                Err(failure(Why::Other, "there is no microphone any more"))
+                Err(failure(Why::Other, "the microphone is gone"))
             }
             _ => Ok(Message::Aside),
         }
@@ -239,15 +240,25 @@ impl From<ProtocolError> for Failure {
     fn from(error: ProtocolError) -> Self {
         match error {
             ProtocolError::ServerError(error) => {
-                let why = match error {
-                    PulseError::Busy => Why::Busy,
-                    PulseError::NoEntity => Why::Absent,
-                    _ => Why::Other,
-                };
-                failure(why, &format!("the sound server says: {error}"))
+                tracing::info!(%error, "the sound server refuses");
+                match error {
+                    PulseError::Busy => failure(Why::Busy, "it is in use"),
+                    PulseError::AccessDenied => {
+                        failure(Why::Other, "the sound server does not let us use it")
+                    }
+                    PulseError::NoEntity => failure(Why::Absent, "it is gone"),
+                    PulseError::Killed => failure(Why::Other, "the sound server took it away"),
+                    PulseError::NotSupported | PulseError::Invalid => {
+                        failure(Why::Other, "the sound server cannot use it as we need it")
+                    }
+                    _ => failure(Why::Other, "the sound server has a fault of its own"),
+                }
             }
             ProtocolError::Io(error) => error.into(),
-            error => failure(Why::Other, &format!("the sound server: {error}")),
+            error => {
+                tracing::info!(%error, "the sound server's protocol");
+                failure(Why::Other, "the sound server was not understood")
+            }
         }
     }
 }
@@ -257,10 +268,10 @@ impl From<std::io::Error> for Failure {
         use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof, WouldBlock};
         match error.kind() {
             UnexpectedEof | BrokenPipe | ConnectionReset => {
-                failure(Why::Other, "the sound server hung up")
+                failure(Why::Other, "the sound server closed the connection")
             }
             WouldBlock => failure(Why::Other, "the sound server does not answer"),
-            _ => failure(Why::Other, &format!("the sound server: {error}")),
+            _ => failure(Why::Other, &format!("the sound server: {}", system::words(&error))),
         }
     }
 }
@@ -407,8 +418,8 @@ mod tests {
             })
         };
         for (ended, why) in [
-            (Command::RecordStreamKilled(7), "Entity killed"),
-            (moved(c"speaker.monitor"), "no microphone"),
+            (Command::RecordStreamKilled(7), "took it away"),
+            (moved(c"speaker.monitor"), "the microphone is gone"),
         ] {
             let (_stream, mut played, _heard, told) = microphone();
             played.say(&moved(c"another"));
@@ -417,14 +428,14 @@ mod tests {
         }
         let (_stream, played, _heard, told) = microphone();
         drop(played);
-        assert!(told.recv().unwrap().contains("hung up"));
+        assert!(told.recv().unwrap().contains("closed the connection"));
     }
 
     #[test]
     fn nonsense_ends_a_stream() {
         let (_stream, mut played, _heard, told) = microphone();
         played.0.get_mut().write_all(&[0xff; DESCRIPTOR_SIZE]).unwrap();
-        assert!(told.recv().unwrap().contains("a message of 4294967295 bytes"));
+        assert!(told.recv().unwrap().contains("was not understood"));
     }
 
     #[test]

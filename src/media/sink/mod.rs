@@ -21,12 +21,13 @@ use super::audio::echo::EchoReference;
 use super::device::{DeviceError, DeviceNotice};
 use super::frame::{AudioFrame, MaxPicture, VideoFrame};
 use super::playout::audio::PlayedBlock;
+use crate::system::without_number;
 
 /// Why a sink cannot be opened or written.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
     /// The recording cannot be created or written.
-    #[error("cannot write {path}: {reason}")]
+    #[error("cannot write {path}: {}", without_number(.reason))]
     Unwritable {
         /// The file.
         path: PathBuf,

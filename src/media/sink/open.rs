@@ -62,14 +62,14 @@ pub fn check(options: &SinkOptions, inputs: &[PathBuf]) -> Result<(), SinkError>
     for path in &outputs {
         let read = inputs.iter().find(|input| identity(input) == identity(path));
         if let Some(input) = read {
-            let reason = format!("it is the file that is sent, {}", input.display());
+            let reason = format!("that file is being sent, as {}", input.display());
             return Err(refused(path, reason));
         }
     }
     if let [one, other] = outputs[..]
         && identity(one) == identity(other)
     {
-        return Err(refused(one, "two recordings need two files".to_owned()));
+        return Err(refused(one, "--record and --record-local need different files".to_owned()));
     }
     for path in [&options.record, &options.record_local].into_iter().flatten() {
         writable(path)?;
@@ -141,7 +141,7 @@ pub fn recorder_for(
             }
         }
         let path = record.clone().unwrap_or(by_time);
-        let reason = "there are many of this name; move them away".to_owned();
+        let reason = "there are too many files of this name; move them away".to_owned();
         Err(SinkError::Unwritable { path, reason })
     })
 }
@@ -204,12 +204,12 @@ mod tests {
         };
         for path in ["clip.mp4", "hard.mp4", "soft.mp4", "sub/../clip.mp4"] {
             let error = checked(path, "other.mkv").unwrap_err().to_string();
-            assert!(error.contains("that is sent"), "{path}: {error}");
+            assert!(error.contains("is being sent"), "{path}: {error}");
             assert!(checked("other.mkv", path).is_err(), "{path}");
         }
         for (one, other) in [("a.mkv", "sub/../a.mkv"), ("dangling.mkv", "later.mkv")] {
             let error = checked(one, other).unwrap_err().to_string();
-            assert!(error.contains("two files"), "{one} {other}: {error}");
+            assert!(error.contains("need different files"), "{one} {other}: {error}");
         }
         checked("a.mkv", "b.mkv").unwrap();
         assert_eq!(std::fs::read_to_string(name("clip.mp4")).unwrap(), "precious");

@@ -121,7 +121,7 @@ impl AudioSink for Speaker {
         let silent = clock::now().saturating_duration_since(asked_at) > PATIENCE;
         let broken = pump.broken.take();
         drop(pump);
-        match broken.or_else(|| silent.then(|| "it takes no more sound".to_owned())) {
+        match broken.or_else(|| silent.then(|| "it stopped accepting sound".to_owned())) {
             Some(reason) => self.lose(&reason),
             None => return true,
         }

@@ -116,7 +116,7 @@ impl std::fmt::Debug for WindowLoop {
 pub fn connect() -> Result<(WindowLoop, WindowHandle, mpsc::Receiver<WindowKey>), DeviceError> {
     let events = EventLoop::builder().build().map_err(|error| DeviceError {
         device: "window".to_owned(),
-        reason: format!("there is no display ({error})"),
+        reason: no_display(&error),
         hint: "use --view terminal or --view none".to_owned(),
     })?;
     let shown = Arc::new(Mutex::new(Shown::default()));
@@ -124,6 +124,21 @@ pub fn connect() -> Result<(WindowLoop, WindowHandle, mpsc::Receiver<WindowKey>)
     let proxy = Mutex::new(events.create_proxy());
     let handle = WindowHandle(Arc::new(Handle { shown: Arc::clone(&shown), proxy }));
     Ok((WindowLoop { events, app: App::new(shown, to) }, handle, keys))
+}
+
+/// The library's words are for those who work on it, and go to the log.
+fn no_display(error: &winit::error::EventLoopError) -> String {
+    tracing::info!(%error, "no display");
+    let named = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    match named("WAYLAND_DISPLAY").or_else(|| named("DISPLAY")) {
+        Some(display) => format!("the display '{display}' does not answer"),
+        None => "there is no display".to_owned(),
+    }
+}
+
+fn lost(error: &winit::error::EventLoopError) -> String {
+    tracing::info!(%error, "the window's loop has ended");
+    "the display is gone".to_owned()
 }
 
 impl WindowLoop {
@@ -134,7 +149,7 @@ impl WindowLoop {
     pub fn run(mut self) -> Result<(), DeviceError> {
         self.events.run_app(&mut self.app).map_err(|error| DeviceError {
             device: "window".to_owned(),
-            reason: error.to_string(),
+            reason: lost(&error),
             hint: "use --view none".to_owned(),
         })
     }

@@ -129,7 +129,8 @@ impl CameraSource {
             Some(Err(error)) => Some(Err(error.clone())),
             None => None,
         });
-        let silent = || Err(failed(format!("it gave no picture within {} s", WAKING.as_secs())));
+        let silent =
+            || Err(failed(format!("it delivered no picture within {} s", WAKING.as_secs())));
         let format = opened.unwrap_or_else(silent).inspect_err(|_| {
             place.tell(|state| state.stop = true);
         })?;
@@ -171,7 +172,7 @@ impl VideoSource for CameraSource {
                 return Ok(Some(picture));
             }
             Some(Err(reason)) if !self.away => self.lose(&reason),
-            None if !self.away => self.lose("it gives no more pictures"),
+            None if !self.away => self.lose("it stopped delivering pictures"),
             _ => {}
         }
         Ok(Some(Arc::new(card::draw("no camera", self.format.size, clock::now()))))

@@ -64,7 +64,7 @@ fn known(mut reader: Input, seekable: bool) -> Result<Opened, ContainerError> {
         head.clear();
         (&mut reader).take(512).read_to_end(&mut head)?;
         return Err(ContainerError::unsupported(format!(
-            "{}, and only y4m, mp4, mkv, webm, ivf, h264 (pictures), wav and ogg (sound) are played; \
+            "{}; supported are y4m, mp4, mkv, webm, ivf, h264 (pictures), wav and ogg (sound); \
              convert it with `ffmpeg -i IN -pix_fmt yuv420p OUT.mp4`",
             other_kind(&head)
         )));
@@ -87,15 +87,14 @@ fn other_kind(head: &[u8]) -> &'static str {
         [b'I', b'D', b'3', ..] | [0xFF, 0xFB | 0xFA | 0xF3 | 0xF2, ..] => "it is MP3",
         [0xFF, 0xF1 | 0xF9, ..] => "it is AAC without a container",
         [0x30, 0x26, 0xB2, 0x75, ..] => "it is WMV or WMA",
-        _ => "it is something else",
+        _ => "unknown format",
     }
 }
 
 /// That a file ends before its time, told once for picture and sound.
 fn cut_notice(path: &Path) -> DeviceNotice {
     let name = path.display();
-    let message =
-        format!("{name} ends in the middle: it was not copied whole; what is there plays");
+    let message = format!("{name} is incomplete; playing what is there");
     DeviceNotice { news: DeviceNews::Cut, message }
 }
 

@@ -211,7 +211,7 @@ fn what_was_not_copied_whole_plays_and_says_so_once() {
         told.extend(video.notice());
     }
     assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].message.contains("not copied whole"), "{told:?}");
+    assert!(told[0].message.contains("is incomplete"), "{told:?}");
 }
 
 #[test]

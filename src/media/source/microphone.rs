@@ -111,7 +111,7 @@ impl Line {
             }
             let wait = until.saturating_duration_since(clock::now());
             if wait.is_zero() {
-                return Err("it gives no more sound".to_owned());
+                return Err("it stopped delivering sound".to_owned());
             }
             let waited = self.filled.wait_timeout(queue, wait);
             queue = waited.unwrap_or_else(PoisonError::into_inner).0;

@@ -25,12 +25,13 @@ use super::audio::echo::EchoReference;
 use super::audio::voice::VoiceOptions;
 use super::device::{DeviceError, DeviceNotice};
 use super::frame::{AudioFrame, MaxPicture, Size, VideoFrame};
+use crate::system::without_number;
 
 /// Why a source cannot be opened or read.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// The file is not there, is a directory, or cannot be read.
-    #[error("cannot read {path}: {reason}")]
+    #[error("cannot read {path}: {}", without_number(.reason))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -152,7 +153,7 @@ impl FromStr for VideoSourceSpec {
             None => (text, None),
         };
         match (word, rest) {
-            ("", _) => Err("an empty source; write camera, screen, test, none or a file".into()),
+            ("", _) => Err("no source is given; write camera, screen, test, none or a file".into()),
             ("auto", None) => Ok(Self::Auto),
             ("test", None) => Ok(Self::Test),
             ("none", None) => Ok(Self::None),
@@ -174,7 +175,7 @@ impl FromStr for AudioSourceSpec {
         match text.split_once(':') {
             Some(("mic", name)) => Ok(Self::Microphone(Some(name.to_owned()))),
             _ => match text {
-                "" => Err("an empty source; write mic, tone, none or a file".into()),
+                "" => Err("no source is given; write mic, tone, none or a file".into()),
                 "auto" => Ok(Self::Auto),
                 "mic" => Ok(Self::Microphone(None)),
                 "tone" => Ok(Self::Tone),

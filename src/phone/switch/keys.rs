@@ -37,7 +37,7 @@ impl Switch {
         self.known.find(&self.config.server, name)
     }
 
-    /// Looks at what a caller shows; `None` when he is refused, and told so.
+    /// Looks at what a caller shows; `None` when they are refused, and told so.
     pub(super) fn screen(&mut self, name: Option<&str>, offer: &str) -> Option<Let> {
         let shown = name.map_or(Shown::NoKey, |from| {
             Shown::of(Way { from, to: &self.config.name, part: Part::Offer }, offer)
@@ -74,16 +74,16 @@ impl Switch {
     }
 
     fn tell_wrong_key(&self, name: Option<&str>, shown: Option<KeyName>) {
-        let who = name.unwrap_or_default();
+        let who = name.map_or_else(|| "somebody".to_owned(), |name| format!("'{name}'"));
         let shown = shown.map_or_else(|| "no key".to_owned(), |key| format!("the key {key}"));
         let message = format!(
-            "a call from {who} was refused: it shows {shown}, and --allow names another for {who}"
+            "a call from {who} was refused: it showed {shown}, and --allow names another key for {who}"
         );
         let kind = EventKind::Error { code: "wrong-key".to_owned(), message };
         self.emit_about(None, name.map(str::to_owned), kind);
     }
 
-    /// Tells that somebody may be another than he was, and keeps it for `trust`.
+    /// Tells that somebody may be another than they were, and keeps it for `trust`.
     pub(super) fn tell_change(&mut self, id: Option<u64>, name: Option<&str>, change: &KeyChange) {
         self.changed = name.map(|name| (name.to_owned(), change.shown));
         let kind = EventKind::KeyChanged {
@@ -98,7 +98,7 @@ impl Switch {
     pub(super) fn trust(&mut self) {
         match self.changed.take() {
             Some((name, shown)) => self.call_expecting(name, Expected::after_all(shown)),
-            None => self.no_call("nobody has shown another key; there is nothing to trust"),
+            None => self.no_call("no key has changed, so there is none to accept"),
         }
     }
 
@@ -120,7 +120,7 @@ impl Switch {
             Ok(Err(full)) => full.to_string(),
             Err(error) => error.to_string(),
         };
-        let message = format!("the key of {name} is not remembered: {trouble}");
+        let message = format!("the key of '{name}' is not remembered: {trouble}");
         self.emit(Some(id), EventKind::Error { code: "key-not-kept".to_owned(), message });
     }
 }

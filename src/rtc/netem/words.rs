@@ -139,7 +139,7 @@ fn spread(text: &str) -> Result<JitterSpread, String> {
     match text {
         "uniform" => Ok(JitterSpread::Uniform),
         "gauss" => Ok(JitterSpread::Gauss),
-        _ => Err(format!("'{text}' is no way to spread jitter; write uniform or gauss")),
+        _ => Err(format!("'{text}' is not a way to spread jitter; write uniform or gauss")),
     }
 }
 
@@ -202,10 +202,10 @@ impl FromStr for Network {
             let part = part.trim();
             let (at, profile) = part
                 .split_once(char::is_whitespace)
-                .ok_or_else(|| format!("'{part}' is no change; write it as '18 rate=600k'"))?;
+                .ok_or_else(|| format!("'{part}' is not a change; write it as '18 rate=600k'"))?;
             let seconds =
                 quantity::decimal(at).filter(|seconds| *seconds <= 86_400.0).ok_or_else(|| {
-                    format!("'{at}' is no time of a change; write seconds, such as 18")
+                    format!("'{at}' is not the time of a change; write seconds, such as 18")
                 })?;
             step.at = Duration::from_secs_f64(seconds);
             if steps.last().is_some_and(|last| last.at > step.at) {
@@ -231,7 +231,7 @@ fn change(step: &mut Step, profile: &str) -> Result<(), String> {
             Some(("up", name)) => step.up.set(name, value)?,
             Some(("down", name)) => step.down.set(name, value)?,
             Some((side, _)) => {
-                return Err(format!("'{side}' is no direction; write up. or down."));
+                return Err(format!("'{side}' is not a direction; write up. or down."));
             }
             None => {
                 step.up.set(name, value)?;

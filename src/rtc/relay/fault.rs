@@ -5,6 +5,8 @@
 use std::io;
 use std::time::Duration;
 
+use crate::system;
+
 /// What Rust's library puts before the resolver's own words.
 const RESOLVER: &str = "failed to lookup address information: ";
 
@@ -18,7 +20,7 @@ pub enum ServerFault {
         reason: String,
     },
     /// Its name has no address.
-    #[error("{host} cannot be found: {}", .reason.trim_start_matches(RESOLVER))]
+    #[error("{host} cannot be found: {}", system::without_number(.reason.trim_start_matches(RESOLVER)))]
     Unknown {
         /// The name.
         host: String,
@@ -38,7 +40,7 @@ pub enum ServerFault {
         reason: String,
     },
     /// It is not who we think, as far as TLS can tell.
-    #[error("it is not to be trusted: {reason}")]
+    #[error("it cannot be trusted: {reason}")]
     Untrusted {
         /// Why, and what to do.
         reason: String,
@@ -75,9 +77,9 @@ impl ServerFault {
             io::ErrorKind::NetworkUnreachable
             | io::ErrorKind::HostUnreachable
             | io::ErrorKind::AddrNotAvailable => {
-                return Self::Unsendable { reason: error.to_string() };
+                return Self::Unsendable { reason: system::words(error) };
             }
-            _ => format!("no connection to it: {error}"),
+            _ => format!("no connection to it: {}", system::words(error)),
         };
         Self::Unreachable { reason }
     }

@@ -22,6 +22,7 @@ use super::{Relays, Target};
 use crate::clock;
 use crate::ice::url::{ServerKind, Transport};
 use crate::rtc::outlet::{Outgoing, QUEUE};
+use crate::system;
 
 /// Streams of one socket; a server has one.
 const MOST_STREAMS: usize = 16;
@@ -167,7 +168,7 @@ impl RelaySocket {
             src_ip: None,
         };
         let sent = ready!(self.inner.poll_send(cx, &transmit)).map(|_| bytes.len());
-        Poll::Ready(sent.map_err(|error| ServerFault::Unsendable { reason: error.to_string() }))
+        Poll::Ready(sent.map_err(|error| ServerFault::Unsendable { reason: system::words(&error) }))
     }
 
     /// An allocation that is to be of another family than the library asks for.

@@ -19,6 +19,7 @@ use super::framing::{Framer, frame};
 use super::stun::{Class, Stun};
 use crate::clock;
 use crate::rtc::outlet::{self, BATCH, Outgoing, Wants};
+use crate::system;
 use crate::trust::Trust;
 
 /// How long a connection may take, TLS included. The library asks again for nine seconds.
@@ -96,10 +97,13 @@ fn tls_fault(error: &io::Error, trust: &Trust) -> ServerFault {
             ServerFault::Untrusted { reason: trust.fault(fault) }
         }
         Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => ServerFault::NotTurn {
-            reason: "it does not speak TLS; turn:HOST:PORT?transport=tcp does without".to_owned(),
+            reason: "it does not use TLS; write turn:HOST:PORT?transport=tcp".to_owned(),
         },
-        Some(fault) => ServerFault::Unreachable { reason: format!("no TLS with it: {fault}") },
-        None => ServerFault::Unreachable { reason: format!("no TLS with it: {error}") },
+        _ => {
+            tracing::info!(%error, "TLS with a TURN server failed");
+            let reason = "no TLS connection with it could be made".to_owned();
+            ServerFault::Unreachable { reason }
+        }
     }
 }
 
@@ -158,7 +162,9 @@ pub(in crate::rtc) fn ended(has_answered: bool) -> ServerFault {
 }
 
 fn broken(error: &io::Error) -> ServerFault {
-    ServerFault::Unreachable { reason: format!("the connection to it broke: {error}") }
+    ServerFault::Unreachable {
+        reason: format!("the connection to it broke: {}", system::words(error)),
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Owns the URL and what can go wrong on the way. It says nothing on the socket.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -23,6 +23,7 @@ use super::ConnectError;
 use super::trust::Trust;
 use crate::clock;
 use crate::signaling::message::MAX_MESSAGE_FROM_SERVER;
+use crate::system;
 
 /// So much of what a server says with a refusal is passed on.
 const LONGEST_WORDS: usize = 200;
@@ -129,8 +130,10 @@ impl Dialer {
 
     async fn connect(&self) -> Result<(Stream, Option<IpAddr>), ConnectError> {
         let address = (self.host.as_str(), self.port);
-        let connected = TcpStream::connect(address).await;
-        let stream = connected.map_err(|error| self.unreachable(&in_words(&error, &self.host)))?;
+        let stream = match TcpStream::connect(address).await {
+            Ok(stream) => stream,
+            Err(error) => return Err(self.not_connected(&error).await),
+        };
         // Signaling is small messages that should not wait for each other: no Nagle.
         let _ = stream.set_nodelay(true);
         give_up_early(&stream);
@@ -158,9 +161,24 @@ impl Dialer {
         }
     }
 
-    pub(super) fn unreachable(&self, error: &impl ToString) -> ConnectError {
-        ConnectError::Unreachable { url: self.url.clone(), reason: error.to_string() }
+    async fn not_connected(&self, error: &io::Error) -> ConnectError {
+        let refused = error.kind() == io::ErrorKind::ConnectionRefused;
+        let not_running_here = refused && is_this_machine(&self.host, self.port).await;
+        let reason = in_words(error, &self.host);
+        ConnectError::Unreachable { url: self.url.clone(), reason, not_running_here }
     }
+
+    pub(super) fn unreachable(&self, reason: String) -> ConnectError {
+        ConnectError::Unreachable { url: self.url.clone(), reason, not_running_here: false }
+    }
+}
+
+/// Whether all addresses of a host are this machine's own: to others nobody can bind (EADDRNOTAVAIL).
+async fn is_this_machine(host: &str, port: u16) -> bool {
+    let Ok(found) = tokio::net::lookup_host((host, port)).await else { return false };
+    let is_ours = |address: SocketAddr| UdpSocket::bind((address.ip(), 0)).is_ok();
+    let mut found = found.map(is_ours).peekable();
+    found.peek().is_some() && found.all(|is_ours| is_ours)
 }
 
 /// What the operating system says of a connection that it could not make.
@@ -174,16 +192,10 @@ fn in_words(error: &io::Error, host: &str) -> String {
         // The resolver's errors have no number, and no kind of their own.
         _ if error.raw_os_error().is_none() => {
             tracing::info!(%error, "the name of the server is not found");
-            format!("no host of the name '{host}' is found")
+            format!("the host '{host}' cannot be found")
         }
-        _ => plain(error),
+        _ => system::words(error),
     }
-}
-
-/// Without the number that the standard library puts behind it.
-fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 /// Whether another attempt may fare better.

@@ -15,6 +15,7 @@ use crate::clock;
 use crate::ice::IceServer;
 use crate::secret::Secret;
 use crate::signaling::message::{LoginRefusal, LoginReply, MAX_MESSAGE_FROM_SERVER, Message};
+use crate::system;
 
 /// However soon a server says that what it handed out runs out.
 const ASK_AGAIN_AT_LEAST: Duration = Duration::from_secs(1);
@@ -44,13 +45,13 @@ impl Socket {
     ) -> Result<(Self, Welcome), ConnectError> {
         let (url, limit) = (dialer.url(), options.timeout);
         let (frames, local) = clock::timeout(limit, dialer.dial()).await.unwrap_or_else(|| {
-            Err(dialer.unreachable(&format!("no answer within {} s", limit.as_secs())))
+            Err(dialer.unreachable(format!("no answer within {} s", limit.as_secs())))
         })?;
         let mut socket = Self { frames, local };
         let token = options.token.clone();
         let login = Message::Login { name: name.to_owned(), token, resume }.to_json();
         let reply = clock::timeout(limit, async {
-            socket.send(login).await.map_err(|error| dialer.unreachable(&error))?;
+            socket.send(login).await.map_err(|error| dialer.unreachable(broken(&error)))?;
             socket.login_reply(url, name).await
         });
         let welcome = reply
@@ -83,7 +84,7 @@ impl Socket {
             Some(Ok(Frame::Binary(bytes))) => read(&String::from_utf8_lossy(&bytes)),
             Some(Ok(Frame::Close(frame))) => Received::Gone(goodbye(frame)),
             Some(Ok(_)) => Received::Noise,
-            Some(Err(error)) => Received::Gone(error.to_string()),
+            Some(Err(error)) => Received::Gone(broken(&error)),
             None => Received::Gone("the connection was closed".to_owned()),
         }
     }
@@ -157,6 +158,15 @@ fn read(text: &str) -> Received {
             tracing::debug!(%error, "the server sent something that is no message");
             Received::Noise
         }
+    }
+}
+
+/// The library's words go to the log.
+fn broken(error: &Error) -> String {
+    tracing::info!(%error, "the connection to the server broke");
+    match error {
+        Error::Io(error) => format!("the connection broke: {}", system::words(error)),
+        _ => "the connection broke".to_owned(),
     }
 }
 

@@ -28,14 +28,14 @@ impl Trust {
         match error {
             Error::InvalidCertificate(fault) => untrusted(url, self.fault(fault)),
             Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
-                let reason = "it does not speak TLS; use ws:// instead of wss://".to_owned();
+                let reason = "it does not use TLS; use ws:// instead of wss://".to_owned();
                 ConnectError::Unsuitable { url: url.to_owned(), reason }
             }
             error => {
                 tracing::info!(%error, "TLS with the server failed");
                 ConnectError::Unsuitable {
                     url: url.to_owned(),
-                    reason: "no TLS connection with it can be had".to_owned(),
+                    reason: "no TLS connection with it could be made".to_owned(),
                 }
             }
         }

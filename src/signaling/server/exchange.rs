@@ -83,8 +83,10 @@ impl CloseFor {
     const RESUMED: Self =
         Self { code: close_code::POLICY, reason: "logged in again on another connection" };
     const NO_LOGIN: Self = Self { code: close_code::POLICY, reason: "no login in time" };
-    const NOT_READ: Self =
-        Self { code: close_code::POLICY, reason: "too many messages for who does not read them" };
+    const NOT_READ: Self = Self {
+        code: close_code::POLICY,
+        reason: "too many messages for a client that does not read them",
+    };
     const FULL: Self = Self { code: close_code::AGAIN, reason: "the server is full" };
 }
 
@@ -246,7 +248,8 @@ impl Exchange {
         sender.link.slow_down();
         self.switchboard.counts().refuse(Refused::NotRead);
         let name = self.switchboard.name_of(to).map(str::to_owned);
-        let message = "there is more for them than they read; this was not passed on".to_owned();
+        let message =
+            "more waits for them than they read; this message was not passed on".to_owned();
         let code = Some("not-read".to_owned());
         self.send(from, Message::Error { code, name, message }.to_json());
     }

@@ -127,6 +127,12 @@ pub enum TlsError {
     },
 }
 
+/// The libraries' words go to the log.
+fn not_made(error: impl std::fmt::Display) -> TlsError {
+    tracing::error!(%error, "no certificate");
+    TlsError::NotMade { reason: "internal error; please report it".to_owned() }
+}
+
 /// What a new connection turned out to be.
 pub(super) enum Accepted {
     Tls(Box<TlsStream<TcpStream>>),
@@ -165,7 +171,7 @@ impl Tls {
         let resolver = Arc::clone(&shown) as Arc<dyn ResolvesServerCert>;
         let config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
-            .map_err(|error| TlsError::NotMade { reason: error.to_string() })?;
+            .map_err(not_made)?;
         let mut config = config.with_no_client_auth().with_cert_resolver(resolver);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let acceptor = TlsAcceptor::from(Arc::new(config));

@@ -103,7 +103,7 @@ async fn a_wrong_name_and_an_expired_certificate_are_said() {
     let own = Own::make(&["a.example", "192.0.2.1"]);
     let server = start(&own.tls).await;
     let error = refused(&url(&server), own.trust()).await.to_string();
-    assert!(error.contains("is for a.example, 192.0.2.1, and not for 127.0.0.1"), "{error}");
+    assert!(error.contains("is for a.example, 192.0.2.1, not for 127.0.0.1"), "{error}");
     server.stop().await;
 
     let long_ago = clock::wall() - Duration::from_secs(1000 * 24 * 3600);
@@ -174,7 +174,7 @@ async fn what_cannot_be_used_is_said_at_the_start() {
         (&certificate, &missing, "cannot read"),
         (&key, &key, "no certificate in"),
         (&certificate, &certificate, "no private key in"),
-        (&certificate, &other_key, "the key is not that of the certificate"),
+        (&certificate, &other_key, "the key does not belong to the certificate"),
     ] {
         let error = Tls::from_files(certificate, key).unwrap_err().to_string();
         assert!(error.contains(words), "{error}");

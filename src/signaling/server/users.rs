@@ -18,6 +18,7 @@ use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier};
 use crate::secret::Secret;
 use crate::signaling::message::MAX_TOKEN;
 use crate::signaling::name::{Looks, check_name};
+use crate::system;
 
 const MAX_FILE: u64 = 16 * 1024 * 1024;
 /// More than any sane hash takes: in KiB, in rounds, in lanes.
@@ -99,20 +100,22 @@ impl Users {
             let wrong = |reason: String| UsersError::Line { line: number + 1, reason };
             // A name may hold colons, a hash holds none.
             let (name, hash) = line.rsplit_once(':').ok_or_else(|| {
-                wrong("write NAME:HASH; 'peer serve --hash-token NAME' does".into())
+                wrong("write NAME:HASH, as 'peer serve --hash-token NAME' does".into())
             })?;
             check_name(name).map_err(|error| wrong(error.to_string()))?;
             let hash = PasswordHashString::new(hash)
-                .map_err(|error| wrong(format!("not a hash in PHC form: {error}")))?;
+                .map_err(|_| wrong("the hash is not in PHC form ($argon2id$...)".into()))?;
             check_hash(&hash.password_hash()).map_err(wrong)?;
             let cost = Cost::of(&hash.password_hash());
             dearest = if cost.work() > dearest.work() { cost } else { dearest };
             if users.insert(name.to_owned(), hash).is_some() {
-                return Err(wrong("the name stands there twice".into()));
+                return Err(wrong("the name is there twice".into()));
             }
             for look in Looks::of(name).iter() {
                 if let Some(other) = looks.insert(look.to_owned(), name).filter(|it| *it != name) {
-                    return Err(wrong(format!("{name} looks like {other}; choose another name")));
+                    return Err(wrong(format!(
+                        "'{name}' looks like '{other}'; choose another name"
+                    )));
                 }
             }
         }
@@ -159,12 +162,12 @@ impl fmt::Debug for Users {
 
 fn check_hash(hash: &PasswordHash<'_>) -> Result<(), String> {
     if hash.algorithm != Algorithm::Argon2id.ident() {
-        return Err(format!("{} is not argon2id", hash.algorithm));
+        return Err(format!("the hash is {}, not argon2id", hash.algorithm));
     }
     if hash.salt.is_none() || hash.hash.is_none() {
         return Err("the hash has no salt or no end".to_owned());
     }
-    let params = Params::try_from(hash).map_err(|error| error.to_string())?;
+    let params = Params::try_from(hash).map_err(|_| "the parameters of the hash are not valid")?;
     let (memory, rounds, lanes) = MAX_COST;
     if params.m_cost() > memory || params.t_cost() > rounds || params.p_cost() > lanes {
         return Err(format!("the hash costs too much; at most m={memory},t={rounds},p={lanes}"));
@@ -185,9 +188,15 @@ pub fn line(name: &str, token: &Secret) -> Result<String, String> {
     if token.is_empty() || token.len() > MAX_TOKEN {
         return Err(format!("a token has 1 to {MAX_TOKEN} bytes"));
     }
-    let salt = SaltString::encode_b64(&rand::random::<[u8; 16]>()).map_err(|e| e.to_string())?;
-    let hash = Argon2::default().hash_password(token, &salt).map_err(|e| e.to_string())?;
+    let salt = SaltString::encode_b64(&rand::random::<[u8; 16]>()).map_err(no_hash)?;
+    let hash = Argon2::default().hash_password(token, &salt).map_err(no_hash)?;
     Ok(format!("{name}:{hash}"))
+}
+
+/// The library's words go to the log.
+fn no_hash(error: argon2::password_hash::Error) -> String {
+    tracing::error!(%error, "no hash");
+    "internal error: the token cannot be hashed; please report it".to_owned()
 }
 
 /// The file, which may change while the server runs.
@@ -247,10 +256,10 @@ fn version(path: &Path) -> Version {
 
 fn read(path: &Path) -> Result<Users, UsersError> {
     let unreadable = |reason: String| UsersError::Unreadable { path: path.to_owned(), reason };
-    let file = std::fs::File::open(path).map_err(|error| unreadable(error.to_string()))?;
+    let file = std::fs::File::open(path).map_err(|error| unreadable(system::words(&error)))?;
     let mut text = String::new();
     let read = file.take(MAX_FILE + 1).read_to_string(&mut text);
-    read.map_err(|error| unreadable(error.to_string()))?;
+    read.map_err(|error| unreadable(system::words(&error)))?;
     if text.len() as u64 > MAX_FILE {
         return Err(unreadable(format!("it has more than {MAX_FILE} bytes")));
     }

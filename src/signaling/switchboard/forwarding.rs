@@ -161,7 +161,7 @@ impl Switchboard {
 
     fn too_many_offers(&mut self, to: ConnectionId, name: &str) {
         self.counts.refuse(Refused::TooManyOffers);
-        let message = format!("there are too many offers to {name}; wait a minute");
+        let message = format!("too many offers to '{name}'; wait a minute");
         self.error_about(to, "too-many-offers", name, message);
     }
 

@@ -121,7 +121,7 @@ impl Switchboard {
                 let resume = resume.clone();
                 return self.outputs.push_back(Output::Welcome { to: id, name, resume });
             }
-            let text = format!("already logged in as {held}; connect again to change the name");
+            let text = format!("already logged in as '{held}'; connect again to change the name");
             return self.error(id, "already-logged-in", text);
         }
         if name.chars().nth(self.logins.name_chars).is_some() {

@@ -58,7 +58,7 @@ impl Server {
             match self.next() {
                 Ok(Message::Sound(bytes)) => break samples_in(bytes).collect::<Vec<_>>(),
                 Ok(_) => {}
-                Err(_) => return Err(failure(Why::Other, "it gives no sound")),
+                Err(_) => return Err(failure(Why::Other, "it delivers no sound")),
             }
         };
         let listen = move |mut server: Self| {

@@ -21,6 +21,7 @@ use super::layout::{Area, place};
 use super::{KEYS, Row, Shown, WindowKey, Words, lock, panel, snapshot};
 use crate::clock;
 use crate::media::frame::VideoFrame;
+use crate::system::without_number;
 
 /// The window's state.
 pub(super) struct App {
@@ -198,7 +199,7 @@ impl App {
                 let rgb = self.painters.0.rgb(&frame);
                 match snapshot::save(&rgb, (frame.size().width, frame.size().height)) {
                     Ok(path) => format!("saved {}", path.display()),
-                    Err(reason) => format!("cannot save the picture: {reason}"),
+                    Err(reason) => format!("cannot save the picture: {}", without_number(&reason)),
                 }
             }
         };

@@ -155,7 +155,7 @@ fn connect(index: u32) -> Result<Camera, String> {
     Camera::new(CameraIndex::Index(index), any).map_err(|error| in_words(&error))
 }
 
-const NO_FORM: &str = "it offers no pictures in a form that we know";
+const NO_FORM: &str = "it offers no pictures in a supported format";
 
 /// The library's words are for those who work on it. Where the operating system gave a number, that
 /// says all; an error without one is about formats or about the driver.
@@ -169,7 +169,7 @@ fn in_words(error: &nokhwa::NokhwaError) -> String {
         nokhwa::NokhwaError::GetPropertyError { .. }
         | nokhwa::NokhwaError::SetPropertyError { .. }
         | nokhwa::NokhwaError::OpenDeviceError(..) => NO_FORM.to_owned(),
-        _ => "its driver failed in a way that it should not".to_owned(),
+        _ => "its driver failed unexpectedly".to_owned(),
     }
 }
 

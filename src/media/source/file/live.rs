@@ -225,7 +225,7 @@ impl News {
     fn seen(&mut self) {
         self.seen_at = clock::now();
         if std::mem::take(&mut self.waits) {
-            let message = format!("{} plays", called(&self.path));
+            let message = format!("data comes on {}; playing it", called(&self.path));
             self.notices.push_back(DeviceNotice { news: DeviceNews::Back, message });
         }
     }
@@ -234,7 +234,7 @@ impl News {
         if !self.waits && clock::now() >= self.seen_at + SILENCE {
             self.waits = true;
             let name = called(&self.path);
-            let message = format!("nobody writes to {name} yet; {instead} until somebody does");
+            let message = format!("waiting for data on {name}; {instead}");
             self.notices.push_back(DeviceNotice { news: DeviceNews::Waiting, message });
         }
     }
@@ -243,7 +243,7 @@ impl News {
 fn called(path: &Path) -> String {
     match path == Path::new("-") {
         true => "standard input".to_owned(),
-        false => path.display().to_string(),
+        false => format!("'{}'", path.display()),
     }
 }
 
@@ -351,7 +351,7 @@ impl VideoSource for LiveVideoSource {
         if ended || self.stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        self.news.nothing("a card is sent");
+        self.news.nothing("sending a placeholder");
         Ok(Some(Arc::new(card::draw("waiting", self.format.size, clock::now()))))
     }
 
@@ -468,7 +468,7 @@ impl AudioSource for LiveAudioSource {
                 samples
             }
             None => {
-                self.news.nothing("silence is sent");
+                self.news.nothing("sending silence");
                 vec![0.0; BLOCK * CHANNELS]
             }
         };

@@ -56,7 +56,7 @@ impl Cast {
                 "choose a screen when you are asked, install xdg-desktop-portal and that of your \
                    desktop, or use --video test"
                     .to_owned(),
-            ..failed("screen", format!("the portal of this Wayland session gives none: {reason}"))
+            ..failed("screen", format!("the desktop portal shared no screen: {reason}"))
         };
         let granted = share.ask().map_err(refused)?;
         Self::read(granted, fps, FIRST).map_err(|reason| failed("screen", reason))
@@ -101,7 +101,7 @@ impl Cast {
                 }
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => {
-                    return Err(self.helper.reason("PipeWire gives no more"));
+                    return Err(self.helper.reason("PipeWire delivers no more pictures"));
                 }
             }
         }

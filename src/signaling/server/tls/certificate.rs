@@ -74,8 +74,13 @@ impl Certificate {
 
 fn words(error: &rustls::Error) -> String {
     match error {
-        rustls::Error::InconsistentKeys(_) => "the key is not that of the certificate".to_owned(),
-        error => error.to_string(),
+        rustls::Error::InconsistentKeys(_) => {
+            "the key does not belong to the certificate".to_owned()
+        }
+        error => {
+            tracing::info!(%error, "certificate and key");
+            "TLS cannot use a certificate or a key of this kind".to_owned()
+        }
     }
 }
 

@@ -13,9 +13,10 @@ use rcgen::{
     KeyUsagePurpose, SerialNumber,
 };
 
-use super::TlsError;
 use super::certificate::{Certificate, fingerprint};
 use super::watch::{FilePair, read};
+use super::{TlsError, not_made};
+use crate::system;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// What browsers take: some refuse a certificate that is good for longer than 398 days.
@@ -85,9 +86,11 @@ impl SelfSigned {
         }
         // Read even if just made: another server may have been faster.
         let pem = String::from_utf8_lossy(&read(path)?).into_owned();
-        KeyPair::from_pem(&pem).map_err(|error| TlsError::Unreadable {
-            path: path.clone(),
-            reason: format!("{error}; remove it to get a new key, and with it a new fingerprint"),
+        KeyPair::from_pem(&pem).map_err(|error| {
+            tracing::info!(%error, "the key of our own certificate");
+            let reason = "it is not a private key any more; remove it to get a new key, and with it \
+                          a new fingerprint";
+            TlsError::Unreadable { path: path.clone(), reason: reason.to_owned() }
         })
     }
 
@@ -118,7 +121,7 @@ impl SelfSigned {
     fn keep(&self, path: &Path, pem: &str, replace: bool) -> Result<(), TlsError> {
         let unwritable = |error: std::io::Error| TlsError::Unwritable {
             path: path.to_owned(),
-            reason: error.to_string(),
+            reason: system::words(&error),
         };
         let mut folder = std::fs::DirBuilder::new();
         folder.recursive(true).mode(0o700).create(&self.folder).map_err(unwritable)?;
@@ -133,10 +136,6 @@ impl SelfSigned {
             _ => Ok(()),
         }
     }
-}
-
-fn not_made(error: rcgen::Error) -> TlsError {
-    TlsError::NotMade { reason: error.to_string() }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::TlsError;
 use super::certificate::Certificate;
+use crate::system;
 
 /// More than any chain with its key; what is longer is some other file.
 const MOST_BYTES: u64 = 1024 * 1024;
@@ -37,10 +38,10 @@ impl FilePair {
 
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     let unreadable = |reason: String| TlsError::Unreadable { path: path.to_owned(), reason };
-    let file = std::fs::File::open(path).map_err(|error| unreadable(error.to_string()))?;
+    let file = std::fs::File::open(path).map_err(|error| unreadable(system::words(&error)))?;
     let mut bytes = Vec::new();
     let read = file.take(MOST_BYTES + 1).read_to_end(&mut bytes);
-    read.map_err(|error| unreadable(error.to_string()))?;
+    read.map_err(|error| unreadable(system::words(&error)))?;
     if bytes.len() as u64 > MOST_BYTES {
         return Err(unreadable("it is too large to be a certificate or a key".to_owned()));
     }
