@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout)]
 
 mod abuse;
+mod agreement;
 mod answers;
 mod browser_calls;
 mod browser_harness;

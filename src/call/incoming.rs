@@ -135,10 +135,13 @@ impl IncomingAudio {
         let seen = Arc::clone(&ssrc);
         let task = tokio::spawn(async move {
             while let Some(packet) = track.next_packet().await {
-                seen.store(u64::from(packet.ssrc), Ordering::Relaxed);
+                let before = seen.swap(u64::from(packet.ssrc), Ordering::Relaxed);
                 let Some(samples) = packet_samples(&packet.payload) else { continue };
                 recording.remote_audio(&packet, samples);
                 let mut buffer = buffer.lock().unwrap_or_else(PoisonError::into_inner);
+                if before != UNKNOWN && before != u64::from(packet.ssrc) {
+                    buffer.start_over();
+                }
                 for copy in packet.copies {
                     buffer.insert_copy(packet.arrived_at, copy.timestamp, copy.payload);
                 }

@@ -236,6 +236,7 @@ impl Running {
                     Err(reason) => Err(reason),
                 };
                 self.reached(|setup| &mut setup.signaling);
+                self.agree().await;
                 Some(match answer {
                     Ok(sdp) => Input::AnswerCreated { id, sdp },
                     Err(reason) => self.failed(id, reason),
@@ -244,6 +245,7 @@ impl Running {
             Action::SetRemoteAnswer { id, sdp } => {
                 self.reached(|setup| &mut setup.signaling);
                 let taken = self.connection.as_ref()?.take_answer(&sdp).await;
+                self.agree().await;
                 Some(match taken.map_err(text) {
                     Ok(()) => Input::DescriptionApplied { id },
                     Err(reason) => self.failed(id, reason),
@@ -376,6 +378,15 @@ impl Running {
         }
         self.mute();
         None
+    }
+
+    /// A round may be over: what runs is what was agreed on.
+    async fn agree(&mut self) {
+        let Some(connection) = &self.connection else { return };
+        let (video, audio) = (connection.video_writer().await, connection.audio_writer().await);
+        if let Some(told) = self.media.as_ref().map(|media| media.outgoing.agree(video, audio)) {
+            told.await;
+        }
     }
 
     /// Without its media a call is no call.

@@ -3,6 +3,7 @@
 //! Owns the capture and encode threads and the tasks that put their packets on
 //! the connection; decides nothing about the call.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -45,10 +46,43 @@ pub(super) struct Outgoing {
     video: Option<Arc<VideoOutState>>,
     audio: Option<Arc<AudioOutState>>,
     threads: (Option<VideoOut>, Option<AudioOut>),
+    /// To the tasks that send.
+    queues: (Option<Queue<EncodedVideo, VideoWriter>>, Option<Queue<EncodedAudio, AudioWriter>>),
     tasks: Vec<JoinHandle<()>>,
 }
 
+type Queue<P, W> = mpsc::Sender<ToSend<P, W>>;
+
+/// What a task that sends is given.
+#[derive(Debug)]
+enum ToSend<P, W> {
+    /// Something to send.
+    Packet(P),
+    /// How it is sent from now on.
+    Over(W),
+}
+
 impl Outgoing {
+    /// Another round of offer and answer is over, and they take our media so: what they do not take any
+    /// more is not encoded. What is given back tells those who send.
+    pub(super) fn agree(
+        &self,
+        video: Option<VideoWriter>,
+        audio: Option<AudioWriter>,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        if let Some(state) = &self.video {
+            state.set_idle(video.is_none());
+        }
+        if let Some(state) = &self.audio {
+            state.set_idle(audio.is_none());
+        }
+        let (pictures, sound) = self.queues.clone();
+        async move {
+            over(pictures, video).await;
+            over(sound, audio).await;
+        }
+    }
+
     /// Starts what the connection negotiated; what the other side does not take is not encoded.
     pub(super) async fn start(
         connection: &Connection,
@@ -59,13 +93,13 @@ impl Outgoing {
     ) -> Result<Self, CodecError> {
         let mut outgoing = Self::default();
         let path = connection.path();
-        if let (Some(source), Some(sender)) = (sources.audio, connection.audio())
-            && let Some(writer) = sender.open().await
+        if let Some(source) = sources.audio
+            && let Some(writer) = connection.audio_writer().await
         {
             outgoing.start_audio(source, writer, path.clone(), recording.clone(), events)?;
         }
-        if let (Some(source), Some(sender)) = (sources.video, connection.video())
-            && let Some(writer) = sender.open().await
+        if let Some(source) = sources.video
+            && let Some(writer) = connection.video_writer().await
         {
             let format = source.format();
             let ladder = Ladder::new(format.size, format.fps, content);
@@ -99,10 +133,11 @@ impl Outgoing {
             Allowance { bitrate, rung, limited: ladder.is_limited(), hold }
         };
         let encoder: Box<dyn VideoEncoder> = Box::new(H264Encoder::new(settings)?);
-        let (to_send, queue) = mpsc::channel::<EncodedVideo>(VIDEO_QUEUE);
+        let (to_send, queue) = mpsc::channel(VIDEO_QUEUE);
+        self.queues.0 = Some(to_send.clone());
         let deliver = move |frame: EncodedVideo| {
             let wanted = recording.as_ref().is_some_and(|recording| recording.local_video(&frame));
-            match to_send.try_send(frame) {
+            match to_send.try_send(ToSend::Packet(frame)) {
                 Ok(()) if wanted => Delivery::TakenAndKeyframe,
                 Ok(()) => Delivery::Taken,
                 Err(_) => Delivery::Dropped,
@@ -132,13 +167,14 @@ impl Outgoing {
         let settings = OpusSettings { channels, bitrate, inband_fec: true, dtx };
         let encoder = Box::new(OpusEncoder::new(settings)?);
         let allowance = move || sound_share(path.sustained_bitrate());
-        let (to_send, queue) = mpsc::channel::<EncodedAudio>(AUDIO_QUEUE);
+        let (to_send, queue) = mpsc::channel(AUDIO_QUEUE);
+        self.queues.1 = Some(to_send.clone());
         let deliver = move |packet: EncodedAudio| {
             if let Some(recording) = &recording {
                 recording.local_audio(&packet);
             }
             // When it is closed, the call is over.
-            if let Err(mpsc::error::TrySendError::Full(_)) = to_send.try_send(packet) {
+            if let Err(mpsc::error::TrySendError::Full(_)) = to_send.try_send(ToSend::Packet(packet)) {
                 tracing::warn!("a packet of sound found no room on the way out");
             }
         };
@@ -164,6 +200,7 @@ impl Outgoing {
         let threads = std::mem::take(&mut self.threads);
         // Waited for where waiting is allowed: a source may take until its next picture.
         no_panic(tokio::task::spawn_blocking(move || drop(threads)).await);
+        self.queues = (None, None);
         // What is still queued goes out now: without the threads the queues end by themselves.
         for task in self.tasks.drain(..) {
             let _ = task.await;
@@ -178,19 +215,38 @@ fn tell_ended(events: &mpsc::Sender<MediaEvent>) -> Ended {
     })
 }
 
-async fn send_video(mut writer: VideoWriter, mut queue: mpsc::Receiver<EncodedVideo>) {
-    while let Some(frame) = queue.recv().await {
-        if writer.send(&frame).await.is_err() {
-            return;
+/// Fails only when the task has ended with the connection.
+async fn over<P, W>(queue: Option<Queue<P, W>>, writer: Option<W>) {
+    if let (Some(queue), Some(writer)) = (queue, writer) {
+        let _ = queue.send(ToSend::Over(writer)).await;
+    }
+}
+
+async fn send_video(
+    mut writer: VideoWriter,
+    mut queue: mpsc::Receiver<ToSend<EncodedVideo, VideoWriter>>,
+) {
+    while let Some(next) = queue.recv().await {
+        match next {
+            ToSend::Packet(frame) if writer.send(&frame).await.is_err() => return,
+            ToSend::Packet(_) => {}
+            ToSend::Over(other) => writer = other,
         }
     }
 }
 
-async fn send_audio(mut writer: AudioWriter, mut queue: mpsc::Receiver<EncodedAudio>) {
-    while let Some(packet) = queue.recv().await {
-        let EncodedAudio { data, samples, captured_at, copies } = packet;
-        if writer.send(data, samples, captured_at, copies).await.is_err() {
-            return;
+async fn send_audio(
+    mut writer: AudioWriter,
+    mut queue: mpsc::Receiver<ToSend<EncodedAudio, AudioWriter>>,
+) {
+    while let Some(next) = queue.recv().await {
+        match next {
+            ToSend::Packet(EncodedAudio { data, samples, captured_at, copies }) => {
+                if writer.send(data, samples, captured_at, copies).await.is_err() {
+                    return;
+                }
+            }
+            ToSend::Over(other) => writer = other,
         }
     }
 }

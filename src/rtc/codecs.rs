@@ -21,6 +21,16 @@ pub enum MediaKind {
     Video,
 }
 
+impl MediaKind {
+    /// RTP clock of all that we take of this kind, Hz.
+    pub(super) fn clock_rate(self) -> u32 {
+        match self {
+            Self::Audio => AUDIO_CLOCK,
+            Self::Video => VIDEO_CLOCK,
+        }
+    }
+}
+
 /// RTP clock of all video payloads, Hz (RFC 6184 section 8.2.1).
 pub const VIDEO_CLOCK: u32 = 90_000;
 
@@ -45,6 +55,51 @@ const H264: [(u8, u8, &str); 2] = [(102, 103, "42e01f"), (104, 105, "42001f")];
 /// The header extension by which a camera that is turned says so instead of turning its pictures: who
 /// receives them must be able to (RFC 7742 section 4; 3GPP TS 26.114 section 7.4.5).
 pub(super) const ORIENTATION: &str = "urn:3gpp:video-orientation";
+
+/// What packets of one payload type carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Format {
+    /// Pictures.
+    H264 {
+        /// Whether pictures may be cut up and put together (packetization-mode 1, RFC 6184 section 6.3).
+        cut: bool,
+    },
+    /// Sound.
+    Opus,
+    /// Sound with copies of what went before (RFC 2198).
+    Red,
+    /// Packets of another payload type that are sent again (RFC 4588).
+    Repair {
+        /// That one.
+        of: u8,
+    },
+}
+
+/// What we can read of what a description calls this, such as `H264/90000`, with its parameters. Names
+/// are the same in capitals and small letters (RFC 8866 section 6.6); encoding parameters that say
+/// nothing new may be left out.
+pub(super) fn format(kind: MediaKind, encoding: &str, parameters: &str) -> Option<Format> {
+    let parameter = |name: &str| {
+        let found = parameters.split(';').filter_map(|part| part.trim().split_once('='));
+        found.into_iter().find(|(key, _)| key.trim().eq_ignore_ascii_case(name))
+    };
+    let mut parts = encoding.split('/');
+    let (name, clock) = (parts.next()?.trim(), parts.next()?.trim().parse().ok()?);
+    let is = |known: &str| name.eq_ignore_ascii_case(known);
+    match (kind, clock) {
+        (MediaKind::Video, VIDEO_CLOCK) if is("H264") => {
+            let mode = parameter("packetization-mode").map_or("0", |(_, mode)| mode.trim());
+            matches!(mode, "0" | "1").then_some(Format::H264 { cut: mode == "1" })
+        }
+        (MediaKind::Audio, AUDIO_CLOCK) if is("opus") => Some(Format::Opus),
+        (MediaKind::Audio, AUDIO_CLOCK) if is("red") => Some(Format::Red),
+        (_, _) if is("rtx") => {
+            let of = parameter("apt")?.1.trim().parse().ok()?;
+            Some(Format::Repair { of })
+        }
+        _ => None,
+    }
+}
 
 /// The codec of our outgoing pictures, as the tracks name it.
 #[must_use]

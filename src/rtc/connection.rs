@@ -20,6 +20,7 @@ use webrtc::peer_connection::{
 };
 use webrtc::runtime::{Runtime, default_runtime};
 
+use super::agreed::agreed;
 use super::candidates::Taken;
 use super::codecs;
 use super::congestion::Path;
@@ -30,18 +31,17 @@ use super::handshake::Handshake;
 use super::interceptors::{RtcpCounters, TapState};
 use super::netem::Wire;
 use super::porter::Porter;
-use super::receiver::Reading;
 pub use super::refusal::ConnectionError;
 use super::refusal::{ANSWERING, OPENING, TAKING_ANSWER};
 use super::relay::{Relays, ServerReport};
 use super::runtime::{Attentive, Progress};
 use super::sdp::{
-    Direction, ice_ufrag, readable, red_payload_types, sections, without_candidates,
-    without_strange_red,
+    ice_ufrag, readable, without_candidates, without_strange_red, without_streams,
 };
 use super::sender::{AudioSender, VideoSender};
 use super::settings::{addresses, bound_for_tcp, interceptors, settings};
 use super::tcp::{Knocker, Tcp, Told, is_tcp, take_out};
+use super::tracks::Tracks;
 use super::vouch::Vouch;
 use crate::ice::{Candidate, IceServer};
 use crate::system;
@@ -81,9 +81,8 @@ pub struct Connection {
     knocker: Knocker,
     tap: Arc<TapState>,
     path: Path,
-    reading: Arc<Reading>,
-    video: Option<VideoSender>,
-    audio: Option<AudioSender>,
+    tracks: Arc<Tracks>,
+    senders: Mutex<(Option<VideoSender>, Option<AudioSender>)>,
     config: ConnectionConfig,
     mdns: MulticastDnsMode,
     /// An offer to restart ICE that is out: taking it up gives up the path that there is, which is
@@ -120,9 +119,9 @@ impl Connection {
     ) -> Result<(Self, mpsc::Receiver<ConnectionEvent>), ConnectionError> {
         let progress = Arc::new(Progress::default());
         let path = Path::new(config.max_bitrate);
-        let reading = Arc::new(Reading::default());
+        let tracks = Arc::new(Tracks::new(path.clone()));
         let vouch = Arc::new(Vouch::default());
-        let known = (path.clone(), Arc::clone(&reading), Arc::clone(&vouch));
+        let known = (path.clone(), Arc::clone(&tracks), Arc::clone(&vouch));
         let told = Arc::<Told>::default();
         let (events, news, receiver) = Events::new(Arc::clone(&progress), known, Arc::clone(&told));
         let (servers, trust) = (&config.ice_servers, config.trust.clone());
@@ -134,7 +133,7 @@ impl Connection {
             video_rtx_ssrc: rand::random(),
             audio_ssrc: rand::random(),
             mappings: Mutex::new(HashMap::new()),
-            reading: Arc::clone(&reading),
+            tracks: Arc::clone(&tracks),
             news,
         });
         let failed = ConnectionError::at("preparing the connection");
@@ -164,7 +163,8 @@ impl Connection {
         let inner: Arc<dyn PeerConnection> =
             Arc::new(builder.build().await.map_err(ConnectionError::at(OPENING))?);
         vouch.watch(Arc::downgrade(&inner));
-        let mut connection = Self {
+        tracks.answer_over(Arc::downgrade(&inner));
+        let connection = Self {
             inner,
             progress,
             relays,
@@ -172,9 +172,8 @@ impl Connection {
             knocker: Knocker::default(),
             tap,
             path,
-            reading,
-            video: None,
-            audio: None,
+            tracks,
+            senders: Mutex::default(),
             config: config.clone(),
             mdns,
             staged: Mutex::new(None),
@@ -185,7 +184,7 @@ impl Connection {
         Ok((connection, receiver))
     }
 
-    async fn add_tracks(&mut self) -> webrtc::error::Result<()> {
+    async fn add_tracks(&self) -> webrtc::error::Result<()> {
         let receive_only = || {
             Some(RTCRtpTransceiverInit {
                 direction: RTCRtpTransceiverDirection::Recvonly,
@@ -193,12 +192,12 @@ impl Connection {
             })
         };
         if self.config.send_audio {
-            self.audio = Some(AudioSender::add(&*self.inner, &self.tap).await?);
+            self.set_audio(AudioSender::add(&*self.inner, &self.tap).await?);
         } else {
             self.inner.add_transceiver_from_kind(RtpCodecKind::Audio, receive_only()).await?;
         }
         if self.config.send_video {
-            self.video = Some(VideoSender::add(&*self.inner, &self.tap).await?);
+            self.set_video(VideoSender::add(&*self.inner, &self.tap).await?);
         } else {
             self.inner.add_transceiver_from_kind(RtpCodecKind::Video, receive_only()).await?;
         }
@@ -226,7 +225,6 @@ impl Connection {
         }
         let offer = self.inner.create_offer(None).await.map_err(&failed)?;
         let sdp = self.described_here(&offer.sdp);
-        self.note_red(&sdp);
         self.inner.set_local_description(offer).await.map_err(&failed)?;
         Ok(sdp)
     }
@@ -264,15 +262,16 @@ impl Connection {
             self.check_sockets()?;
             self.renew_relays().await.map_err(&failed)?;
         }
-        self.note_red(offer);
         let known = self.described(ANSWERING, offer)?;
         let description = RTCSessionDescription::offer(known).map_err(&failed)?;
         self.inner.set_remote_description(description).await.map_err(&failed)?;
+        self.move_senders(offer).await.map_err(&failed)?;
         self.set_answer_directions(offer).await.map_err(&failed)?;
         let answer = self.inner.create_answer(None).await.map_err(&failed)?;
         let sdp = self.described_here(&answer.sdp);
         self.progress.connecting();
         self.inner.set_local_description(answer).await.map_err(&failed)?;
+        self.tracks.settle(agreed(&sdp, offer, true));
         Ok(sdp)
     }
 
@@ -307,7 +306,7 @@ impl Connection {
     fn described(&self, step: &'static str, sdp: &str) -> Result<String, ConnectionError> {
         let unfit = |reason: Unfit| ConnectionError { step, reason: reason.to_string() };
         self.vouch.described(sdp).map_err(unfit)?;
-        let sdp = for_library(&without_strange_red(sdp));
+        let sdp = without_streams(&for_library(&without_strange_red(sdp)));
         let connection = Arc::downgrade(&self.inner);
         self.tcp.described_there(ice_ufrag(&sdp), connection, &self.knocker);
         let (sdp, over_tcp) = take_out(&sdp);
@@ -325,33 +324,6 @@ impl Connection {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What either side calls RED comes as RED, whoever of us chose the number.
-    fn note_red(&self, sdp: &str) {
-        red_payload_types(sdp).for_each(|payload_type| self.reading.add_red(payload_type));
-    }
-
-    /// W2: the library does not turn round the direction of an offer.
-    async fn set_answer_directions(&self, offer: &str) -> webrtc::error::Result<()> {
-        let offered = sections(offer);
-        for transceiver in self.inner.get_transceivers().await {
-            let Some(mid) = transceiver.mid().await? else { continue };
-            let Some(section) = offered.iter().find(|section| section.mid == mid) else { continue };
-            let send = match section.kind.as_str() {
-                "video" => self.video.is_some(),
-                "audio" => self.audio.is_some(),
-                _ => continue,
-            };
-            let direction = match section.direction.answer(send, true) {
-                Direction::SendRecv => RTCRtpTransceiverDirection::Sendrecv,
-                Direction::SendOnly => RTCRtpTransceiverDirection::Sendonly,
-                Direction::RecvOnly => RTCRtpTransceiverDirection::Recvonly,
-                Direction::Inactive => RTCRtpTransceiverDirection::Inactive,
-            };
-            transceiver.set_direction(direction).await?;
-        }
-        Ok(())
-    }
-
     /// Takes their answer to our offer.
     ///
     /// # Errors
@@ -359,7 +331,6 @@ impl Connection {
     pub async fn take_answer(&self, answer: &str) -> Result<(), ConnectionError> {
         let failed = ConnectionError::at(TAKING_ANSWER);
         let answer = &read(TAKING_ANSWER, answer)?;
-        self.note_red(answer);
         let known = self.described(TAKING_ANSWER, answer)?;
         let description = RTCSessionDescription::answer(known).map_err(&failed)?;
         if self.staged().is_some() {
@@ -370,7 +341,10 @@ impl Connection {
             self.inner.set_local_description(offer).await.map_err(&failed)?;
         }
         self.progress.connecting();
-        self.inner.set_remote_description(description).await.map_err(&failed)
+        self.inner.set_remote_description(description).await.map_err(&failed)?;
+        let ours = self.inner.current_local_description().await.unwrap_or_default();
+        self.tracks.settle(agreed(&ours.sdp, answer, false));
+        Ok(())
     }
 
     /// W7: withdraws our offer, so that theirs can be answered; the library does not do so by itself.
@@ -424,14 +398,26 @@ impl Connection {
 
     /// The way out for pictures, if we send any.
     #[must_use]
-    pub fn video(&self) -> Option<&VideoSender> {
-        self.video.as_ref()
+    pub fn video(&self) -> Option<VideoSender> {
+        self.senders().0.clone()
     }
 
     /// The way out for sound, if we send any.
     #[must_use]
-    pub fn audio(&self) -> Option<&AudioSender> {
-        self.audio.as_ref()
+    pub fn audio(&self) -> Option<AudioSender> {
+        self.senders().1.clone()
+    }
+
+    pub(super) fn set_video(&self, sender: VideoSender) {
+        self.senders().0 = Some(sender);
+    }
+
+    pub(super) fn set_audio(&self, sender: AudioSender) {
+        self.senders().1 = Some(sender);
+    }
+
+    fn senders(&self) -> MutexGuard<'_, (Option<VideoSender>, Option<AudioSender>)> {
+        self.senders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the path carries as far as we know.
@@ -458,6 +444,10 @@ impl Connection {
 
     pub(super) fn tcp(&self) -> &Tcp {
         &self.tcp
+    }
+
+    pub(super) fn tracks(&self) -> &Tracks {
+        &self.tracks
     }
 }
 

@@ -104,7 +104,7 @@ async fn media_flow_both_ways_and_keyframe_requests_arrive() {
     timeout(PATIENCE, async {
         let (mut a, mut b) = (End::open(config()).await, End::open(config()).await);
         connect(&mut a, &mut b).await;
-        let mut writer = a.connection.video().unwrap().open().await.unwrap();
+        let mut writer = a.connection.video_writer().await.unwrap();
         assert_eq!(writer.profile_level_id(), Some("42e01f"));
         while b.tracks.is_empty() {
             writer.send(&picture(1)).await.unwrap();
@@ -132,7 +132,7 @@ async fn sound_comes_with_copies_of_what_went_before() {
     timeout(PATIENCE, async {
         let (mut a, mut b) = (End::open(config()).await, End::open(config()).await);
         connect(&mut a, &mut b).await;
-        let mut writer = a.connection.audio().unwrap().open().await.unwrap();
+        let mut writer = a.connection.audio_writer().await.unwrap();
         assert!(writer.takes_copies(), "both sides of us do");
         let (mut number, began) = (0, clock::now());
         let mut packet = |n: u8| {
@@ -186,7 +186,7 @@ async fn copies_go_only_to_who_takes_them() {
             let answer = b.answer(&offer.replace(from, to)).await.unwrap();
             a.take_answer(&answer).await.unwrap();
             for end in [&a, &b] {
-                let writer = end.audio().unwrap().open().await.expect("Opus was agreed on");
+                let writer = end.audio_writer().await.expect("Opus was agreed on");
                 assert_eq!(writer.takes_copies(), taken, "{from} -> {to}: {answer}");
             }
         }
@@ -197,7 +197,7 @@ async fn copies_go_only_to_who_takes_them() {
             answer.replace(" 111 63", " 111").replace(red, "").replace("a=fmtp:63 111/111\r\n", "");
         assert!(!plain.contains("red/"), "{plain}");
         a.take_answer(&plain).await.unwrap();
-        assert!(!a.audio().unwrap().open().await.unwrap().takes_copies());
+        assert!(!a.audio_writer().await.unwrap().takes_copies());
     })
     .await
     .unwrap();
@@ -261,7 +261,7 @@ mod virtual_time {
             let connected_after = clocks.0[0].elapsed();
             assert!(connected_after < Duration::from_secs(5), "{connected_after:?}");
 
-            let mut writer = a.connection.video().unwrap().open().await.unwrap();
+            let mut writer = a.connection.video_writer().await.unwrap();
             while b.tracks.is_empty() {
                 writer.send(&picture(1)).await.unwrap();
                 tokio::select! {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use webrtc::media_stream::track_remote::TrackRemote;
 use webrtc::peer_connection::{
     PeerConnectionEventHandler, RTCIceConnectionState, RTCIceGatheringState,
     RTCPeerConnectionIceEvent, RTCPeerConnectionState,
@@ -11,10 +10,11 @@ use webrtc::peer_connection::{
 
 use super::codecs::MediaKind;
 use super::congestion::Path;
-use super::receiver::{Reading, RemoteTrack};
+use super::receiver::RemoteTrack;
 use super::relay::ServerFault;
 use super::runtime::Progress;
 use super::tcp::Told;
+use super::tracks::Tracks;
 use super::vouch::{Verdict, Vouch};
 use crate::ice::Candidate;
 
@@ -106,7 +106,7 @@ pub(super) struct Events {
     to: mpsc::Sender<ConnectionEvent>,
     progress: Arc<Progress>,
     path: Path,
-    reading: Arc<Reading>,
+    tracks: Arc<Tracks>,
     vouch: Arc<Vouch>,
     told: Arc<Told>,
 }
@@ -114,11 +114,11 @@ pub(super) struct Events {
 impl Events {
     pub(super) fn new(
         progress: Arc<Progress>,
-        (path, reading, vouch): (Path, Arc<Reading>, Arc<Vouch>),
+        (path, tracks, vouch): (Path, Arc<Tracks>, Arc<Vouch>),
         told: Arc<Told>,
     ) -> (Self, mpsc::Sender<ConnectionEvent>, mpsc::Receiver<ConnectionEvent>) {
         let (to, from) = mpsc::channel(EVENT_QUEUE);
-        (Self { to: to.clone(), progress, path, reading, vouch, told }, to, from)
+        (Self { to: to.clone(), progress, path, tracks, vouch, told }, to, from)
     }
 
     /// Fails only when nobody listens any more, and then nobody cares.
@@ -184,21 +184,12 @@ impl PeerConnectionEventHandler for Events {
                 let took = self.progress.doors().round_trip();
                 took.into_iter().for_each(|took| self.path.check_took(took));
                 self.tell(ConnectionEvent::Connected).await;
+                self.tracks.vouched(&self.to);
             }
             RTCPeerConnectionState::Failed if self.progress.has_path() => {
                 self.tell(ConnectionEvent::Failed).await;
             }
             _ => {}
-        }
-    }
-
-    async fn on_track(&self, track: Arc<dyn TrackRemote>) {
-        if !self.vouches().await {
-            return;
-        }
-        let (path, reading) = (self.path.clone(), Arc::clone(&self.reading));
-        if let Some(track) = RemoteTrack::new(track, path, reading).await {
-            self.tell(ConnectionEvent::Track(track)).await;
         }
     }
 }

@@ -12,7 +12,7 @@ use super::sdp::split_sections;
 /// Those of one section that are looked at.
 const MOST: usize = 32;
 
-/// The hashes that are known, by their names (RFC 8122 section 5, without case).
+/// The hashes that are known, best first, by their names (RFC 8122 section 5, without case).
 const HASHES: [(&str, &Algorithm); 3] =
     [("sha-256", &digest::SHA256), ("sha-384", &digest::SHA384), ("sha-512", &digest::SHA512)];
 
@@ -38,8 +38,7 @@ struct Any {
     values: Vec<Vec<u8>>,
 }
 
-/// What each section says. One transport carries them all, and each certificate has its fingerprint of
-/// every kind that is named, so that it has to suit all.
+/// What each section says. One transport carries them all, so that the certificate has to suit all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fingerprints(Vec<Any>);
 
@@ -56,10 +55,9 @@ impl Fingerprints {
             if used.is_empty() {
                 continue;
             }
-            for any in of_each_hash(used).ok_or(Unfit::Unknown)? {
-                if !found.contains(&any) {
-                    found.push(any);
-                }
+            let any = of_the_best_hash(used).ok_or(Unfit::Unknown)?;
+            if !found.contains(&any) {
+                found.push(any);
             }
         }
         if found.is_empty() { Err(Unfit::Missing) } else { Ok(Self(found)) }
@@ -95,27 +93,18 @@ fn written(part: &str) -> Vec<(&str, &str)> {
     lines.map(|line| line.trim().split_once(' ').unwrap_or((line, ""))).take(MOST).collect()
 }
 
-/// Those of each hash that is known; `None` where none is, or nothing whole stands beside its name.
-fn of_each_hash(written: &[(&str, &str)]) -> Option<Vec<Any>> {
-    let known = written.iter().filter_map(|(name, value)| {
-        let hash = HASHES.iter().position(|(known, _)| known.eq_ignore_ascii_case(name))?;
-        Some((hash, *value))
-    });
-    let known: Vec<_> = known.collect();
-    let mut found = Vec::new();
-    for (hash, (_, algorithm)) in HASHES.iter().enumerate() {
-        let of_it = known.iter().filter(|(other, _)| *other == hash);
-        let named = of_it.clone().next().is_some();
-        let values = of_it.filter_map(|(_, value)| bytes(value));
-        let values: Vec<_> = values.filter(|bytes| bytes.len() == algorithm.output_len()).collect();
-        if named && values.is_empty() {
-            return None;
-        }
-        if named {
-            found.push(Any { hash, values });
-        }
-    }
-    (!found.is_empty()).then_some(found)
+/// Those of the hash that we prefer among those that are named (RFC 8122 section 5: what others say is
+/// not looked at); `None` where none is known, or nothing whole stands beside its name.
+fn of_the_best_hash(written: &[(&str, &str)]) -> Option<Any> {
+    let of = |name: &'static str| {
+        written.iter().filter(move |(found, _)| found.eq_ignore_ascii_case(name))
+    };
+    let named = |(name, _): &&(&'static str, &Algorithm)| of(name).next().is_some();
+    let (name, algorithm) = HASHES.iter().find(named)?;
+    let hash = HASHES.iter().position(|(known, _)| known == name)?;
+    let values = of(name).filter_map(|(_, value)| bytes(value));
+    let values: Vec<_> = values.filter(|bytes| bytes.len() == algorithm.output_len()).collect();
+    (!values.is_empty()).then_some(Any { hash, values })
 }
 
 /// Pairs of hexadecimal digits with colons between them.
@@ -173,6 +162,7 @@ mod tests {
             sdp("", &[&right, ""]),
             sdp("", &[&line(2, CERTIFICATE)]),
             sdp("", &[&format!("{right}{}", line(1, CERTIFICATE))]),
+            sdp("", &[&format!("{}{right}", line(2, b"another"))]),
             sdp("", &[&right]) + "m=video 0 X 0\r\n" + &*wrong,
         ] {
             assert!(fits(&good), "{good}");
@@ -181,7 +171,7 @@ mod tests {
             sdp("", &[&wrong]),
             sdp(&right, &[&wrong]),
             sdp("", &[&right, &wrong]),
-            sdp("", &[&format!("{right}{}", line(2, b"another"))]),
+            sdp("", &[&format!("{}{}", line(2, b"another"), line(1, b"another"))]),
             sdp("", &[&format!("{wrong}{}", line(2, CERTIFICATE))]),
             sdp("", &[&right]) + "m=video 0 X 0\r\na=bundle-only\r\n" + &*wrong,
         ] {

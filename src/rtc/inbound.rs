@@ -13,26 +13,31 @@ use rtc::{rtcp, rtp};
 use tokio::sync::mpsc;
 use webrtc::peer_connection::RTCSessionDescription;
 
+use super::agreed::agreed;
 use super::candidates::Taken;
-use super::congestion::{Path, Receive, Reports, TRANSPORT_WIDE, Transmit};
+use super::congestion::{Path, Receive, TRANSPORT_WIDE, Transmit};
 use super::events::ConnectionEvent;
 use super::fingerprints::{Fingerprints, for_library};
 use super::interceptors::{RtcpCounters, RtcpTap, TapState};
 use super::relay::look_at;
 use super::sdp::{
     ice_ufrag, readable, red_payload_types, sections, without_candidates, without_strange_red,
+    without_streams,
 };
 use super::tcp::{look_at as look_at_candidate, take_out};
+use super::tracks::Tracks;
 
 /// Puts a description of theirs through all that reads it before the library does, and through the
 /// library's parser. Whether it could be read.
 pub fn description(sdp: &str) -> bool {
     let Ok(sdp) = &readable(sdp) else { return false };
     let _ = sections(sdp);
+    let _ = agreed(sdp, sdp, true);
+    let _ = agreed(SESSION, sdp, false);
     let _ = red_payload_types(sdp).count();
     let _ = without_candidates(sdp);
     let fit = Fingerprints::of(sdp).map(|found| found.fit(sdp.as_bytes()));
-    let known = for_library(&without_strange_red(sdp));
+    let known = without_streams(&for_library(&without_strange_red(sdp)));
     let mut taken = Taken::default();
     let bounded = taken.bound(&known, ice_ufrag(&known)).into_owned();
     let (bounded, over_tcp) = take_out(&bounded);
@@ -48,6 +53,12 @@ pub fn server_answer(now: Instant, datagrams: &[(bool, Vec<u8>)]) {
     look_at(now, datagrams);
 }
 
+/// What the sides of a call have said.
+const SESSION: &str = "v=0\r\nm=audio 9 X 111 63\r\na=mid:0\r\na=rtpmap:111 opus/48000/2\r\n\
+    a=rtpmap:63 red/48000/2\r\na=extmap:3 urn:ietf:params:rtp-hdrext:sdes:mid\r\n\
+    m=video 9 X 102 103\r\na=mid:1\r\na=rtpmap:102 H264/90000\r\na=rtcp-fb:102 nack\r\n\
+    a=fmtp:102 packetization-mode=1\r\na=rtpmap:103 rtx/90000\r\na=fmtp:103 apt=102\r\n";
+
 const VIDEO: u32 = 1;
 const REPAIRS: u32 = 2;
 const SOUND: u32 = 3;
@@ -57,7 +68,6 @@ pub struct Media {
     tap: RtcpTap,
     transmit: Transmit,
     receive: Receive,
-    reports: Reports,
     news: mpsc::Receiver<ConnectionEvent>,
 }
 
@@ -70,6 +80,10 @@ impl std::fmt::Debug for Media {
 impl Default for Media {
     fn default() -> Self {
         let (to, news) = mpsc::channel(8);
+        let path = Path::new(2_000_000);
+        let tracks = Arc::new(Tracks::new(path.clone()));
+        tracks.settle(agreed(SESSION, SESSION, true));
+        tracks.vouched(&to);
         let state = Arc::new(TapState {
             counters: RtcpCounters::default(),
             video_ssrc: VIDEO,
@@ -77,13 +91,11 @@ impl Default for Media {
             audio_ssrc: SOUND,
             mappings: Mutex::default(),
             news: to,
-            reading: Arc::default(),
+            tracks,
         });
-        let path = Path::new(2_000_000);
         let transmit = Transmit::new(Arc::clone(&state), path.clone(), 0..2_000_000);
         let tap = RtcpTap::new(Arc::clone(&state));
-        let (receive, reports) = (Receive::new(state, path), Reports::new());
-        let mut media = Self { tap, transmit, receive, reports, news };
+        let mut media = Self { tap, transmit, receive: Receive::new(state, path), news };
         let numbers = RTPHeaderExtension { uri: TRANSPORT_WIDE.to_owned(), id: 5 };
         let sound = StreamInfo {
             ssrc: SOUND,
@@ -99,8 +111,6 @@ impl Default for Media {
         };
         for stream in [&sound, &video] {
             media.transmit.bind_local_stream(stream);
-            media.receive.bind_remote_stream(stream);
-            media.reports.bind_remote_stream(stream);
         }
         media
     }
@@ -132,21 +142,16 @@ impl Media {
         while let Some(read) = self.tap.poll_read() {
             let _ = self.receive.handle_read(read);
         }
-        while let Some(read) = self.receive.poll_read() {
-            let _ = self.reports.handle_read(read);
-        }
-        while self.reports.poll_read().is_some() {}
+        while self.receive.poll_read().is_some() {}
         while self.news.try_recv().is_ok() {}
     }
 
     /// Time passes. How many packets have left.
     pub fn pass(&mut self, now: Instant) -> usize {
         let _ = self.receive.handle_timeout(now);
-        let _ = self.reports.handle_timeout(now);
         let asked = std::iter::from_fn(|| self.receive.poll_write()).count();
-        let told = std::iter::from_fn(|| self.reports.poll_write()).count();
         let _ = self.transmit.handle_timeout(now);
-        asked + told + std::iter::from_fn(|| self.transmit.poll_write()).count()
+        asked + std::iter::from_fn(|| self.transmit.poll_write()).count()
     }
 }
 

@@ -19,9 +19,9 @@ use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 use tokio::sync::mpsc;
 
-use super::codecs::{MediaKind, ORIENTATION};
+use super::codecs::MediaKind;
 use super::events::ConnectionEvent;
-use super::receiver::Reading;
+use super::tracks::Tracks;
 
 /// The RTP timestamp that belongs to an instant of one outgoing stream.
 #[derive(Debug, Clone, Copy)]
@@ -68,7 +68,7 @@ pub(super) struct TapState {
     pub(super) video_rtx_ssrc: u32,
     pub(super) audio_ssrc: u32,
     pub(super) mappings: Mutex<HashMap<u32, RtpMapping>>,
-    pub(super) reading: Arc<Reading>,
+    pub(super) tracks: Arc<Tracks>,
     pub(super) news: mpsc::Sender<ConnectionEvent>,
 }
 
@@ -190,11 +190,6 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for RtcpTap {
 impl Interceptor for RtcpTap {
     fn bind_local_stream(&mut self, _info: &StreamInfo) {}
     fn unbind_local_stream(&mut self, _info: &StreamInfo) {}
-    fn bind_remote_stream(&mut self, info: &StreamInfo) {
-        let told = info.rtp_header_extensions.iter().find(|known| known.uri == ORIENTATION);
-        if let Some(id) = told.and_then(|known| u8::try_from(known.id).ok()) {
-            self.state.reading.set_orientation_id(id);
-        }
-    }
+    fn bind_remote_stream(&mut self, _info: &StreamInfo) {}
     fn unbind_remote_stream(&mut self, _info: &StreamInfo) {}
 }

@@ -224,7 +224,8 @@ impl JitterBuffer {
         near.wrapping_add_signed(distance)
     }
 
-    fn start_over(&mut self) {
+    /// Another stream begins.
+    pub fn start_over(&mut self) {
         self.packets.clear();
         (self.next, self.highest) = (None, None);
         self.broken();

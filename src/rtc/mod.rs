@@ -3,6 +3,7 @@
 //! Owns the peer connection, RTP in and out, and every workaround that the
 //! library needs. It knows nothing of names, servers or people.
 
+mod agreed;
 pub mod attributes;
 mod candidates;
 mod checks;
@@ -30,10 +31,13 @@ mod records;
 pub mod red;
 mod refusal;
 pub mod relay;
+mod rounds;
 mod runtime;
 mod sdp;
 pub mod sender;
 mod settings;
 pub mod stats;
+mod streams;
 pub mod tcp;
+mod tracks;
 mod vouch;

@@ -4,20 +4,17 @@
 //! assembly are decided in `jitter_buffer.rs`; nothing is decoded here.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
-use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
-use tokio::sync::Notify;
-use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
+use tokio::sync::{Mutex as AsyncMutex, Notify, mpsc};
 
 use super::codecs::MediaKind;
 use super::congestion::Path;
 use super::jitter_buffer::{Counters, JitterBuffer, Output, ReceivedFrame, VideoPacket};
-use super::red::{self, AudioCopy};
+use super::red::AudioCopy;
+use super::tracks::Feedback;
 use crate::clock;
 use crate::media::showing::Orientation;
 
@@ -43,32 +40,25 @@ pub struct ReceivedPacket {
 }
 
 /// Pictures or sound of theirs.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct RemoteTrack {
     kind: MediaKind,
-    track: Arc<dyn TrackRemote>,
+    /// The stream of its first packet.
+    ssrc: u32,
+    packets: Arc<AsyncMutex<mpsc::Receiver<ReceivedPacket>>>,
     path: Path,
-    reading: Arc<Reading>,
-}
-
-impl std::fmt::Debug for RemoteTrack {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RemoteTrack").field("kind", &self.kind).finish()
-    }
+    feedback: Feedback,
 }
 
 impl RemoteTrack {
-    pub(super) async fn new(
-        track: Arc<dyn TrackRemote>,
+    pub(super) fn new(
+        kind: MediaKind,
+        ssrc: u32,
+        packets: mpsc::Receiver<ReceivedPacket>,
         path: Path,
-        reading: Arc<Reading>,
-    ) -> Option<Self> {
-        let kind = match track.kind().await {
-            RtpCodecKind::Audio => MediaKind::Audio,
-            RtpCodecKind::Video => MediaKind::Video,
-            _ => return None,
-        };
-        Some(Self { kind, track, path, reading })
+        feedback: Feedback,
+    ) -> Self {
+        Self { kind, ssrc, packets: Arc::new(AsyncMutex::new(packets)), path, feedback }
     }
 
     /// Pictures or sound.
@@ -77,87 +67,20 @@ impl RemoteTrack {
         self.kind
     }
 
-    /// The next packet; `None` when the track has ended. Cancel-safe.
+    /// The next packet; `None` when the connection has ended. Cancel-safe.
     pub async fn next_packet(&self) -> Option<ReceivedPacket> {
-        loop {
-            match self.track.poll().await? {
-                TrackRemoteEvent::OnRtpPacket(packet) => {
-                    let (header, payload) = (packet.header, packet.payload);
-                    let has_copies =
-                        self.kind == MediaKind::Audio && self.reading.is_red(header.payload_type);
-                    let (copies, payload) = match has_copies {
-                        true => match red::split(header.timestamp, &payload) {
-                            Some(parts) => parts,
-                            None => continue,
-                        },
-                        false => (Vec::new(), payload),
-                    };
-                    let cvo = self.reading.orientation_id().and_then(|id| header.get_extension(id));
-                    let cvo = cvo.and_then(|said| said.first().copied());
-                    return Some(ReceivedPacket {
-                        orientation: cvo.map(Orientation::from_cvo),
-                        arrived_at: clock::now(),
-                        ssrc: header.ssrc,
-                        sequence_number: header.sequence_number,
-                        timestamp: header.timestamp,
-                        marker: header.marker,
-                        payload,
-                        copies,
-                    });
-                }
-                TrackRemoteEvent::OnEnded => return None,
-                // `OnOpen` comes again with every renegotiation; the stream goes on.
-                _ => {}
-            }
-        }
+        self.packets.lock().await.recv().await
     }
 
     /// Asks for a keyframe of the stream `ssrc` (PLI, RFC 4585 section 6.3.1).
     pub async fn request_keyframe(&self, ssrc: u32) {
-        let pli = PictureLossIndication { sender_ssrc: 0, media_ssrc: ssrc };
-        if self.track.write_rtcp(vec![Box::new(pli)]).await.is_err() {
-            tracing::debug!("a keyframe request could not be sent");
-        }
+        self.feedback.request_keyframe(ssrc).await;
     }
 
     /// A round trip; zero before one is known.
     #[must_use]
     pub fn round_trip(&self) -> Duration {
         self.path.round_trip()
-    }
-
-    /// The streams of this track that are known so far.
-    pub async fn ssrcs(&self) -> Vec<u32> {
-        self.track.ssrcs().await
-    }
-}
-
-/// What both sides have agreed on that is needed to read packets.
-#[derive(Debug, Default)]
-pub(super) struct Reading {
-    /// The payload types that either side calls RED, whoever offered it.
-    red: [AtomicU64; 2],
-    /// The number of the header extension for orientation; 0: none (RFC 8285 section 4.2).
-    orientation: AtomicU8,
-}
-
-impl Reading {
-    pub(super) fn add_red(&self, payload_type: u8) {
-        let payload_type = usize::from(payload_type & 0x7f);
-        self.red[payload_type / 64].fetch_or(1 << (payload_type % 64), Ordering::Relaxed);
-    }
-
-    fn is_red(&self, payload_type: u8) -> bool {
-        let payload_type = usize::from(payload_type & 0x7f);
-        self.red[payload_type / 64].load(Ordering::Relaxed) >> (payload_type % 64) & 1 == 1
-    }
-
-    pub(super) fn set_orientation_id(&self, id: u8) {
-        self.orientation.store(id, Ordering::Relaxed);
-    }
-
-    fn orientation_id(&self) -> Option<u8> {
-        Some(self.orientation.load(Ordering::Relaxed)).filter(|id| *id != 0)
     }
 }
 
@@ -243,7 +166,7 @@ pub async fn receive_video(
 ) {
     let mut buffer = JitterBuffer::new();
     let mut requests = KeyframeRequests::default();
-    let mut ssrc = track.ssrcs().await.first().copied();
+    let mut ssrc = track.ssrc;
     requests.want();
     loop {
         let now = clock::now();
@@ -252,16 +175,17 @@ pub async fn receive_video(
         if !rtt.is_zero() {
             buffer.set_round_trip(rtt);
         }
-        if let Some(ssrc) = ssrc
-            && requests.take_due(now)
-        {
+        if requests.take_due(now) {
             track.request_keyframe(ssrc).await;
         }
         let deadline = [buffer.deadline(), requests.deadline(now)].into_iter().flatten().min();
         tokio::select! {
             packet = track.next_packet() => {
                 let Some(packet) = packet else { return };
-                ssrc = Some(packet.ssrc);
+                if packet.ssrc != ssrc {
+                    ssrc = packet.ssrc;
+                    buffer.start_over();
+                }
                 buffer.insert(packet.arrived_at, video_packet(packet));
             }
             () = bell.rung() => requests.want(),
@@ -280,7 +204,7 @@ pub async fn receive_video(
                 Output::KeyframeNeeded => requests.want(),
             }
         }
-        counters.publish(ssrc, buffer.counters());
+        counters.publish(Some(ssrc), buffer.counters());
     }
 }
 

@@ -53,6 +53,16 @@ pub(super) struct Section {
     pub(super) kind: String,
     pub(super) mid: String,
     pub(super) direction: Direction,
+    /// It is refused, or has been stopped (RFC 3264 sections 6 and 8.2).
+    pub(super) rejected: bool,
+}
+
+impl Section {
+    /// Whether media of ours may go there.
+    pub(super) fn takes(&self) -> bool {
+        let receives = matches!(self.direction, Direction::SendRecv | Direction::RecvOnly);
+        receives && !self.rejected
+    }
 }
 
 impl Direction {
@@ -95,6 +105,14 @@ pub(super) fn without_candidates(sdp: &str) -> String {
     sdp.split_inclusive('\n').filter(stays).collect()
 }
 
+/// The description without what it tells of streams: whose a packet is, we say ourselves (W17: where a
+/// section has an `a=msid` and no `a=ssrc`, the library refuses all of it).
+pub(super) fn without_streams(sdp: &str) -> String {
+    let told = ["a=ssrc:", "a=ssrc-group:", "a=msid:", "a=msid-semantic:"];
+    let stays = |line: &&str| !told.iter().any(|told| line.starts_with(told));
+    sdp.split_inclusive('\n').filter(stays).collect()
+}
+
 /// The media sections of a description, in order; a session-level direction counts for sections
 /// that have none.
 pub(super) fn sections(sdp: &str) -> Vec<Section> {
@@ -102,8 +120,16 @@ pub(super) fn sections(sdp: &str) -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
     for line in sdp.lines().map(str::trim_end) {
         if let Some(media) = line.strip_prefix("m=") {
-            let kind = media.split(' ').next().unwrap_or_default().to_owned();
-            sections.push(Section { kind, mid: String::new(), direction: session_direction });
+            let mut words = media.split(' ');
+            let kind = words.next().unwrap_or_default().to_owned();
+            let rejected = words.next() == Some("0");
+            let (mid, direction) = (String::new(), session_direction);
+            sections.push(Section { kind, mid, direction, rejected });
+        } else if line == "a=bundle-only" {
+            // It has no port because it shares one (RFC 9143 section 6).
+            if let Some(section) = sections.last_mut() {
+                section.rejected = false;
+            }
         } else if let Some(mid) = line.strip_prefix("a=mid:") {
             if let Some(section) = sections.last_mut() {
                 section.mid = mid.to_owned();

@@ -4,12 +4,13 @@
 //! library's own sample writer truncates durations, so timestamps are ours.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
 use rtc::media_stream::MediaStreamTrack;
 use rtc::rtp;
+use rtc::rtp_transceiver::RTCRtpSenderId;
 use rtc::rtp_transceiver::rtp_sender::{
     RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RTCRtpRtxParameters,
     RtpCodecKind,
@@ -20,7 +21,8 @@ use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::peer_connection::PeerConnection;
 use webrtc::rtp_transceiver::RtpSender;
 
-use super::codecs::{self, AUDIO_CLOCK};
+use super::agreed::Section;
+use super::codecs::{self, AUDIO_CLOCK, Format};
 use super::interceptors::{RtpMapping, TapState};
 use super::packetizer::Packetizer;
 use super::red::History;
@@ -41,10 +43,14 @@ pub(super) struct SentCounters {
 /// One outgoing stream.
 #[derive(Clone)]
 struct Stream {
+    of: (RtpCodecKind, &'static str),
+    coding: RTCRtpEncodingParameters,
     track: Arc<TrackLocalStaticRTP>,
     sender: Arc<dyn RtpSender>,
     ssrc: u32,
     mapping: RtpMapping,
+    /// The number of the next packet.
+    sequence_number: Arc<AtomicU16>,
     sent: Arc<SentCounters>,
 }
 
@@ -52,7 +58,7 @@ impl Stream {
     async fn add(
         connection: &dyn PeerConnection,
         tap: &TapState,
-        (kind, name): (RtpCodecKind, &str),
+        (kind, name): (RtpCodecKind, &'static str),
         codec: RTCRtpCodec,
         ssrc: u32,
         rtx: Option<u32>,
@@ -71,44 +77,47 @@ impl Stream {
             codec,
             ..Default::default()
         };
-        let track = Arc::new(TrackLocalStaticRTP::new(MediaStreamTrack::new(
-            // One stream for both: the other side then plays them in sync.
-            "peer".to_owned(),
-            format!("peer-{name}"),
-            name.to_owned(),
-            kind,
-            vec![coding],
-        )));
-        let sender = connection.add_track(Arc::clone(&track) as Arc<dyn TrackLocal>).await?;
-        Ok(Self { track, sender, ssrc, mapping, sent: Arc::default() })
+        let (track, sender) = add_track(connection, (kind, name), &coding).await?;
+        // In the lower half: a receiver counts wraps from the first packet that it gets (RFC 3711
+        // section 3.3.1). Were those before a wrap lost, it could decrypt nothing for ever.
+        let sequence_number = Arc::new(AtomicU16::new(rand::random::<u16>() >> 1));
+        let (of, sent) = ((kind, name), Arc::default());
+        Ok(Self { of, coding, track, sender, ssrc, mapping, sequence_number, sent })
     }
 
-    /// The payload type that was agreed on; `None` while nothing was, or when they take nothing.
-    async fn payload_type(&self, mime_type: &str) -> Option<(u8, String)> {
-        let parameters = self.sender.get_parameters().await.ok()?;
-        let codecs = parameters.rtp_parameters.codecs;
-        codecs
-            .into_iter()
-            .find(|codec| codec.rtp_codec.mime_type.eq_ignore_ascii_case(mime_type))
-            .map(|codec| (codec.payload_type, codec.rtp_codec.sdp_fmtp_line))
+    /// The same stream in another section: its numbers go on.
+    async fn moved(&self, connection: &dyn PeerConnection) -> LibraryResult<Self> {
+        let (track, sender) = add_track(connection, self.of, &self.coding).await?;
+        Ok(Self { track, sender, ..self.clone() })
     }
+}
+
+/// A track that the next free section of its kind takes.
+async fn add_track(
+    connection: &dyn PeerConnection,
+    (kind, name): (RtpCodecKind, &str),
+    coding: &RTCRtpEncodingParameters,
+) -> LibraryResult<(Arc<TrackLocalStaticRTP>, Arc<dyn RtpSender>)> {
+    let track = Arc::new(TrackLocalStaticRTP::new(MediaStreamTrack::new(
+        // One stream for both: the other side then plays them in sync.
+        "peer".to_owned(),
+        // The library finds tracks by this.
+        format!("peer-{name}-{:08x}", rand::random::<u32>()),
+        name.to_owned(),
+        kind,
+        vec![coding.clone()],
+    )));
+    let sender = connection.add_track(Arc::clone(&track) as Arc<dyn TrackLocal>).await?;
+    Ok((track, sender))
 }
 
 /// Writes the packets of one stream; made anew after each negotiation, numbering goes on.
 struct Writer {
     stream: Stream,
     payload_type: u8,
-    sequence_number: u16,
 }
 
 impl Writer {
-    fn new(stream: Stream, payload_type: u8) -> Self {
-        // In the lower half: a receiver counts wraps from the first packet that it gets (RFC 3711
-        // section 3.3.1). Were those before a wrap lost, it could decrypt nothing for ever.
-        let sequence_number = rand::random::<u16>() >> 1;
-        Self { stream, payload_type, sequence_number }
-    }
-
     async fn write(&mut self, timestamp: u32, marker: bool, payload: Bytes) -> LibraryResult<()> {
         self.write_as(self.payload_type, timestamp, marker, payload).await
     }
@@ -127,12 +136,11 @@ impl Writer {
             version: 2,
             marker,
             payload_type,
-            sequence_number: self.sequence_number,
+            sequence_number: self.stream.sequence_number.fetch_add(1, Ordering::Relaxed),
             timestamp,
             ssrc: self.stream.ssrc,
             ..Default::default()
         };
-        self.sequence_number = self.sequence_number.wrapping_add(1);
         self.stream.track.write_rtp(rtp::Packet { header, payload }).await
     }
 }
@@ -157,10 +165,20 @@ impl VideoSender {
         Stream::add(connection, tap, kind, codecs::h264(), ssrc, rtx).await.map(Self)
     }
 
-    /// The stream as negotiated; `None` when the other side takes no H.264.
-    pub async fn open(&self) -> Option<VideoWriter> {
-        let (payload_type, fmtp) = self.0.payload_type("video/H264").await?;
-        let writer = Writer::new(self.0.clone(), payload_type);
+    pub(super) fn id(&self) -> RTCRtpSenderId {
+        self.0.sender.id()
+    }
+
+    /// In another section.
+    pub(super) async fn moved(&self, connection: &dyn PeerConnection) -> LibraryResult<Self> {
+        self.0.moved(connection).await.map(Self)
+    }
+
+    /// As this section carries it; `None` when the other side takes no H.264 that we can send there.
+    pub(super) fn open(&self, section: &Section) -> Option<VideoWriter> {
+        let taken = section.taken(|format| format == Format::H264 { cut: true })?;
+        let writer = Writer { stream: self.0.clone(), payload_type: taken.payload_type };
+        let fmtp = taken.parameters.clone();
         Some(VideoWriter { writer, packetizer: Packetizer::new(MAX_PAYLOAD), fmtp })
     }
 
@@ -223,11 +241,21 @@ impl AudioSender {
         Stream::add(connection, tap, kind, codecs::opus(), tap.audio_ssrc, None).await.map(Self)
     }
 
-    /// The stream as negotiated; `None` when the other side takes no Opus.
-    pub async fn open(&self) -> Option<AudioWriter> {
-        let (payload_type, fmtp) = self.0.payload_type("audio/opus").await?;
-        let red = self.0.payload_type(codecs::RED).await.map(|(payload_type, _)| payload_type);
-        let (writer, history) = (Writer::new(self.0.clone(), payload_type), History::default());
+    pub(super) fn id(&self) -> RTCRtpSenderId {
+        self.0.sender.id()
+    }
+
+    /// In another section.
+    pub(super) async fn moved(&self, connection: &dyn PeerConnection) -> LibraryResult<Self> {
+        self.0.moved(connection).await.map(Self)
+    }
+
+    /// As this section carries it; `None` when the other side takes no Opus there.
+    pub(super) fn open(&self, section: &Section) -> Option<AudioWriter> {
+        let taken = section.taken(|format| format == Format::Opus)?;
+        let red = section.taken(|format| format == Format::Red).map(|red| red.payload_type);
+        let writer = Writer { stream: self.0.clone(), payload_type: taken.payload_type };
+        let (history, fmtp) = (History::default(), taken.parameters.clone());
         Some(AudioWriter { writer, red, history, fmtp, next_timestamp: None, silent: true })
     }
 

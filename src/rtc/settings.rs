@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rtc::ice::mdns::MulticastDnsMode;
-use rtc::interceptor::{ReceiverReportBuilder, SenderReportBuilder, Slot};
+use rtc::interceptor::{SenderReportBuilder, Slot};
 use rtc::peer_connection::configuration::interceptor_registry::{
     configure_simulcast_extension_headers, configure_twcc_sender_only,
 };
 use rtc::peer_connection::transport::RTCDtlsRole;
 use webrtc::peer_connection::{Registry, SettingEngine, SettingEngineBuilder};
 
-use super::congestion::{Path, Receive, Reports, Transmit};
+use super::congestion::{Path, Receive, Transmit};
 use super::connection::ConnectionConfig;
 use super::interceptors::{RtcpTap, TapState};
 
@@ -83,8 +83,6 @@ pub(super) fn interceptors(
         .with(Slot::Pacer, transmit)
         .with(Slot::from(RtcpTap::SLOT), RtcpTap::new(Arc::clone(tap)))
         .with(Slot::NackGenerator, Receive::new(Arc::clone(tap), path.clone()))
-        .with(Slot::TwccReceiver, Reports::new())
-        .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
         .with(Slot::SenderReport, sender_reports.build());
     Ok(registry)
 }

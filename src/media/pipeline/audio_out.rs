@@ -34,6 +34,7 @@ pub struct EncodedAudio {
 #[derive(Debug, Default)]
 pub struct AudioOutState {
     muted: AtomicBool,
+    idle: AtomicBool,
     takes: AtomicU32,
     loss: Mutex<LossMemory>,
     level: LevelMeter,
@@ -49,6 +50,11 @@ impl AudioOutState {
     #[must_use]
     pub fn muted(&self) -> bool {
         self.muted.load(Ordering::Relaxed)
+    }
+
+    /// Encodes nothing, since nobody takes it, or sound again.
+    pub fn set_idle(&self, idle: bool) {
+        self.idle.store(idle, Ordering::Relaxed);
     }
 
     /// How loud what is sent is, 0.0 to 1.0.
@@ -150,6 +156,11 @@ fn run<A: FnMut() -> u32, D: FnMut(EncodedAudio)>(
             Ok(Some(mut frame)) => {
                 if state.muted() {
                     frame.samples.fill(0.0);
+                }
+                if state.idle.load(Ordering::Relaxed) {
+                    encoding.pending = None;
+                    state.takes.store(0, Ordering::Relaxed);
+                    continue;
                 }
                 state.level.on_sound(&frame.samples, frame.channels);
                 encoding.take(frame, state);

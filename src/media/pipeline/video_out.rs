@@ -59,6 +59,7 @@ pub struct VideoOutState {
     keyframe_wanted: AtomicBool,
     keyframe_needed: AtomicBool,
     dark: AtomicBool,
+    idle: AtomicBool,
     paused: AtomicBool,
     limited: AtomicBool,
     target_bitrate: AtomicU32,
@@ -79,6 +80,11 @@ impl VideoOutState {
     /// Sends dark pictures instead of the source's, or the source's again.
     pub fn set_dark(&self, dark: bool) {
         self.dark.store(dark, Ordering::Relaxed);
+    }
+
+    /// Encodes nothing, since nobody takes it, or pictures again, a keyframe first.
+    pub fn set_idle(&self, idle: bool) {
+        self.idle.store(idle, Ordering::Relaxed);
     }
 
     /// What the encoder was last told, bits a second.
@@ -299,6 +305,11 @@ impl<A: FnMut(Instant) -> Allowance, D: FnMut(EncodedVideo) -> Delivery> Encodin
 
     /// Tells the encoder what it may spend; gives the picture as it is to be encoded, if it is.
     fn steer(&mut self, frame: Arc<VideoFrame>) -> Option<Arc<VideoFrame>> {
+        if self.state.idle.load(Ordering::Relaxed) {
+            self.state.target_bitrate.store(0, Ordering::Relaxed);
+            self.state.need_keyframe();
+            return None;
+        }
         let now = clock::now();
         let allowed = (self.allowance)(now);
         self.state.paused.store(allowed.rung.is_none(), Ordering::Relaxed);

@@ -217,7 +217,8 @@ impl AudioPlayout {
         samples * 1e3 / f64::from(SAMPLE_RATE)
     }
 
-    fn start_over(&mut self) {
+    /// Another stream begins.
+    pub fn start_over(&mut self) {
         self.packets.start_over();
         self.break_off();
         (self.next, self.last, self.stood_in) = (None, None, 0);

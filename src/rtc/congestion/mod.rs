@@ -2,8 +2,8 @@
 //!
 //! Pure decisions: how much may be sent (`estimator.rs` with what it stands
 //! on), what leaves when (`pacer.rs`), what is sent again (`repeats.rs`) and
-//! what is asked for again (`missing.rs`). Three interceptors carry them out:
-//! `transmit.rs` on the way out, `receive.rs` and `reports.rs` on the way in.
+//! what is asked for again (`missing.rs`). Two interceptors carry them out:
+//! `transmit.rs` on the way out, and `receive.rs` with `reports.rs` on the way in.
 
 mod delay;
 mod estimator;
@@ -29,7 +29,6 @@ mod way_back;
 use self::estimator::PathView;
 pub use self::path::Path;
 pub(super) use self::receive::Receive;
-pub(super) use self::reports::Reports;
 pub(super) use self::transmit::{TRANSPORT_WIDE, Transmit};
 
 /// How much faster than the target packets leave, so that a picture larger than most does not hold up

@@ -1,13 +1,17 @@
-//! The way in: takes repairs out of their stream, and asks for what is missing.
+//! The way in: asks for what is missing, and tells what came.
 //!
 //! Thin: an interceptor of the library around `missing.rs`, in the place of
-//! its NACK generator, which asks for ever since repairs pass it by (W3).
+//! its NACK generator, which asks for ever since repairs pass it by (W3). Packets end here: they go to
+//! the tracks that they are of, whether or not the library knows them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
+use rtc::interceptor::{
+    Interceptor, Packet, RTPHeaderExtension, ReceiverReportBuilder, ReceiverReportInterceptor,
+    StreamInfo, TaggedPacket,
+};
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::{
@@ -19,15 +23,26 @@ use rtc::shared::error::Error;
 
 use super::missing::Missing;
 use super::path::Path;
+use super::reports::Reports;
+use super::transmit::TRANSPORT_WIDE;
+use crate::rtc::codecs::MediaKind;
 use crate::rtc::interceptors::{TapState, add};
+use crate::rtc::tracks::Came;
+
+/// Streams that are reported on at a time; those of one call are few.
+const MOST_STREAMS: usize = 64;
 
 /// See the module.
 pub(in crate::rtc) struct Receive {
     state: Arc<TapState>,
     path: Path,
-    /// From a repair stream to the stream that it repairs, and the payload type there.
-    repairs: HashMap<u32, (u32, u8)>,
+    /// The streams that are reported on.
+    known: HashSet<u32>,
     missing: HashMap<u32, Missing>,
+    /// On the arrival of each packet, for their estimate.
+    arrivals: Reports,
+    /// On what each stream has lost (RFC 3550 section 6.4.2).
+    losses: ReceiverReportInterceptor,
     read: VecDeque<TaggedPacket>,
     write: VecDeque<TaggedPacket>,
 }
@@ -38,8 +53,10 @@ impl Receive {
         Self {
             state,
             path,
-            repairs: HashMap::new(),
+            known: HashSet::new(),
             missing: HashMap::new(),
+            arrivals: Reports::new(),
+            losses: ReceiverReportBuilder::new().build(),
             read: VecDeque::new(),
             write: VecDeque::new(),
         }
@@ -50,29 +67,42 @@ impl Receive {
     }
 
     fn inbound(&mut self, now: Instant, packet: &mut rtp::Packet) {
-        let repair = self.unpack(packet);
-        let header = &packet.header;
-        if let Some(missing) = self.missing.get_mut(&header.ssrc) {
-            missing.on_packet(now, header.sequence_number, repair);
-            self.ask(now);
+        let came = self.state.tracks.take(now, packet, &self.state.news);
+        // What is left is padding to probe the path, or nobody's. It is reported on as it is: a probe
+        // that is not counts as lost, and they would send at a fraction of what the path carries.
+        let Came::Media { kind, repeats, repair } = came else { return };
+        let (ssrc, number) = (packet.header.ssrc, packet.header.sequence_number);
+        if repair {
+            add(&self.state.counters.repairs_received, 1);
+        }
+        self.know(ssrc, kind);
+        if repeats {
+            self.missing.entry(ssrc).or_default().on_packet(now, number, repair);
         }
     }
 
-    /// Turns a repair back into what it repairs (RFC 4588 section 4); whether it was one.
-    fn unpack(&self, packet: &mut rtp::Packet) -> bool {
-        let Some(&(ssrc, payload_type)) = self.repairs.get(&packet.header.ssrc) else {
-            return false;
+    /// From its first packet on a stream is reported on.
+    fn know(&mut self, ssrc: u32, kind: MediaKind) {
+        if self.known.contains(&ssrc) {
+            return;
+        }
+        if self.known.len() == MOST_STREAMS {
+            // Whoever begins anew so often has no use for the old ones.
+            let unknown = |ssrc| StreamInfo { ssrc, ..Default::default() };
+            self.known.drain().for_each(|ssrc| self.losses.unbind_remote_stream(&unknown(ssrc)));
+            self.missing.clear();
+        }
+        self.known.insert(ssrc);
+        let number = self.state.tracks.extensions().transport_wide;
+        let extension = |id| RTPHeaderExtension { uri: TRANSPORT_WIDE.to_owned(), id };
+        let info = StreamInfo {
+            ssrc,
+            clock_rate: kind.clock_rate(),
+            rtp_header_extensions: number.map(u16::from).map(extension).into_iter().collect(),
+            ..Default::default()
         };
-        // Two bytes of original sequence number, then the payload. Less is padding to probe the
-        // path: it goes on as it is, because a probe that is not reported counts as lost, and the
-        // other side would send at a fraction of what the path carries.
-        let [high, low, ..] = packet.payload[..] else { return false };
-        packet.payload = packet.payload.slice(2..);
-        packet.header.sequence_number = u16::from_be_bytes([high, low]);
-        packet.header.ssrc = ssrc;
-        packet.header.payload_type = payload_type;
-        add(&self.state.counters.repairs_received, 1);
-        true
+        self.arrivals.bind_remote_stream(&info);
+        self.losses.bind_remote_stream(&info);
     }
 
     fn ask(&mut self, now: Instant) {
@@ -109,7 +139,12 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Receive {
             // Not at the next tick: every round trip begins here.
             self.ask(msg.now);
         }
-        self.read.push_back(msg);
+        self.arrivals.handle_read(msg)?;
+        while let Some(msg) = self.arrivals.poll_read() {
+            self.losses.handle_read(msg)?;
+        }
+        let read = std::iter::from_fn(|| self.losses.poll_read());
+        self.read.extend(read.filter(|msg| !matches!(msg.message.packet, Packet::Rtp(_))));
         Ok(())
     }
 
@@ -133,42 +168,29 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Receive {
     }
 
     fn poll_write(&mut self) -> Option<TaggedPacket> {
-        self.write.pop_front()
+        let write = self.write.pop_front().or_else(|| self.arrivals.poll_write());
+        write.or_else(|| self.losses.poll_write())
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
         self.ask(now);
-        Ok(())
+        self.arrivals.handle_timeout(now)?;
+        self.losses.handle_timeout(now)
     }
 
     fn poll_timeout(&mut self) -> Option<Instant> {
         let rtt = self.round_trip();
-        self.missing.values().filter_map(|missing| missing.deadline(rtt)).min()
+        let missing = self.missing.values().filter_map(|missing| missing.deadline(rtt)).min();
+        [missing, self.arrivals.poll_timeout(), self.losses.poll_timeout()].into_iter().flatten().min()
     }
 }
 
+/// What the library binds is what it makes of descriptions; here packets say what there is.
 impl Interceptor for Receive {
     fn bind_local_stream(&mut self, _info: &StreamInfo) {}
     fn unbind_local_stream(&mut self, _info: &StreamInfo) {}
-
-    fn bind_remote_stream(&mut self, info: &StreamInfo) {
-        if let Some(rtx) = info.ssrc_rtx {
-            self.repairs.insert(rtx, (info.ssrc, info.payload_type));
-        }
-        let repeats = |feedback: &rtc::interceptor::RTCPFeedback| {
-            feedback.typ == "nack" && feedback.parameter.is_empty()
-        };
-        if info.rtcp_feedback.iter().any(repeats) {
-            self.missing.entry(info.ssrc).or_default();
-        }
-    }
-
-    fn unbind_remote_stream(&mut self, info: &StreamInfo) {
-        if let Some(rtx) = info.ssrc_rtx {
-            self.repairs.remove(&rtx);
-        }
-        self.missing.remove(&info.ssrc);
-    }
+    fn bind_remote_stream(&mut self, _info: &StreamInfo) {}
+    fn unbind_remote_stream(&mut self, _info: &StreamInfo) {}
 }
 
 #[cfg(test)]

@@ -8,50 +8,44 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::clock;
+use crate::rtc::agreed::agreed;
+use crate::rtc::events::ConnectionEvent;
 use crate::rtc::interceptors::RtcpCounters;
+use crate::rtc::receiver::RemoteTrack;
+use crate::rtc::tracks::Tracks;
 
 const MEDIA: u32 = 1;
 const RTX: u32 = 2;
 
-fn receive() -> Receive {
+const SESSION: &str = "v=0\r\nm=video 9 X 102 103\r\na=mid:0\r\na=rtpmap:102 H264/90000\r\n\
+    a=rtcp-fb:102 nack\r\na=rtpmap:103 rtx/90000\r\na=fmtp:103 apt=102\r\na=ssrc-group:FID 1 2\r\n";
+
+fn receive() -> (Receive, mpsc::Receiver<ConnectionEvent>) {
+    let (to, news) = mpsc::channel(8);
+    let path = Path::new(1_000_000);
+    let tracks = Arc::new(Tracks::new(path.clone()));
+    tracks.settle(agreed(SESSION, SESSION, true));
+    tracks.vouched(&to);
     let state = Arc::new(TapState {
         counters: RtcpCounters::default(),
         video_ssrc: 0,
         video_rtx_ssrc: 0,
         audio_ssrc: 0,
         mappings: Mutex::default(),
-        reading: Arc::default(),
-        news: mpsc::channel(1).0,
+        tracks,
+        news: to,
     });
-    let mut receive = Receive::new(state, Path::new(1_000_000));
-    receive.bind_remote_stream(&StreamInfo {
-        ssrc: MEDIA,
-        ssrc_rtx: Some(RTX),
-        payload_type: 102,
-        rtcp_feedback: vec![rtc::interceptor::RTCPFeedback {
-            typ: "nack".to_owned(),
-            parameter: String::new(),
-        }],
-        ..Default::default()
-    });
-    receive
+    (Receive::new(state, path), news)
 }
 
-fn take(receive: &mut Receive, ssrc: u32, number: u16, payload: &'static [u8]) -> rtp::Packet {
-    let header = rtp::header::Header {
-        ssrc,
-        sequence_number: number,
-        payload_type: 103,
-        ..Default::default()
-    };
+fn take(receive: &mut Receive, (ssrc, payload_type): (u32, u8), number: u16, payload: &'static [u8]) {
+    let header =
+        rtp::header::Header { ssrc, sequence_number: number, payload_type, ..Default::default() };
     let packet = rtp::Packet { header, payload: Bytes::from_static(payload) };
     let message = Packet::Rtp(packet).into();
     let tagged = TaggedPacket { now: clock::now(), transport: Default::default(), message };
     receive.handle_read(tagged).ok();
-    match receive.poll_read().map(|tagged| tagged.message.packet) {
-        Some(Packet::Rtp(packet)) => packet,
-        _ => panic!("RTP went in"),
-    }
+    assert!(receive.poll_read().is_none(), "it has gone to its track");
 }
 
 fn asked(receive: &mut Receive) -> Vec<u16> {
@@ -65,31 +59,53 @@ fn asked(receive: &mut Receive) -> Vec<u16> {
     .collect()
 }
 
-#[test]
-fn a_repair_becomes_the_packet_that_it_repairs() {
-    let repaired = take(&mut receive(), RTX, 9, &[0x12, 0x34, 9, 8]);
-    assert_eq!((repaired.header.ssrc, repaired.header.payload_type), (MEDIA, 102));
-    assert_eq!((repaired.header.sequence_number, &repaired.payload[..]), (0x1234, &[9, 8][..]));
+fn track(news: &mut mpsc::Receiver<ConnectionEvent>) -> RemoteTrack {
+    match news.try_recv() {
+        Ok(ConnectionEvent::Track(track)) => track,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_repair_becomes_the_packet_that_it_repairs() {
+    let (mut receive, mut news) = receive();
+    take(&mut receive, (RTX, 103), 9, &[0x12, 0x34, 9, 8]);
+    let repaired = track(&mut news).next_packet().await.map(|p| (p.ssrc, p.sequence_number, p.payload));
+    assert_eq!(repaired, Some((MEDIA, 0x1234, Bytes::from_static(&[9, 8]))));
 }
 
 #[test]
-fn padding_goes_on_so_that_its_arrival_is_reported() {
-    let probe = take(&mut receive(), RTX, 9, &[]);
-    assert_eq!((probe.header.ssrc, probe.payload.len()), (RTX, 0));
+fn padding_reaches_nobody() {
+    let (mut receive, mut news) = receive();
+    take(&mut receive, (RTX, 103), 9, &[]);
+    assert!(news.try_recv().is_err());
 }
 
 #[test]
 fn what_is_missing_is_asked_for_once_and_not_when_a_keyframe_is_on_its_way() {
-    let mut receive = receive();
-    take(&mut receive, RTX, 1, &[0, 7, 1]);
+    let (mut receive, _news) = receive();
+    take(&mut receive, (RTX, 103), 1, &[0, 7, 1]);
     assert_eq!(asked(&mut receive), [0_u16; 0], "a repair says nothing about what was sent since");
-    take(&mut receive, MEDIA, 10, &[1]);
-    take(&mut receive, MEDIA, 12, &[1]);
+    take(&mut receive, (MEDIA, 102), 10, &[1]);
+    take(&mut receive, (MEDIA, 102), 12, &[1]);
     assert_eq!(asked(&mut receive), [11]);
-    assert!(receive.poll_timeout().is_some());
+    let rtt = receive.round_trip();
+    let due = |receive: &Receive| receive.missing.values().filter_map(|m| m.deadline(rtt)).next();
+    assert!(due(&receive).is_some());
     let pli = PictureLossIndication { sender_ssrc: 0, media_ssrc: MEDIA };
     let message = Packet::Rtcp(vec![Box::new(pli)]).into();
     let tagged = TaggedPacket { now: clock::now(), transport: Default::default(), message };
     receive.handle_write(tagged).ok();
-    assert!(receive.poll_timeout().is_none());
+    assert!(due(&receive).is_none());
+}
+
+#[test]
+fn there_is_an_end_to_streams_and_the_newest_are_known() {
+    let (mut receive, _news) = receive();
+    for ssrc in 100..1_100 {
+        take(&mut receive, (ssrc, 102), 10, &[1]);
+        take(&mut receive, (ssrc, 102), 12, &[1]);
+        assert_eq!(asked(&mut receive), [11], "stream {ssrc}");
+    }
+    assert!(receive.known.len() <= MOST_STREAMS && receive.missing.len() <= MOST_STREAMS);
 }

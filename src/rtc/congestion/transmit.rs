@@ -30,6 +30,7 @@ use super::path::Path;
 use super::probe::Cluster;
 use super::repeats::{Repeats, Rtx};
 use super::transmit_rate;
+use crate::rtc::codecs::AUDIO_CLOCK;
 use crate::rtc::events::ConnectionEvent;
 use crate::rtc::interceptors::{TapState, add};
 
@@ -95,8 +96,6 @@ pub(in crate::rtc) struct Transmit {
     lost_falling: f64,
     hurried_until: Option<Instant>,
     extensions: HashMap<u32, u8>,
-    /// The stream of their sound, and its ticks a second.
-    sound: Option<(u32, u32)>,
     /// The reference time of reports, without its 24 bits' wrapping.
     reference: Option<i64>,
     began_at: Option<Instant>,
@@ -125,7 +124,6 @@ impl Transmit {
             lost_falling: 0.0,
             hurried_until: None,
             extensions: HashMap::new(),
-            sound: None,
             reference: None,
             began_at: None,
             next_tick: None,
@@ -406,8 +404,8 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Transmit {
             Packet::Rtcp(packets) => self.inbound(msg.now, packets),
             Packet::Rtp(packet) => {
                 let (ssrc, timestamp) = (packet.header.ssrc, packet.header.timestamp);
-                if let Some((_, rate)) = self.sound.filter(|(sound, _)| *sound == ssrc) {
-                    self.estimator(msg.now).on_sound(msg.now, timestamp, rate);
+                if self.state.tracks.sound() == Some(ssrc) {
+                    self.estimator(msg.now).on_sound(msg.now, timestamp, AUDIO_CLOCK);
                 }
             }
             _ => {}
@@ -467,15 +465,8 @@ impl Interceptor for Transmit {
         }
     }
 
-    fn bind_remote_stream(&mut self, info: &StreamInfo) {
-        if info.mime_type.starts_with("audio/") {
-            self.sound = Some((info.ssrc, info.clock_rate));
-        }
-    }
-
-    fn unbind_remote_stream(&mut self, info: &StreamInfo) {
-        self.sound = self.sound.filter(|(ssrc, _)| *ssrc != info.ssrc);
-    }
+    fn bind_remote_stream(&mut self, _info: &StreamInfo) {}
+    fn unbind_remote_stream(&mut self, _info: &StreamInfo) {}
 }
 
 #[cfg(test)]

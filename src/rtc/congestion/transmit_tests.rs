@@ -12,6 +12,7 @@ use super::*;
 use crate::clock;
 use crate::rtc::congestion::reports::Reports;
 use crate::rtc::interceptors::RtcpCounters;
+use crate::rtc::tracks::Tracks;
 
 const VIDEO: u32 = 1;
 const RTX: u32 = 2;
@@ -29,16 +30,16 @@ struct Bench {
 
 fn bench(reports: bool) -> Bench {
     let (to, news) = mpsc::channel(8);
+    let path = Path::new(2_000_000);
     let state = Arc::new(TapState {
         counters: RtcpCounters::default(),
         video_ssrc: VIDEO,
         video_rtx_ssrc: RTX,
         audio_ssrc: SOUND,
         mappings: Mutex::default(),
-        reading: Arc::default(),
+        tracks: Arc::new(Tracks::new(path.clone())),
         news: to,
     });
-    let path = Path::new(2_000_000);
     let mut transmit = Transmit::new(state, path.clone(), 0..2_000_000);
     let numbers = RTPHeaderExtension { uri: TRANSPORT_WIDE.to_owned(), id: EXTENSION.into() };
     let extensions = if reports { vec![numbers] } else { vec![] };
