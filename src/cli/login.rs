@@ -87,13 +87,14 @@ pub async fn run(command: LoginCommand, stage: Stage, output: &Output) -> Result
     let options = command.call.call_options(command.media.rate_options(), policy, allow);
     let prompted = input == stdin::Kind::Terminal;
     let asks = policy == AnswerPolicy::Ask;
+    let (media, token) = (&command.media, command.settings.token());
+    let recalled = command.settings.recalls_server();
+    let told = (token, command.stats.path());
+    let config = setup::phone_config(identity, media, &command.network, options, &stage, told)?;
     let mut reporter = Reporter::new(output.clone(), command.stats.open()?, prompted, asks);
     if !command.no_bell {
         reporter.ring_bell();
     }
-    let (media, token) = (&command.media, command.settings.token());
-    let recalled = command.settings.recalls_server();
-    let config = setup::phone_config(identity, media, &command.network, options, &stage, token)?;
     let (phone, events) = tokio::select! {
         phone = token::log_in(config, output) => {
             phone.map_err(|error| setup::failed(error, recalled))?

@@ -17,6 +17,7 @@ pub mod mkv_writer;
 pub mod mp4;
 pub mod mp4_boxes;
 pub mod mp4_fragments;
+mod mp4_index;
 pub mod mp4_tables;
 pub mod mp4_writer;
 pub mod mux;
