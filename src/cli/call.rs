@@ -85,7 +85,8 @@ pub async fn run(command: CallCommand, mut stage: Stage, output: &Output) -> Res
     if recalled {
         output.say(setup::RECALLED);
     }
-    let asks = stage.take_keys(output);
+    // What comes in is the picture or the sound, and no keys.
+    let asks = !media.reads_standard_input() && stage.take_keys(output);
     if asks {
         output.say(terminal::KEYS);
     }

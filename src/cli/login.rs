@@ -76,7 +76,9 @@ pub struct LoginCommand {
 pub async fn run(command: LoginCommand, stage: Stage, output: &Output) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
     job::watch(output)?;
-    let input = stdin::kind();
+    // What comes in is the picture or the sound, and no commands.
+    let sent = command.media.reads_standard_input();
+    let input = if sent { stdin::Kind::Nobody } else { stdin::kind() };
     let (server, name) = (command.network.server.clone(), command.me.clone());
     let identity = Identity::choose(server, name, || None)?;
     let mut last = Remembered::of(&identity.server, &identity.name);
@@ -110,9 +112,7 @@ pub async fn run(command: LoginCommand, stage: Stage, output: &Output) -> Result
     if command.save {
         output.say(&command.settings.save()?);
     }
-    if policy == AnswerPolicy::Refuse {
-        output.say("there is nobody here to ask, so calls are refused; --auto-answer answers them");
-    }
+    say_who_is_asked(sent, policy, output);
     let lines = lines_of(input, &command.media.view, output, &people);
     if lines.as_ref().is_some_and(|(_, edited)| *edited) {
         reporter.show_bar();
@@ -137,6 +137,17 @@ pub async fn run(command: LoginCommand, stage: Stage, output: &Output) -> Result
         (true, Some(why)) => Err(Failure::Recording(why)),
         (true, None) => Ok(()),
         (false, _) => Err(anyhow::anyhow!("the phone stopped by itself").into()),
+    }
+}
+
+/// Says why nobody can be asked or told anything, where that is so.
+fn say_who_is_asked(sent: bool, policy: AnswerPolicy, output: &Output) {
+    if sent {
+        output
+            .say("standard input is what is sent, so there are no commands; Ctrl-C ends the login");
+    }
+    if policy == AnswerPolicy::Refuse {
+        output.say("there is nobody here to ask, so calls are refused; --auto-answer answers them");
     }
 }
 
