@@ -21,6 +21,7 @@ use crate::clock;
 use crate::media::device::DeviceError;
 use crate::media::frame::Size;
 use crate::media::sink::{SinkError, Sinks};
+use crate::media::source::file::live::is_live;
 use crate::media::source::{
     self, AudioSourceSpec, MediaOptions, SourceError, Sources, VideoSourceSpec,
 };
@@ -107,6 +108,11 @@ pub async fn run(
 ) -> Result<LoopbackReport, LoopbackError> {
     let shipped = ShippedClip::new(&config)?;
     let media = shipped.options(&config);
+    if let Some(path) = media.inputs().into_iter().find(|path| is_live(path)) {
+        let reason =
+            "a pipe can be sent by one side only, and here both send; name a file".to_owned();
+        return Err(SourceError::Unsupported { path, reason }.into());
+    }
     // Before anything else is started.
     drop(source::open(&media)?);
 

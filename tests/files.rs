@@ -1,7 +1,7 @@
 //! Files and pipes as a user gives them: what would be destroyed, what is not there any more, what
 //! makes wait, and what a disk has no room for.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::process::PeerBuilder;
@@ -125,15 +125,11 @@ async fn one_pipe_is_not_both_picture_and_sound() {
     }
 }
 
-#[tokio::test]
-async fn a_source_that_waits_for_years_delays_no_end() {
-    let _alone = one_at_a_time().await;
-    let server = Server::start().await;
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let ivf = folder.path().join("years.ivf");
+/// A film whose third picture comes a million seconds after the second.
+pub(crate) fn waits_for_years(folder: &Path) -> PathBuf {
+    let ivf = folder.join("years.ivf");
     let clip = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/media/cut-last-packet.ivf");
     let mut data = std::fs::read(clip).expect("the clip");
-    // From the third picture on, a million seconds later.
     let mut at = 32;
     for n in 0..31u64 {
         let size = u32::from_le_bytes(data[at..at + 4].try_into().expect("four bytes")) as usize;
@@ -142,6 +138,15 @@ async fn a_source_that_waits_for_years_delays_no_end() {
         at += 12 + size;
     }
     std::fs::write(&ivf, data).expect("a file");
+    ivf
+}
+
+#[tokio::test]
+async fn a_source_that_waits_for_years_delays_no_end() {
+    let _alone = one_at_a_time().await;
+    let server = Server::start().await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let ivf = waits_for_years(folder.path());
     let mut bob = login(server.url(), "bob", &["--auto-answer"]).await;
     let words = ["call", "bob", "--as", "alice", "--audio", "none"];
     let mut alice = peer(server.url(), &words).arg("--video").arg(&ivf).start();

@@ -25,7 +25,7 @@ fn ffmpeg(folder: &Path, words: &[&str]) -> Vec<u8> {
 }
 
 /// Films in which everything is black and silent but for 80 ms; pairs of picture and sound.
-fn films(folder: &Path) -> [[&'static str; 2]; 8] {
+fn films(folder: &Path) -> [[&'static str; 2]; 9] {
     let flash = format!(
         "color=black:s=160x90:r=25:d={SECONDS},\
          drawbox=t=fill:c=white:enable='between(t,0.479,0.561)'"
@@ -45,6 +45,7 @@ fn films(folder: &Path) -> [[&'static str; 2]; 8] {
     ] {
         ffmpeg(folder, &[&["-i", "film.mkv"], to].concat());
     }
+    no_idr(folder);
     // In whole packets: 13.5 ms longer than the pictures.
     ffmpeg(folder, &["-i", "film.mkv", "-vn", "-c:a", "copy", "film.ogg"]);
     ffmpeg(folder, &["-f", "lavfi", "-i", &beep, "film.wav"]);
@@ -59,11 +60,32 @@ fn films(folder: &Path) -> [[&'static str; 2]; 8] {
         ["film.ivf", "film.ogg"],
         ["film.h264", "film.wav"],
         ["film.y4m", "film.wav"],
+        ["no-idr.mkv", "no-idr.mkv"],
     ]
 }
 
-/// Pictures of one slice each, in the container that ffmpeg does not write for H.264.
-fn ivf(stream: &[u8]) -> Vec<u8> {
+/// A film without any IDR: the second half of one with open groups of pictures, copied.
+fn no_idr(folder: &Path) {
+    let flash = "color=black:s=160x90:r=25:d=2.64,\
+                 drawbox=t=fill:c=white:enable='between(t,1.799,1.881)'";
+    let beep = "aevalsrc='if(between(t,1.8,1.88),0.6*sin(6283*t),0)':s=48000:d=2.64";
+    let open = "open-gop=1:keyint=33:min-keyint=33:scenecut=0:bframes=2:b-adapt=0";
+    let from = ["-f", "lavfi", "-i", flash, "-f", "lavfi", "-i", beep];
+    let pictures = ["-c:v", "libx264", "-x264-params", open, "-pix_fmt", "yuv420p"];
+    ffmpeg(folder, &[&from[..], &pictures, &["-c:a", "libopus", "open.mkv"]].concat());
+    let copy = ["-ss", "1.48", "-i", "open.mkv", "-c", "copy", "-avoid_negative_ts", "make_zero"];
+    ffmpeg(folder, &[&copy[..], &["no-idr.mkv"]].concat());
+    ffmpeg(
+        folder,
+        &["-i", "no-idr.mkv", "-c:v", "copy", "-bsf:v", "h264_mp4toannexb", "no-idr.h264"],
+    );
+    let stream = std::fs::read(folder.join("no-idr.h264")).expect("a stream");
+    let idr = stream.windows(4).any(|four| four[..3] == [0, 0, 1] && four[3] & 31 == 5);
+    assert!(!idr, "this film has an IDR");
+}
+
+/// The pictures of a stream, of one slice each, with what stands before them.
+pub(crate) fn access_units(stream: &[u8]) -> Vec<&[u8]> {
     let mut at = Vec::new();
     for n in 0..stream.len().saturating_sub(3) {
         if stream[n..n + 3] == [0, 0, 1] {
@@ -71,16 +93,19 @@ fn ivf(stream: &[u8]) -> Vec<u8> {
             at.push((begins, stream[n + 3] & 31));
         }
     }
+    let mut from = 0;
+    let pictures = at.iter().enumerate().filter(|(_, (_, kind))| *kind == 1 || *kind == 5);
+    let ends = pictures.map(|(n, _)| at.get(n + 1).map_or(stream.len(), |next| next.0));
+    ends.map(|to| &stream[std::mem::replace(&mut from, to)..to]).collect()
+}
+
+/// Pictures in the container that ffmpeg does not write for H.264.
+fn ivf(stream: &[u8]) -> Vec<u8> {
     let mut file = b"DKIF\0\0\x20\0H264\xa0\0\x5a\0\x19\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0".to_vec();
-    let (mut from, mut number) = (0, 0u64);
-    for (n, (_, kind)) in at.iter().enumerate() {
-        if *kind == 1 || *kind == 5 {
-            let to = at.get(n + 1).map_or(stream.len(), |next| next.0);
-            file.extend(((to - from) as u32).to_le_bytes());
-            file.extend(number.to_le_bytes());
-            file.extend(&stream[from..to]);
-            (from, number) = (to, number + 1);
-        }
+    for (number, unit) in access_units(stream).iter().enumerate() {
+        file.extend((unit.len() as u32).to_le_bytes());
+        file.extend((number as u64).to_le_bytes());
+        file.extend_from_slice(unit);
     }
     file
 }
@@ -137,7 +162,7 @@ async fn flash_and_beep_of_every_container_stay_together_for_ten_rounds() {
         let record = path(&format!("{at}.mkv"));
         let quiet = ["--auto-answer", "--video", "none", "--audio", "none", "--record", &record];
         let there = login(server.url(), &hears, &quiet).await;
-        let words = ["call", &hears, "--as", &plays, "--duration", "16s"];
+        let words = ["call", &hears, "--as", &plays, "--duration", "18s"];
         let (pictures, sound) = (path(pictures), path(sound));
         let media = ["--video", &pictures, "--audio", &sound];
         calls.push((peer(server.url(), &words).args(media).start(), there));

@@ -204,3 +204,82 @@ async fn each_call_of_a_login_has_its_own_recording() {
         assert!(probe(&bob.home().join(file)).frames > 10, "{file}");
     }
 }
+
+/// When each packet of a kind is due, and whether it is a keyframe.
+fn packets(path: &Path, kind: &str) -> Vec<(f64, bool)> {
+    let found = ffprobe(path, &["-show_packets", "-select_streams", kind]);
+    let packets = found["packets"].as_array().expect("packets");
+    let each = packets.iter().map(|packet| {
+        let key = packet["flags"].as_str().is_some_and(|flags| flags.starts_with('K'));
+        (seconds(packet, "pts_time").expect("a time"), key)
+    });
+    each.collect()
+}
+
+/// The files that a recording was split into, in their order.
+fn split(folder: &Path, name: &str, ending: &str) -> Vec<std::path::PathBuf> {
+    let later = (2..).map(|n| folder.join(format!("{name}-{n}.{ending}")));
+    let first = std::iter::once(folder.join(format!("{name}.{ending}")));
+    first.chain(later).take_while(|path| path.exists()).collect()
+}
+
+#[tokio::test]
+async fn split_recordings_begin_with_a_keyframe_and_lose_nothing_and_long_ones_are_sought() {
+    let _alone = one_at_a_time().await;
+    let server = Server::start().await;
+    let words = ["--auto-answer", "--video", "none", "--audio", "none", "--record", "whole.mkv"];
+    let mut bob = login(server.url(), "bob", &words).await;
+    let words = ["call", "bob", "--as", "alice", "--duration", "24s", "--size", "320x180"];
+    let record = ["--record-local", "ours.mp4", "--record-split", "5s"];
+    let mut alice = peer(server.url(), &words).args(record).start();
+    alice.await_event("ended", THE_END).await;
+    bob.await_event("recording-stopped", THE_END).await;
+    let whole = bob.home().join("whole.mkv");
+    let parts = split(alice.home(), "ours", "mp4");
+    // It goes on in another file with the first keyframe after that time.
+    assert!(parts.len() >= 3, "{parts:?}");
+    for kind in ["v:0", "a:0"] {
+        let unsplit = packets(&whole, kind);
+        let mut sum = 0;
+        for part in &parts {
+            let packets = packets(part, kind);
+            let (first, last) = (packets[0], packets[packets.len() - 1]);
+            assert!(first.1, "{}: {kind} begins with a keyframe", part.display());
+            assert!(first.0 < 0.06, "{}: {kind} begins at {}", part.display(), first.0);
+            let steps = packets.windows(2).map(|pair| pair[1].0 - pair[0].0);
+            let usual = (last.0 - first.0) / (packets.len() - 1) as f64;
+            let longest = steps.fold(0.0, f64::max);
+            assert!(longest < usual * 2.5, "{}: {kind}: {longest}", part.display());
+            sum += packets.len();
+        }
+        // What is lost at a seam would be missing here; both begin and end at about the same time.
+        let most = unsplit.len() + 15;
+        assert!((unsplit.len() - 5..most).contains(&sum), "{kind}: {sum} of {}", unsplit.len());
+    }
+    let keys: Vec<f64> =
+        packets(&whole, "v:0").into_iter().filter(|(_, key)| *key).map(|(at, _)| at).collect();
+    let ends = keys.iter().skip(1).chain([&24.0]);
+    for (key, next) in keys.iter().zip(ends) {
+        assert!(next - key < 10.0, "keyframes at {keys:?}");
+    }
+}
+
+#[tokio::test]
+async fn sound_alone_is_split_too() {
+    let _alone = one_at_a_time().await;
+    let server = Server::start().await;
+    let words = ["--auto-answer", "--video", "none"];
+    let _bob = login(server.url(), "bob", &words).await;
+    for ending in ["mkv", "mp4"] {
+        let file = format!("theirs.{ending}");
+        let words = ["call", "bob", "--as", "alice", "--duration", "7s", "--video", "none"];
+        let record = ["--record", &file, "--record-split", "2s"];
+        let mut alice = peer(server.url(), &words).args(record).start();
+        alice.await_event("ended", THE_END).await;
+        let parts = split(alice.home(), "theirs", ending);
+        assert!((3..=4).contains(&parts.len()), "{parts:?}");
+        let count: usize = parts.iter().map(|part| packets(part, "a:0").len()).sum();
+        // Fifty a second, from the first to the end.
+        assert!((300..=360).contains(&count), "{ending}: {count}");
+    }
+}

@@ -140,3 +140,34 @@ async fn a_turned_chromium_stands_upright_in_a_terminal() {
         until_upright(&mut bob, &format!("terminal, turned by {by}"), look).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_that_is_turned_while_it_is_recorded_has_a_file_for_each_way() {
+    let _alone = one_at_a_time().await;
+    let server = Server::start().await;
+    for ending in ["mkv", "mp4"] {
+        let file = format!("call.{ending}");
+        let words = ["login", "bob", "--auto-answer", "--record", &file];
+        let mut bob = peer(server.url(), &words).with_input().start();
+        bob.await_event("logged-in", PATIENCE).await;
+        let page = filming(&server, 90).await;
+        page.call("bob").await;
+        bob.await_event("recording-started", PATIENCE).await;
+        bob.await_event("first-video-frame", PATIENCE).await;
+        let mut files = vec![bob.home().join(&file)];
+        for by in [270, 180] {
+            crate::support::sees_more(&mut bob, 20).await;
+            turn(&page, by).await;
+            let next = bob.await_event("recording-started", PATIENCE).await;
+            files.push(next["path"].as_str().expect("a path").into());
+        }
+        crate::support::sees_more(&mut bob, 20).await;
+        bob.type_line("norecord");
+        bob.await_event("recording-stopped", PATIENCE).await;
+        bob.next_event("stats", PATIENCE).await;
+        for file in files {
+            let found = quarters_of(&file);
+            assert!(are_quarters(found), "{}: {found:?}", file.display());
+        }
+    }
+}

@@ -75,7 +75,9 @@ mod tests {
         assert_eq!(Identity::of("v=0\r\no=- 7 1 IN IP4 0.0.0.0\r\n"), None);
         assert_eq!(Identity::of(""), None);
         let hidden = sdp(7, 2, "AA:BB") + "a=fingerprint:sha-256 EE\r\n";
-        assert!(!Identity::of(&hidden).unwrap().may_become(&Identity::of(&sdp(7, 1, "AA:BB")).unwrap()));
+        assert!(
+            !Identity::of(&hidden).unwrap().may_become(&Identity::of(&sdp(7, 1, "AA:BB")).unwrap())
+        );
     }
 
     #[test]

@@ -174,7 +174,9 @@ impl Outgoing {
                 recording.local_audio(&packet);
             }
             // When it is closed, the call is over.
-            if let Err(mpsc::error::TrySendError::Full(_)) = to_send.try_send(ToSend::Packet(packet)) {
+            if let Err(mpsc::error::TrySendError::Full(_)) =
+                to_send.try_send(ToSend::Packet(packet))
+            {
                 tracing::warn!("a packet of sound found no room on the way out");
             }
         };

@@ -68,13 +68,14 @@ pub async fn run(command: CallCommand, mut stage: Stage, output: &Output) -> Res
         let reason = "that is your own name; you cannot call yourself".to_owned();
         return Err(PhoneError::BadName { name: command.name, reason }.into());
     }
-    let mut reporter = Reporter::new(output.clone(), command.stats.open()?, false, false);
     // Whoever calls us meanwhile is refused: this login is for one call.
     let options =
         command.call.call_options(command.media.rate_options(), AnswerPolicy::Refuse, Vec::new());
     let (media, token) = (&command.media, command.settings.token());
     let recalled = Recalled::of(&command.settings, &identity);
-    let config = setup::phone_config(identity, media, &command.network, options, &stage, token)?;
+    let told = (token, command.stats.path());
+    let config = setup::phone_config(identity, media, &command.network, options, &stage, told)?;
+    let mut reporter = Reporter::new(output.clone(), command.stats.open()?, false, false);
     let (phone, mut events) = tokio::select! {
         phone = token::log_in(config, output) => {
             phone.map_err(|error| recalled.failed(error))?
@@ -84,7 +85,8 @@ pub async fn run(command: CallCommand, mut stage: Stage, output: &Output) -> Res
     if let Some(words) = recalled.words("--as") {
         output.say(&words);
     }
-    let asks = stage.take_keys(output);
+    // What comes in is the picture or the sound, and no keys.
+    let asks = !media.reads_standard_input() && stage.take_keys(output);
     if asks {
         output.say(terminal::KEYS);
     }

@@ -76,7 +76,9 @@ pub struct LoginCommand {
 pub async fn run(command: LoginCommand, stage: Stage, output: &Output) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
     job::watch(output)?;
-    let input = stdin::kind();
+    // What comes in is the picture or the sound, and no commands.
+    let sent = command.media.reads_standard_input();
+    let input = if sent { stdin::Kind::Nobody } else { stdin::kind() };
     let (server, name) = (command.network.server.clone(), command.me.clone());
     let identity = Identity::choose(server, name, || None)?;
     let mut last = Remembered::of(&identity.server, &identity.name);
@@ -87,13 +89,14 @@ pub async fn run(command: LoginCommand, stage: Stage, output: &Output) -> Result
     let options = command.call.call_options(command.media.rate_options(), policy, allow);
     let prompted = input == stdin::Kind::Terminal;
     let asks = policy == AnswerPolicy::Ask;
+    let (media, token) = (&command.media, command.settings.token());
+    let recalled = Recalled::of(&command.settings, &identity);
+    let told = (token, command.stats.path());
+    let config = setup::phone_config(identity, media, &command.network, options, &stage, told)?;
     let mut reporter = Reporter::new(output.clone(), command.stats.open()?, prompted, asks);
     if !command.no_bell {
         reporter.ring_bell();
     }
-    let (media, token) = (&command.media, command.settings.token());
-    let recalled = Recalled::of(&command.settings, &identity);
-    let config = setup::phone_config(identity, media, &command.network, options, &stage, token)?;
     let (phone, events) = tokio::select! {
         phone = token::log_in(config, output) => {
             phone.map_err(|error| recalled.failed(error))?
@@ -109,10 +112,7 @@ pub async fn run(command: LoginCommand, stage: Stage, output: &Output) -> Result
     if command.save {
         output.say(&command.settings.save()?);
     }
-    if policy == AnswerPolicy::Refuse {
-        output
-            .say("calls are refused because nobody can be asked here; --auto-answer accepts them");
-    }
+    say_who_is_asked(sent, policy, output);
     let lines = lines_of(input, &command.media.view, output, &people);
     if lines.as_ref().is_some_and(|(_, edited)| *edited) {
         reporter.show_bar();
@@ -140,6 +140,18 @@ pub async fn run(command: LoginCommand, stage: Stage, output: &Output) -> Result
             Err(anyhow::anyhow!("internal error: the phone stopped by itself; please report it")
                 .into())
         }
+    }
+}
+
+/// Says why nobody can be asked or told anything, where that is so.
+fn say_who_is_asked(sent: bool, policy: AnswerPolicy, output: &Output) {
+    if sent {
+        output
+            .say("standard input is what is sent, so there are no commands; Ctrl-C ends the login");
+    }
+    if policy == AnswerPolicy::Refuse {
+        output
+            .say("calls are refused because nobody can be asked here; --auto-answer accepts them");
     }
 }
 

@@ -3,7 +3,7 @@
 //! Owns the words and their turning into the library's options. It opens no
 //! device and no file; whether a source works is found out by the library.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -13,6 +13,7 @@ use crate::media::audio::echo::EchoReference;
 use crate::media::audio::voice::VoiceOptions;
 use crate::media::frame::{MaxPicture, Size};
 use crate::media::sink::{SinkOptions, SpeakerSpec, ViewSpec};
+use crate::media::source::file::live::{self, LiveShare};
 use crate::media::source::screen::ScreenShare;
 use crate::media::source::{AudioSourceSpec, MediaOptions, VideoSourceSpec};
 
@@ -95,8 +96,17 @@ impl MediaArgs {
             voice: self.voice(),
             echo: echo.clone(),
             share: ScreenShare::default(),
+            live: LiveShare::default(),
             max_picture: self.max_picture,
         }
+    }
+
+    /// Whether picture or sound come in where commands would.
+    #[must_use]
+    pub fn reads_standard_input(&self) -> bool {
+        let sent = |path: &Path| live::is_standard_input(path);
+        matches!(&self.video, VideoSourceSpec::File(path) if sent(path))
+            || matches!(&self.audio, AudioSourceSpec::File(path) if sent(path))
     }
 
     /// What may be spent on it.

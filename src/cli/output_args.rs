@@ -1,12 +1,11 @@
 //! The output flags: how much is said, and in which form.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args};
 
 use super::exit::Failure;
-use super::stats_file::StatsFile;
-use crate::system;
+use super::stats_file::{self, StatsFile};
 
 /// How much is said on stderr.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,6 +58,12 @@ pub struct StatsArgs {
 }
 
 impl StatsArgs {
+    /// The file, where one is wanted.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.stats.as_deref()
+    }
+
     /// Opens the file, where one is wanted.
     ///
     /// # Errors
@@ -67,7 +72,7 @@ impl StatsArgs {
         let Some(path) = &self.stats else { return Ok(None) };
         StatsFile::append(path).map(Some).map_err(|error| Failure::StatsFile {
             path: path.clone(),
-            reason: system::words(&error),
+            reason: stats_file::refusal(&error),
         })
     }
 }

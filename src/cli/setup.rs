@@ -3,6 +3,7 @@
 //! It opens nothing; the configuration's closures do, when the phone calls them. In which order
 //! flags, environment and files count is decided in `settings.rs`.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -118,7 +119,8 @@ impl Recalled {
 }
 
 /// Everything that the phone needs to know. Whether a recording can be written is found out here,
-/// before anybody is called; the first call writes to the file as named, later ones beside it.
+/// before anybody is called, and that neither it nor the file of `stats` is one that is read; the first
+/// call writes to the file as named, later ones beside it.
 ///
 /// # Errors
 /// When this build has no such sink, or a recording cannot be written.
@@ -128,13 +130,14 @@ pub fn phone_config(
     network: &NetworkArgs,
     call: CallOptions,
     stage: &Stage,
-    token: Option<Secret>,
+    (token, stats): (Option<Secret>, Option<&Path>),
 ) -> Result<PhoneConfig, Failure> {
     let keyring = keyring();
     let key = keyring.as_ref().map(|keyring| own_key(keyring, &identity.name)).transpose()?;
     let echo = EchoReference::default();
     let (media_options, sink_options) = (media.media_options(&echo), media.sink_options(&echo));
-    sink::check(&sink_options, &media_options.inputs()).map_err(PhoneError::from)?;
+    let inputs = media_options.inputs();
+    sink::check(&sink_options, &inputs, stats).map_err(PhoneError::from)?;
     // The words of a screen are read as they are.
     let mirrored = !matches!(media_options.video, VideoSourceSpec::Screen(_));
     // Recordings that are begun in a call count as well: no two have the same name.

@@ -3,7 +3,8 @@
 //! Owns the file. The lines are the `stats` events of `--json`.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::phone::event::{Event, EventKind};
@@ -15,6 +16,8 @@ pub struct StatsFile {
     path: PathBuf,
     /// `None` after a write failed: it is said once, and the call goes on.
     file: Option<File>,
+    /// What a pipe had no room for yet.
+    rest: Vec<u8>,
 }
 
 impl StatsFile {
@@ -23,8 +26,12 @@ impl StatsFile {
     /// # Errors
     /// When it cannot be written.
     pub fn append(path: &Path) -> std::io::Result<Self> {
-        let file = File::options().create(true).append(true).open(path)?;
-        Ok(Self { path: path.to_owned(), file: Some(file) })
+        // Of a pipe neither opening nor writing may wait for a reader: nobody would know why.
+        let flags = rustix::fs::OFlags::NONBLOCK.bits();
+        let mut options = File::options();
+        options.create(true).append(true).custom_flags(flags.cast_signed());
+        let file = options.open(path)?;
+        Ok(Self { path: path.to_owned(), file: Some(file), rest: Vec::new() })
     }
 
     /// Writes the event when it is a snapshot.
@@ -36,19 +43,46 @@ impl StatsFile {
         if !matches!(event.kind, EventKind::Stats(_)) {
             return Ok(());
         }
-        let written =
-            serde_json::to_vec(event).map_err(std::io::Error::from).and_then(|mut line| {
-                line.push(b'\n');
-                file.write_all(&line)
-            });
+        let line = serde_json::to_vec(event).map_err(std::io::Error::from);
+        let written = line.and_then(|mut line| {
+            line.push(b'\n');
+            // A reader who is too slow misses snapshots, but none is cut.
+            if self.rest.is_empty() {
+                self.rest = line;
+            }
+            write_what_fits(file, &mut self.rest)
+        });
         written.map_err(|error| {
             self.file = None;
-            format!(
-                "cannot write {}: {}; no more stats are kept",
-                self.path.display(),
-                system::words(&error)
-            )
+            let reason = refusal(&error);
+            format!("cannot write {}: {reason}; no more stats are kept", self.path.display())
         })
+    }
+}
+
+/// Writes until all is written, or there is no room.
+fn write_what_fits(file: &mut File, rest: &mut Vec<u8>) -> std::io::Result<()> {
+    while !rest.is_empty() {
+        match file.write(rest) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(count) => drop(rest.drain(..count)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Why it cannot be written, in words.
+#[must_use]
+pub fn refusal(error: &std::io::Error) -> String {
+    let nobody = rustix::io::Errno::NXIO.raw_os_error();
+    match error.raw_os_error() {
+        Some(code) if code == nobody => {
+            "it is a pipe that nobody reads; start its reader first".to_owned()
+        }
+        _ => system::words(error),
     }
 }
 
@@ -85,6 +119,41 @@ mod tests {
     fn a_folder_cannot_be_opened() {
         let folder = tempfile::tempdir().unwrap();
         assert!(StatsFile::append(folder.path()).is_err());
+    }
+
+    #[test]
+    fn a_pipe_makes_nobody_wait_and_cuts_no_line() {
+        use std::io::Read;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let error = StatsFile::append(&path).unwrap_err();
+        assert!(refusal(&error).contains("nobody reads"), "{error}");
+        let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        let mut reader = File::options().read(true).custom_flags(flags).open(&path).unwrap();
+        let mut stats = StatsFile::append(&path).unwrap();
+        let snapshot = event(EventKind::Stats(Box::default()));
+        // More than a pipe holds.
+        for _ in 0..300 {
+            stats.write(&snapshot).unwrap();
+        }
+        let mut read = || {
+            let (mut all, mut part) = (Vec::new(), [0; 4096]);
+            while let Ok(count @ 1..) = reader.read(&mut part) {
+                all.extend_from_slice(&part[..count]);
+            }
+            String::from_utf8(all).unwrap()
+        };
+        let before = read();
+        stats.write(&snapshot).unwrap();
+        stats.write(&snapshot).unwrap();
+        let all = before + &read();
+        assert!(all.lines().count() > 3);
+        for line in all.lines() {
+            serde_json::from_str::<serde_json::Value>(line).unwrap();
+        }
+        drop(reader);
+        assert!(stats.write(&snapshot).unwrap_err().contains("no more stats"));
     }
 
     #[cfg(target_os = "linux")] // The device is Linux's own.

@@ -53,7 +53,12 @@ pub(in crate::media) fn from_bgra(bgra: &[u8], size: Size, i420: &mut [u8]) -> R
     let mode = YuvConversionMode::Balanced;
     let drawn =
         bgra_to_yuv420(&mut planes_mut(size, i420), bgra, size.width * 4, RANGE, MATRIX, mode);
-    drawn.map_err(|error| error.to_string())
+    drawn.map_err(too_little)
+}
+
+fn too_little(error: yuv::YuvError) -> String {
+    tracing::debug!(%error, "a picture is not taken");
+    "it gave less than a whole picture".to_owned()
 }
 
 /// Writes packed 4:2:2, rows of `stride` pixels, as I420.
@@ -69,7 +74,7 @@ pub(in crate::media) fn from_yuyv(
     let Size { width, height } = size;
     let packed = YuvPackedImage { yuy: yuyv, yuy_stride: stride as u32 * 2, width, height };
     let drawn = yuyv422_to_yuv420(&mut planes_mut(size, i420), &packed);
-    drawn.map_err(|error| error.to_string())
+    drawn.map_err(too_little)
 }
 
 fn planes(frame: &VideoFrame) -> YuvPlanarImage<'_, u8> {

@@ -11,6 +11,7 @@ pub mod container;
 pub mod device;
 pub mod devices;
 pub mod frame;
+mod identity;
 pub mod pipeline;
 pub mod playout;
 pub mod quality;

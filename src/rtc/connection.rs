@@ -35,9 +35,7 @@ pub use super::refusal::ConnectionError;
 use super::refusal::{ANSWERING, OPENING, TAKING_ANSWER};
 use super::relay::{Relays, ServerReport};
 use super::runtime::{Attentive, Progress};
-use super::sdp::{
-    ice_ufrag, readable, without_candidates, without_strange_red, without_streams,
-};
+use super::sdp::{ice_ufrag, readable, without_candidates, without_strange_red, without_streams};
 use super::sender::{AudioSender, VideoSender};
 use super::settings::{addresses, bound_for_tcp, interceptors, settings};
 use super::tcp::{Knocker, Tcp, Told, is_tcp, take_out};

@@ -598,7 +598,8 @@ mod tests {
         let (mut doors, now) = doors();
         let at = |n: u16| SocketAddr::from(([198, 51, 100, 1], n));
         let heard = |doors: &mut Doors| {
-            let all = (0..1000).filter(|n| doors.on_received(now, at(*n), &request(1), DIRECT).is_ok());
+            let all =
+                (0..1000).filter(|n| doors.on_received(now, at(*n), &request(1), DIRECT).is_ok());
             all.count()
         };
         assert_eq!(heard(&mut doors), MOST_VISITORS);

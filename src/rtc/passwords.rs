@@ -110,9 +110,12 @@ mod tests {
         assert!(!passwords.fit(&check("ours:theirs", "secret", 1)), "nothing is described");
         assert!(passwords.described_here(US) && !passwords.described_here(US));
         assert!(passwords.fit(&check("ours:theirs", "secret", 1)));
-        for (user, password) in
-            [("ours:theirs", "Secret"), ("theirs:ours", "secret"), ("", "secret"), ("ours2:x", "secret")]
-        {
+        for (user, password) in [
+            ("ours:theirs", "Secret"),
+            ("theirs:ours", "secret"),
+            ("", "secret"),
+            ("ours2:x", "secret"),
+        ] {
             assert!(!passwords.fit(&check(user, password, 1)), "{user} {password}");
         }
         let good = check("ours:theirs", "secret", 1);
@@ -128,7 +131,8 @@ mod tests {
     #[test]
     fn what_ice_had_before_it_began_anew_counts_for_a_while() {
         let mut passwords = Passwords::default();
-        let ours = |n: usize| US.replace("ours", &format!("u{n}")).replace("secret", &format!("p{n}"));
+        let ours =
+            |n: usize| US.replace("ours", &format!("u{n}")).replace("secret", &format!("p{n}"));
         for n in 0..10 {
             assert!(passwords.described_here(&ours(n)));
         }

@@ -65,7 +65,12 @@ impl Streams {
     }
 
     /// What a packet with these marks is; `None` when it belongs to nothing that was agreed on.
-    pub(super) fn whose(&mut self, ssrc: u32, payload_type: u8, mid: Option<&[u8]>) -> Option<Whose> {
+    pub(super) fn whose(
+        &mut self,
+        ssrc: u32,
+        payload_type: u8,
+        mid: Option<&[u8]>,
+    ) -> Option<Whose> {
         let at = self.section_of(ssrc, payload_type, mid)?;
         let section = self.sections.get(at)?;
         let format = *section.formats.get(&payload_type)?;

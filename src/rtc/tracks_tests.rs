@@ -41,7 +41,10 @@ fn what_was_agreed_on_is_read_from_both() {
     ]);
     let found = agreed(&ours, &theirs, true);
     assert_eq!(found.len(), 2);
-    assert_eq!((found[0].we_send, found[0].they_send, found[0].kind), (false, true, MediaKind::Audio));
+    assert_eq!(
+        (found[0].we_send, found[0].they_send, found[0].kind),
+        (false, true, MediaKind::Audio)
+    );
     assert_eq!((found[1].we_send, found[1].they_send, found[1].repeats), (true, true, true));
     let takes: Vec<_> = found[1].takes.iter().map(|taken| taken.payload_type).collect();
     assert_eq!(takes, [102, 103], "and not what we did not answer");
@@ -128,7 +131,8 @@ fn another_round_may_put_sections_elsewhere() {
 }
 
 fn packet(ssrc: u32, payload_type: u8, number: u16) -> rtp::Packet {
-    let header = rtp::header::Header { ssrc, payload_type, sequence_number: number, ..Default::default() };
+    let header =
+        rtp::header::Header { ssrc, payload_type, sequence_number: number, ..Default::default() };
     rtp::Packet { header, payload: Bytes::from_static(&[1, 2, 3]) }
 }
 

@@ -97,7 +97,10 @@ impl Stretcher {
         let degree = PolynomialDegree::Septic;
         let inner =
             Async::new_poly(ratio, 1.0 + 2.0 * MOST, degree, CHUNK, channels, FixedAsync::Input);
-        let inner = inner.map_err(|error| format!("{from} Hz to {to} Hz: {error}"))?;
+        let inner = inner.map_err(|error| {
+            tracing::debug!(%error, "no resampler");
+            format!("sound of {from} Hz cannot be brought to {to} Hz")
+        })?;
         Ok(Self { inner, channels, pending: Vec::new(), block: Vec::new() })
     }
 
@@ -106,7 +109,10 @@ impl Stretcher {
     /// # Errors
     /// When the resampler refuses, which would be a fault of ours, as text.
     pub fn push(&mut self, samples: &[f32], ratio: f64, out: &mut Vec<f32>) -> Result<(), String> {
-        let text = |error: &dyn std::fmt::Display| error.to_string();
+        let text = |error: &dyn std::fmt::Display| {
+            tracing::debug!(%error, "sound is not resampled");
+            "its sound cannot be brought to another rate".to_owned()
+        };
         self.inner.set_resample_ratio_relative(ratio, true).map_err(|error| text(&error))?;
         self.pending.extend_from_slice(samples);
         let mut taken = 0;

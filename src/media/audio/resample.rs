@@ -28,7 +28,12 @@ impl ToCallRate {
         } else {
             let fft =
                 Fft::new(rate as usize, SAMPLE_RATE as usize, 1024, channels, FixedSync::Input);
-            Some(fft.map_err(|error| ContainerError::unsupported(format!("{rate} Hz: {error}")))?)
+            Some(fft.map_err(|error| {
+                tracing::debug!(%error, rate, "no resampler");
+                ContainerError::unsupported(format!(
+                    "sound of {rate} Hz cannot be brought to 48 kHz"
+                ))
+            })?)
         };
         let skip = inner.as_ref().map_or(0, Resampler::output_delay);
         Ok(Self {
@@ -62,12 +67,12 @@ impl ToCallRate {
             let frames = fft.output_frames_next();
             self.block.resize(frames * self.channels, 0.0);
             let input = InterleavedSlice::new(&self.pending, self.channels, need)
-                .map_err(|error| error.to_string())?;
+                .map_err(|error| broken(&error))?;
             let mut output = InterleavedSlice::new_mut(&mut self.block, self.channels, frames)
-                .map_err(|error| error.to_string())?;
+                .map_err(|error| broken(&error))?;
             let (used, made) = fft
                 .process_into_buffer(&input, &mut output, None)
-                .map_err(|error| error.to_string())?;
+                .map_err(|error| broken(&error))?;
             self.pending.drain(..used * self.channels);
             let skip = self.skip.min(made);
             self.skip -= skip;
@@ -93,6 +98,11 @@ impl ToCallRate {
         out.truncate(want);
         Ok(())
     }
+}
+
+fn broken(error: &dyn std::fmt::Display) -> String {
+    tracing::debug!(%error, "sound is not resampled");
+    "its sound cannot be brought to 48 kHz".to_owned()
 }
 
 #[cfg(test)]

@@ -2,10 +2,11 @@
 //!
 //! Only H.264 in Annex B form is taken. Knows nothing of what is in a packet.
 
+use std::collections::VecDeque;
 use std::io::{Read, Seek, SeekFrom};
 
 use super::bytes::read_bounded;
-use super::{ContainerError, MAX_PACKET, Packet, to_nanos};
+use super::{ContainerError, MAX_PACKET, Packet, names, to_nanos};
 
 /// An IVF file, read one packet at a time.
 #[derive(Debug)]
@@ -16,11 +17,13 @@ pub struct IvfReader<R> {
     /// Ticks from one picture to the next, of the first ones the fewest.
     step: u64,
     first_packet: u64,
+    /// Packets that were looked at and not handed out yet.
+    ahead: VecDeque<(Vec<u8>, u64)>,
     cut: bool,
 }
 
-/// Pictures that are looked at for what a tick is.
-const LOOKED_AT: usize = 16;
+/// So many bytes of packets are looked at before any is handed out, or one packet.
+const MOST_AHEAD: usize = 8 << 20;
 
 /// The clock of RTP (RFC 6184 section 8.2.1), by which some write while their header names another.
 const RTP_CLOCK: u32 = 90_000;
@@ -40,29 +43,33 @@ impl<R: Read + Seek> IvfReader<R> {
         let fourcc = &head[8..12];
         if !fourcc.eq_ignore_ascii_case(b"H264") && !fourcc.eq_ignore_ascii_case(b"AVC1") {
             return Err(ContainerError::unsupported(format!(
-                "IVF with {}; only H.264 is played: convert it with `ffmpeg -i IN -c:v libx264 OUT.mp4`",
-                String::from_utf8_lossy(fourcc).escape_default()
+                "its pictures are {}, and only H.264 is played; convert it with \
+                 `ffmpeg -i IN -c:v libx264 -pix_fmt yuv420p OUT.mp4`",
+                names::of_fourcc(fourcc)
             )));
         }
         let header_len = u64::from(u16::from_le_bytes([head[6], head[7]])).max(32);
         reader.seek(SeekFrom::Start(header_len))?;
         let (rate, scale) = (le(16).max(1), le(20).max(1));
-        Ok(Self { reader, rate, scale, step: 1, first_packet: header_len, cut: false })
+        let ahead = VecDeque::new();
+        Ok(Self { reader, rate, scale, step: 1, first_packet: header_len, ahead, cut: false })
     }
 
-    /// Looks at the first time stamps and goes back: pictures that would be seconds apart by the
-    /// header's clock are told in another.
+    /// Looks at the first time stamps, of so many packets: pictures that would be seconds apart by the
+    /// header's clock are told in another. The packets come all the same.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn find_clock(&mut self) -> Result<(), ContainerError> {
-        let mut times = Vec::new();
-        while times.len() < LOOKED_AT
-            && let Some((_, ticks)) = self.next_raw()?
+    pub fn find_clock(&mut self, packets: usize) -> Result<(), ContainerError> {
+        let (mut times, mut bytes) = (Vec::new(), 0);
+        while times.len() < packets
+            && bytes < MOST_AHEAD
+            && let Some((data, ticks)) = self.read_packet()?
         {
+            bytes += data.len();
             times.push(ticks);
+            self.ahead.push_back((data, ticks));
         }
-        self.rewind()?;
         times.sort_unstable();
         let steps = times.windows(2).map(|pair| pair[1] - pair[0]);
         self.step = steps.filter(|step| *step > 0).min().unwrap_or(1);
@@ -96,6 +103,13 @@ impl<R: Read + Seek> IvfReader<R> {
     }
 
     fn next_raw(&mut self) -> Result<Option<(Vec<u8>, u64)>, ContainerError> {
+        match self.ahead.pop_front() {
+            Some(packet) => Ok(Some(packet)),
+            None => self.read_packet(),
+        }
+    }
+
+    fn read_packet(&mut self) -> Result<Option<(Vec<u8>, u64)>, ContainerError> {
         let mut head = Vec::new();
         (&mut self.reader).take(12).read_to_end(&mut head)?;
         let parts = head.split_first_chunk::<4>();
@@ -122,6 +136,7 @@ impl<R: Read + Seek> IvfReader<R> {
     /// # Errors
     /// When the file cannot be sought.
     pub fn rewind(&mut self) -> Result<(), ContainerError> {
+        self.ahead.clear();
         self.reader.seek(SeekFrom::Start(self.first_packet))?;
         Ok(())
     }
@@ -167,7 +182,7 @@ mod tests {
             data.push(7);
         }
         let mut ivf = IvfReader::open(Cursor::new(data)).unwrap();
-        ivf.find_clock().unwrap();
+        ivf.find_clock(16).unwrap();
         assert!((ivf.fps() - 30.0).abs() < 1e-9, "{}", ivf.fps());
         let first = ivf.next_packet().unwrap().unwrap().pts;
         assert_eq!(ivf.next_packet().unwrap().unwrap().pts - first, 33_333_333);
@@ -187,7 +202,7 @@ mod tests {
     #[test]
     fn other_codecs_are_refused() {
         let error = IvfReader::open(Cursor::new(file(b"VP80"))).unwrap_err();
-        assert!(error.to_string().contains("VP80"));
+        assert!(error.to_string().contains("its pictures are VP8,"), "{error}");
     }
 
     proptest! {

@@ -41,6 +41,8 @@ pub struct MkvReader<R> {
     chosen: Option<usize>,
     /// Packets of a block that were not handed out yet.
     laced: VecDeque<Packet>,
+    /// Where what has begun ends, as far as it says so.
+    end: u64,
     cut: bool,
 }
 
@@ -77,6 +79,7 @@ impl<R: Read + Seek> MkvReader<R> {
             cluster_at: 0,
             chosen: None,
             laced: VecDeque::new(),
+            end: 0,
             cut: false,
         };
         let no_tracks =
@@ -90,7 +93,7 @@ impl<R: Read + Seek> MkvReader<R> {
             let at = this.reader.stream_position()?;
             let Some(head) = this.head()? else { return Err(no_tracks()) };
             match head.id {
-                SEGMENT => {}
+                SEGMENT => this.begin(&head)?,
                 INFO => this.scale = time_scale(&this.content(&head, MAX_HEAD)?),
                 TRACKS => this.tracks = tracks(&this.content(&head, MAX_HEAD)?),
                 CLUSTER if this.tracks.is_empty() => return Err(no_tracks()),
@@ -210,7 +213,7 @@ impl<R: Read + Seek> MkvReader<R> {
     fn next_block(&mut self, wanted: u64) -> Result<Option<Block>, ContainerError> {
         while let Some(head) = self.head()? {
             match head.id {
-                SEGMENT | CLUSTER => {}
+                SEGMENT | CLUSTER => self.begin(&head)?,
                 TIMESTAMP => match self.small(&head)? {
                     Some(content) => self.cluster_at = uint(&content).map_or(0, |at| at as i64),
                     None => return Ok(None),
@@ -238,7 +241,16 @@ impl<R: Read + Seek> MkvReader<R> {
                 }
             }
         }
+        self.cut |= self.reader.stream_position()? < self.end;
         Ok(None)
+    }
+
+    /// Goes into an element, and notes where it ends.
+    fn begin(&mut self, head: &Head) -> Result<(), ContainerError> {
+        if let Some(len) = head.len {
+            self.end = self.end.max(self.reader.stream_position()?.saturating_add(len));
+        }
+        Ok(())
     }
 
     fn block(&self, data: &[u8], wanted: u64) -> Option<Block> {

@@ -6,7 +6,7 @@
 use super::avc::AvcConfig;
 use super::bytes::Cursor;
 use super::ogg::parse_opus_head;
-use super::{AudioCodec, ContainerError, to_nanos};
+use super::{AudioCodec, ContainerError, ENCRYPTED, names, shortcoming, to_nanos};
 use crate::media::showing::{ColourHint, Crop, Matrix, Orientation, Showing};
 
 /// What a track is and how its packets are stored.
@@ -127,7 +127,7 @@ fn track(entry: &[u8]) -> Option<MkvTrack> {
     let codec = match packed.map_or_else(|| codec(id, kind, entry), Err) {
         Ok(codec) => codec,
         // Only who asks for this track hears of it.
-        Err(error) => other(kind, error.to_string()),
+        Err(error) => other(kind, shortcoming(&error)),
     };
     let delay = i64::try_from(number(entry, 0x56AA).unwrap_or(0)).unwrap_or(0);
     Some(MkvTrack {
@@ -156,45 +156,29 @@ fn codec(id: &str, kind: u64, entry: &[u8]) -> Result<MkvCodec, ContainerError> 
         id if id.starts_with("A_AAC") && private.len() >= 2 => {
             MkvCodec::Audio(AudioCodec::Aac { config: private.to_vec() })
         }
-        id => {
-            let name = id.chars().filter(char::is_ascii_graphic).take(40).collect::<String>();
-            other(kind, plain_name(&name).to_owned())
-        }
+        id => other(kind, names::of_matroska(id, private)),
     })
-}
-
-/// What people call a codec.
-fn plain_name(id: &str) -> &str {
-    match id {
-        "A_MPEG/L3" => "MP3",
-        "A_MPEG/L2" => "MP2",
-        "A_VORBIS" => "Vorbis",
-        "A_FLAC" => "FLAC",
-        "A_AC3" => "AC-3",
-        "A_EAC3" => "E-AC-3",
-        "A_DTS" => "DTS",
-        "V_MPEGH/ISO/HEVC" => "HEVC",
-        "V_VP8" => "VP8",
-        "V_VP9" => "VP9",
-        "V_AV1" => "AV1",
-        other => other,
-    }
 }
 
 /// The bytes that header stripping took from every packet (section 5.1.4.1.31).
 fn stripped(entry: &[u8]) -> Result<Vec<u8>, ContainerError> {
     let packed = || {
         ContainerError::unsupported(
-            "the Matroska track is compressed or encrypted; copy it with `ffmpeg -i IN -c copy OUT.mkv`",
+            "packed in a way that is not undone here (copy it with `ffmpeg -i IN -c copy OUT.mkv`)",
         )
     };
     let Some(all) = find(entry, 0x6D80) else { return Ok(Vec::new()) };
-    let mut encodings = elements(all).filter(|(id, _)| *id == 0x6240);
-    let Some((_, encoding)) = encodings.next() else { return Ok(Vec::new()) };
-    let compression = find(encoding, 0x5034);
-    if encodings.next().is_some() || number(encoding, 0x5033).unwrap_or(0) != 0 {
-        return Err(packed());
+    let encodings: Vec<&[u8]> =
+        elements(all).filter(|(id, _)| *id == 0x6240).map(|(_, one)| one).collect();
+    if encodings.iter().any(|one| number(one, 0x5033).unwrap_or(0) == 1) {
+        return Err(ContainerError::unsupported(ENCRYPTED));
     }
+    let encoding = match encodings[..] {
+        [] => return Ok(Vec::new()),
+        [encoding] if number(encoding, 0x5033).unwrap_or(0) == 0 => encoding,
+        _ => return Err(packed()),
+    };
+    let compression = find(encoding, 0x5034);
     let settings = compression.and_then(|how| find(how, 0x4255)).unwrap_or_default();
     match compression.map(|how| number(how, 0x4254).unwrap_or(0)) {
         Some(3) if settings.len() < 1024 => Ok(settings.to_vec()),
@@ -235,11 +219,14 @@ fn aspect(video: &[u8], crop: Crop) -> Option<(u32, u32)> {
         side(id)?.checked_sub(u64::from(before) + u64::from(after)).filter(|left| *left > 0)
     };
     let stored = (cropped(0xB0, crop.left, crop.right)?, cropped(0xBA, crop.top, crop.bottom)?);
-    // Sides that are not named are those that are stored; unit 4 says that nobody knows.
-    if number(video, 0x54B2) == Some(4) {
-        return None;
-    }
-    let (Some(width), Some(height)) = (side(0x54B0), side(0x54BA)) else { return None };
+    let (width, height) = match (number(video, 0x54B2).unwrap_or(0), side(0x54B0), side(0x54BA)) {
+        // Unit 4 says that nobody knows.
+        (4, ..) | (_, None, None) => return None,
+        (_, Some(width), Some(height)) => (width, height),
+        // In pixels, a side that is not named is as long as it is stored (sections 5.1.4.1.28.13, 14).
+        (0, width, height) => (width.unwrap_or(stored.0), height.unwrap_or(stored.1)),
+        _ => return None,
+    };
     let (across, down) = (width * stored.1, height * stored.0);
     let divisor = gcd(across, down);
     let (across, down) = (across / divisor, down / divisor);
@@ -343,6 +330,19 @@ mod tests {
             put_uint(data, 0x54BA, 480);
         });
         assert_eq!(wide.shown(720, 480), (853, 480));
+        let one_side = video(|data| put_uint(data, 0x54B0, 853));
+        assert_eq!(one_side.shown(720, 480), (853, 480));
+        let other_side = video(|data| {
+            put_uint(data, 0x54CC, 8);
+            put_uint(data, 0x54DD, 8);
+            put_uint(data, 0x54BA, 960);
+        });
+        assert_eq!(other_side.shown(720, 480), (704, 960));
+        let no_pixels = video(|data| {
+            put_uint(data, 0x54B2, 3);
+            put_uint(data, 0x54B0, 16);
+        });
+        assert_eq!(no_pixels.aspect, None);
         let ratio = video(|data| {
             put_uint(data, 0x54B2, 3);
             put_uint(data, 0x54B0, 16);

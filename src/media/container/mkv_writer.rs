@@ -33,6 +33,18 @@ pub struct MkvWriter {
     /// The track for which the open cluster is such a place.
     cluster_key: Option<Track>,
     end: u64,
+    /// The last cluster that was given out.
+    last: Closed,
+}
+
+/// What a cluster was added to, and what came of it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Closed {
+    /// When all before it is over, and when it is, nanoseconds.
+    end_before: u64,
+    end: u64,
+    /// Bytes before it.
+    before: u64,
 }
 
 /// A cluster at which playing can begin.
@@ -61,6 +73,7 @@ impl MkvWriter {
             cues: Vec::new(),
             cluster_key: None,
             end: 0,
+            last: Closed::default(),
         };
         (writer, head)
     }
@@ -118,17 +131,19 @@ impl MkvWriter {
             put_uint(inner, 0xE7, at);
             inner.extend_from_slice(&blocks);
         });
+        self.last = Closed { end_before: self.last.end, end: self.end, before: self.written };
         self.written += out.len() as u64;
         Some(out)
     }
 
-    /// Closes a file to which nothing can be added: bytes to write over its beginning, so that its
-    /// length is known.
+    /// Closes a file to which nothing can be added, and of which so many bytes are there, with or
+    /// without the last cluster: bytes to write over its beginning, so that its length is known.
     #[must_use]
-    pub fn abandon(self) -> Vec<u8> {
+    pub fn abandon(self, whole: u64) -> Vec<u8> {
         let start = segment_start(&ebml_head()) as u64;
-        let size = self.written.saturating_sub(start);
-        let known = Known { size, duration: self.end as f64 / 1e6, cues_at: None };
+        let size = whole.saturating_sub(start);
+        let end = if whole <= self.last.before { self.last.end_before } else { self.last.end };
+        let known = Known { size, duration: end as f64 / 1e6, cues_at: None };
         file_head(&self.heads, Some(&known))
     }
 
@@ -242,6 +257,11 @@ fn tracks(heads: &Heads) -> Vec<u8> {
                 put_master(entry, 0xE0, |size| {
                     put_uint(size, 0xB0, video.width.into());
                     put_uint(size, 0xBA, video.height.into());
+                    if video.aspect.is_some() {
+                        let (width, height) = video.shown();
+                        put_uint(size, 0x54B0, width.into());
+                        put_uint(size, 0x54BA, height.into());
+                    }
                     put_projection(size, video.orientation);
                 });
             });

@@ -17,9 +17,11 @@ pub mod mkv_writer;
 pub mod mp4;
 pub mod mp4_boxes;
 pub mod mp4_fragments;
+mod mp4_index;
 pub mod mp4_tables;
 pub mod mp4_writer;
 pub mod mux;
+pub mod names;
 pub mod ogg;
 pub mod wav;
 pub mod y4m;
@@ -49,6 +51,20 @@ impl ContainerError {
         Self::Unsupported(text.into())
     }
 }
+
+/// Why a track cannot be played, behind "its pictures are" or "its sound is".
+fn shortcoming(error: &ContainerError) -> String {
+    match error {
+        ContainerError::Unsupported(what) => what.clone(),
+        broken => format!("{DAMAGED} ({broken})"),
+    }
+}
+
+/// What a track is that breaks its own format.
+pub const DAMAGED: &str = "damaged";
+
+/// What a track is that only its owner can play.
+pub const ENCRYPTED: &str = "encrypted";
 
 /// The largest packet that is read: far above any picture up to 4096x4096.
 pub const MAX_PACKET: usize = 32 << 20;
@@ -127,6 +143,12 @@ pub enum Kind {
     AnnexB,
 }
 
+/// The boxes that MP4, QuickTime and pieces of their streams begin with.
+const FIRST_BOXES: &[&[u8; 4]] = &[
+    b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp", b"moof", b"sidx",
+    b"uuid",
+];
+
 /// Says what a file is by its first bytes (12 are enough); its name is not asked.
 #[must_use]
 pub fn detect(head: &[u8]) -> Option<Kind> {
@@ -136,9 +158,7 @@ pub fn detect(head: &[u8]) -> Option<Kind> {
         [0x1A, 0x45, 0xDF, 0xA3, ..] => Some(Kind::Mkv),
         [b'O', b'g', b'g', b'S', ..] => Some(Kind::Ogg),
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'A', b'V', b'E', ..] => Some(Kind::Wav),
-        [_, _, _, _, b'f', b't', b'y', b'p', ..]
-        | [_, _, _, _, b'm', b'o', b'o', b'v', ..]
-        | [_, _, _, _, b'm', b'd', b'a', b't', ..] => Some(Kind::Mp4),
+        [_, _, _, _, a, b, c, d, ..] if FIRST_BOXES.contains(&&[*a, *b, *c, *d]) => Some(Kind::Mp4),
         [0, 0, 1, ..] | [0, 0, 0, 1, ..] => Some(Kind::AnnexB),
         _ => None,
     }
@@ -160,6 +180,11 @@ mod tests {
         assert_eq!(detect(b"YUV4MPEG2 W2 H2"), Some(Kind::Y4m));
         assert_eq!(detect(b"RIFF\0\0\0\0WAVE"), Some(Kind::Wav));
         assert_eq!(detect(b"\0\0\0\x20ftypisom"), Some(Kind::Mp4));
+        for first in [b"wide", b"free", b"skip", b"pnot", b"styp", b"moof", b"moov", b"mdat"] {
+            assert_eq!(detect(&[&[0, 0, 0, 8][..], first].concat()), Some(Kind::Mp4));
+            // A box of more than 4 GiB.
+            assert_eq!(detect(&[&[0, 0, 0, 1][..], first].concat()), Some(Kind::Mp4));
+        }
         assert_eq!(detect(&[0, 0, 0, 1, 0x67]), Some(Kind::AnnexB));
         assert_eq!(detect(b"RIFF\0\0\0\0AVI "), None);
         assert_eq!(detect(b""), None);

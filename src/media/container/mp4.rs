@@ -9,7 +9,7 @@ use super::bytes::{Cursor, read_bounded};
 use super::mp4_boxes::{BoxLen, TrackCodec, boxes, find, find_path, header, track_codec};
 use super::mp4_fragments::{Defaults, FragmentTrack, parse_trex, read_fragment};
 use super::mp4_tables::{Sample, read_samples};
-use super::{ContainerError, MAX_PACKET, Packet, to_nanos};
+use super::{ContainerError, MAX_PACKET, Packet, shortcoming, to_nanos};
 use crate::media::showing::{Orientation, Showing};
 
 /// The largest index (`moov` or `moof`) that is read.
@@ -88,7 +88,11 @@ impl<R: Read + Seek> Mp4Reader<R> {
         let mut fragments = Vec::new();
         let mut index_bytes = 0;
         let mut at = 0;
-        while let Some((name, content_at, end)) = next_box(&mut reader, at, file_len)? {
+        while let Some((name, content_at, end)) = match next_box(&mut reader, at, file_len) {
+            // What follows an index and is no box is not ours.
+            Err(ContainerError::Corrupt(_)) if movie.is_some() => None,
+            found => found?,
+        } {
             if &name == b"moov" || &name == b"moof" {
                 let len = end - content_at;
                 index_bytes += len;
@@ -100,17 +104,24 @@ impl<R: Read + Seek> Mp4Reader<R> {
                     Ok(content) if &name == b"moov" => movie = Some(content),
                     Ok(content) => fragments.push((at, content)),
                     // What was cut off while it was written still plays up to there.
-                    Err(_) if movie.is_some() => break,
+                    Err(ContainerError::Corrupt(_)) if movie.is_some() => {}
                     Err(error) => return Err(error),
                 }
             }
             at = end;
         }
-        let movie = movie.ok_or_else(|| {
-            ContainerError::corrupt("the MP4 file has no index (moov); it was not finished")
+        let movie = movie.ok_or_else(|| match fragments.is_empty() {
+            true => ContainerError::corrupt(
+                "the MP4 file has no index (moov); it was not finished, or not copied whole",
+            ),
+            false => ContainerError::unsupported(
+                "it is a piece of a stream (DASH, HLS) without the stream's beginning; put that before \
+                 it: `cat INIT.mp4 PIECE... >OUT.mp4`",
+            ),
         })?;
-        let (tracks, cut) = build_tracks(&movie, &fragments, file_len)?;
-        Ok(Self { reader, tracks, cut })
+        let (tracks, cut) = build_tracks(&movie, &fragments, file_len);
+        // A whole file ends where a box does.
+        Ok(Self { reader, tracks, cut: cut || at != file_len })
     }
 
     /// Whether the file ends before what its index promises.
@@ -160,14 +171,14 @@ fn build_tracks(
     movie: &[u8],
     fragments: &[(u64, Vec<u8>)],
     file_len: u64,
-) -> Result<(Vec<Mp4Track>, bool), ContainerError> {
+) -> (Vec<Mp4Track>, bool) {
     let mut cut = false;
     let turned = find(movie, b"mvhd").and_then(|mvhd| orientation(mvhd, 32));
     let movie_scale = find(movie, b"mvhd").and_then(timescale).unwrap_or(1000);
     let mut tracks = Vec::new();
     let mut parts = Vec::new();
     for (_, trak) in boxes(movie).filter(|(name, _)| name == b"trak").take(64) {
-        let Some((mut track, id)) = build_track(trak, movie_scale)? else { continue };
+        let Some((mut track, id)) = build_track(trak, movie_scale) else { continue };
         let whole = track.showing.orientation.then(turned.unwrap_or_default());
         track.showing.orientation = whole;
         let next_dts = track.samples.iter().map(|s| i64::from(s.duration)).sum();
@@ -185,7 +196,11 @@ fn build_tracks(
         }
     }
     for (at, moof) in fragments {
-        read_fragment(moof, *at, &mut parts)?;
+        // What is broken is where it ends.
+        if read_fragment(moof, *at, &mut parts).is_err() {
+            cut = true;
+            break;
+        }
     }
     for (track, part) in tracks.iter_mut().zip(parts) {
         track.samples = part.samples;
@@ -195,7 +210,7 @@ fn build_tracks(
         cut |= track.samples.len() < promised;
         track.samples.shrink_to_fit();
     }
-    Ok((tracks, cut))
+    (tracks, cut)
 }
 
 fn extends(movie: &[u8]) -> Vec<(u32, Defaults)> {
@@ -204,38 +219,41 @@ fn extends(movie: &[u8]) -> Vec<(u32, Defaults)> {
     trexs.filter_map(|(_, trex)| parse_trex(trex).ok()).collect()
 }
 
-fn build_track(trak: &[u8], movie_scale: u32) -> Result<Option<(Mp4Track, u32)>, ContainerError> {
+fn build_track(trak: &[u8], movie_scale: u32) -> Option<(Mp4Track, u32)> {
     let (Some(handler), Some(stbl)) =
         (find_path(trak, &[b"mdia", b"hdlr"]), find_path(trak, &[b"mdia", b"minf", b"stbl"]))
     else {
-        return Ok(None);
+        return None;
     };
     let (mut codec, mut showing) = track_codec(handler, find(stbl, b"stsd").unwrap_or_default());
     if codec == TrackCodec::Other {
-        return Ok(None);
+        return None;
     }
-    let timescale = find_path(trak, &[b"mdia", b"mdhd"])
-        .and_then(timescale)
-        .filter(|scale| *scale > 0)
-        .ok_or_else(|| ContainerError::corrupt("MP4: a track without a time scale"))?;
+    let timescale =
+        find_path(trak, &[b"mdia", b"mdhd"]).and_then(timescale).filter(|scale| *scale > 0);
     let tkhd = find(trak, b"tkhd");
     let id = tkhd.and_then(track_id).unwrap_or(0);
     showing.orientation = tkhd.and_then(|tkhd| orientation(tkhd, 36)).unwrap_or_default();
     let mut samples = Vec::new();
     // A track with broken tables is one that we do not play; perhaps nobody wants it.
-    if let Err(error) = read_samples(stbl, &mut samples) {
+    let tables = match timescale {
+        Some(_) => read_samples(stbl, &mut samples),
+        None => Err(ContainerError::corrupt("its time scale is missing")),
+    };
+    let timescale = timescale.unwrap_or(1);
+    if let Err(error) = tables {
         samples.clear();
         codec = match codec {
             TrackCodec::H264(_) | TrackCodec::OtherVideo(_) => {
-                TrackCodec::OtherVideo(error.to_string())
+                TrackCodec::OtherVideo(shortcoming(&error))
             }
-            _ => TrackCodec::OtherAudio(error.to_string()),
+            _ => TrackCodec::OtherAudio(shortcoming(&error)),
         };
     }
     let (shift, edit_end) = find_path(trak, &[b"edts", b"elst"])
         .and_then(|elst| edits(elst, timescale, movie_scale))
         .unwrap_or((0, None));
-    Ok(Some((Mp4Track { codec, showing, timescale, shift, edit_end, samples }, id)))
+    Some((Mp4Track { codec, showing, timescale, shift, edit_end, samples }, id))
 }
 
 /// Which way up, from the matrix of `mvhd` or `tkhd`, which stands so many bytes behind version and

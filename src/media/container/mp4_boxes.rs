@@ -6,7 +6,7 @@
 use super::avc::AvcConfig;
 use super::bytes::Cursor;
 use super::ogg::opus_head;
-use super::{AudioCodec, ContainerError};
+use super::{AudioCodec, ContainerError, names, shortcoming};
 use crate::media::showing::{ColourHint, Crop, Matrix, Showing};
 
 /// The name of a box.
@@ -89,7 +89,7 @@ pub fn track_codec(handler: &[u8], stsd: &[u8]) -> (TrackCodec, Showing) {
         Some(b"vide") => (video_codec(&format, entry), showing(entry)),
         Some(b"soun") => {
             let codec = audio_codec(&format, entry);
-            let codec = codec.unwrap_or_else(|error| TrackCodec::OtherAudio(error.to_string()));
+            let codec = codec.unwrap_or_else(|error| TrackCodec::OtherAudio(shortcoming(&error)));
             (codec, Showing::default())
         }
         _ => (TrackCodec::Other, Showing::default()),
@@ -104,32 +104,13 @@ fn video_codec(format: &Name, entry: &[u8]) -> TrackCodec {
     match (format, avcc) {
         (b"avc1" | b"avc3", Some(avcc)) => match AvcConfig::parse(avcc) {
             Ok(config) => TrackCodec::H264(config),
-            Err(error) => TrackCodec::OtherVideo(error.to_string()),
+            Err(error) => TrackCodec::OtherVideo(shortcoming(&error)),
         },
         (b"avc1" | b"avc3", None) => {
             TrackCodec::OtherVideo("H.264 without its configuration (avcC)".to_owned())
         }
-        _ => TrackCodec::OtherVideo(plain_name(format)),
+        _ => TrackCodec::OtherVideo(names::of_fourcc(format)),
     }
-}
-
-/// What people call a codec.
-fn plain_name(format: &Name) -> String {
-    let name = match format {
-        b"hvc1" | b"hev1" => "HEVC",
-        b"vp08" => "VP8",
-        b"vp09" => "VP9",
-        b"av01" => "AV1",
-        b"mp4v" => "MPEG-4 part 2",
-        b".mp3" | b"mp3 " => "MP3",
-        b"ac-3" => "AC-3",
-        b"ec-3" => "E-AC-3",
-        b"alac" => "ALAC",
-        b"fLaC" => "FLAC",
-        b"encv" | b"enca" => "encrypted",
-        other => return String::from_utf8_lossy(other).escape_default().to_string(),
-    };
-    name.to_owned()
 }
 
 /// What the boxes of a visual sample entry say of showing: `pasp`, `clap` (section 12.1.4) and `colr`
@@ -148,7 +129,10 @@ fn showing(entry: &[u8]) -> Showing {
     Showing {
         crop: clap.unwrap_or_default(),
         aspect: pasp.filter(|(width, height)| *width > 0 && *height > 0),
-        colour: find(inner, b"colr").map(colour).unwrap_or_default(),
+        // One may be a profile for printers (ICC), and another the numbers.
+        colour: boxes(inner)
+            .filter(|(name, _)| name == b"colr")
+            .fold(ColourHint::default(), |known, (_, colr)| known.or(colour(colr))),
         ..Showing::default()
     }
 }
@@ -203,15 +187,8 @@ fn audio_codec(format: &Name, entry: &[u8]) -> Result<TrackCodec, ContainerError
                 Some((0x40 | 0x66..=0x68, Some(config))) => {
                     TrackCodec::Audio(AudioCodec::Aac { config })
                 }
-                // MPEG-1 and MPEG-2 audio (registration authority of MP4, object types).
-                Some((0x69 | 0x6B, _)) => TrackCodec::OtherAudio("MP3".to_owned()),
-                Some((0xA5, _)) => TrackCodec::OtherAudio("AC-3".to_owned()),
-                Some((0xA6, _)) => TrackCodec::OtherAudio("E-AC-3".to_owned()),
-                Some((0xA9, _)) => TrackCodec::OtherAudio("DTS".to_owned()),
-                Some((0xAD, _)) => TrackCodec::OtherAudio("Opus in an unusual wrapping".to_owned()),
-                Some((0xDD, _)) => TrackCodec::OtherAudio("Vorbis".to_owned()),
-                Some((kind, _)) => TrackCodec::OtherAudio(format!("MPEG-4 object type {kind:#x}")),
-                None => TrackCodec::OtherAudio("mp4a without a description".to_owned()),
+                Some((kind, _)) => TrackCodec::OtherAudio(names::of_object(kind)),
+                None => TrackCodec::OtherAudio("AAC without its description".to_owned()),
             })
         }
         b"Opus" => {
@@ -224,7 +201,7 @@ fn audio_codec(format: &Name, entry: &[u8]) -> Result<TrackCodec, ContainerError
             let gain = cursor.u16()? as i16;
             Ok(TrackCodec::Audio(AudioCodec::Opus(opus_head(channels, pre_skip, gain, cursor)?)))
         }
-        _ => Ok(TrackCodec::OtherAudio(plain_name(format))),
+        _ => Ok(TrackCodec::OtherAudio(names::of_fourcc(format))),
     }
 }
 
@@ -318,6 +295,10 @@ mod tests {
         assert_eq!(shown.crop, Crop { left: 12, right: 4, top: 0, bottom: 0 });
         let colour = ColourHint { matrix: Some(Matrix::Bt601), full_range: Some(true) };
         assert_eq!(shown.colour, colour);
+        let mut profile = vec![0; VISUAL];
+        put(&mut profile, b"colr", b"prof\0\0\0\x08ICC.");
+        put(&mut profile, b"colr", b"nclx\0\x06\0\x06\0\x06\x80");
+        assert_eq!(showing(&profile).colour, colour);
         assert_eq!(clean_aperture(&words(&[800, 1, 480, 1, 0, 1, 0, 1]), 720, 480), None);
     }
 }

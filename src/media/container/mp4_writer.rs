@@ -3,6 +3,7 @@
 //! Pure: gives back bytes and what to write over at the end. ISO/IEC 14496-12
 //! section 8.8; Opus as in "Encapsulation of Opus in ISO Base Media File Format".
 
+use super::mp4_index::{Fragment, INDEX, random_access, segment_index};
 use super::mux::{HEAD, Heads, MuxSample, Track, VideoHead, begins_piece};
 use crate::media::showing::Orientation;
 
@@ -38,23 +39,8 @@ impl Begins {
     }
 }
 
-/// What the index says of a fragment.
-#[derive(Debug, Clone, Copy)]
-struct Fragment {
-    /// When it begins, nanoseconds.
-    at: u64,
-    bytes: u64,
-    /// Whether a player can begin with it.
-    keyframe: bool,
-}
-
 /// A track that begins later than this, nanoseconds, came late.
 const LATE: u64 = 500_000_000;
-
-/// Room for the index, in bytes, and how many places of twelve bytes are in it.
-const INDEX: usize = 12 * 1024;
-const PLACES: usize = (INDEX - INDEX_HEAD - 8) / 12;
-const INDEX_HEAD: usize = 40;
 
 impl Mp4Writer {
     /// A file with these tracks, and its first bytes.
@@ -89,32 +75,37 @@ impl Mp4Writer {
     /// The bytes that it has given out so far, all whole fragments.
     #[must_use]
     pub fn written(&self) -> u64 {
-        let head = file_head(&self.heads, self.begins, 0, &[]).len() as u64;
-        head + self.index.iter().map(|fragment| fragment.bytes).sum::<u64>()
+        self.head_len() + self.index.iter().map(|fragment| fragment.bytes).sum::<u64>()
     }
 
-    /// Closes a file to which nothing can be added: bytes to write over its beginning, so that its
-    /// length is known.
+    fn head_len(&self) -> u64 {
+        file_head(&self.heads, self.begins, 0, &[]).len() as u64
+    }
+
+    /// Closes a file to which nothing can be added, and of which so many bytes are there: bytes to write
+    /// over its beginning, so that its length is known.
     #[must_use]
-    pub fn abandon(self) -> Vec<u8> {
+    pub fn abandon(mut self, whole: u64) -> Vec<u8> {
+        let mut written = self.written();
+        while written > whole
+            && let Some(lost) = self.index.pop()
+        {
+            written -= lost.bytes;
+        }
+        self.end = self.index.last().map_or(0, |last| last.end);
         self.final_head()
     }
 
     fn final_head(&self) -> Vec<u8> {
         let duration = self.end / 1_000_000;
-        // Players take what the index says of one track for all, so that with one that came late they
-        // would think the file longer than it is.
+        // Players take what this index says of one track for all, so that with one that came late they
+        // would think the file longer than it is. They have the one at the end.
         if self.begins.video.max(self.begins.audio) > LATE {
             return file_head(&self.heads, self.begins, duration, &[]);
         }
         let track = if self.heads.video.is_some() { Track::Video } else { Track::Audio };
         let begins = self.begins.of(track);
-        let mut places = places(&self.index, self.end);
-        if let Some(first) = places.first_mut() {
-            first.2 = first.2.saturating_sub(begins.saturating_sub(first.0));
-            first.0 = first.0.max(begins);
-        }
-        let index = segment_index(track, begins, &places);
+        let index = segment_index((track, scale(track)), begins, &self.index, self.end);
         file_head(&self.heads, self.begins, duration, &index)
     }
 
@@ -130,7 +121,9 @@ impl Mp4Writer {
     /// Closes the file: bytes to append, then bytes to write over its beginning.
     #[must_use]
     pub fn finish(mut self) -> (Vec<u8>, Vec<u8>) {
-        let tail = self.close(None).unwrap_or_default();
+        let mut tail = self.close(None).unwrap_or_default();
+        let begins = |track| self.begins.of(track);
+        tail.extend(random_access(&self.index, self.head_len(), begins));
         (tail, self.final_head())
     }
 
@@ -153,12 +146,18 @@ impl Mp4Writer {
             all.for_each(|sample| data.extend_from_slice(&sample.data));
         });
         let pictures = self.heads.video.is_some();
+        let first = |track| samples.iter().find(|s| s.track == track && s.keyframe).map(|s| s.at);
+        let before = self.index.last().map_or(0, |last| last.end);
+        let ends = samples.iter().map(|sample| sample.at.saturating_add(sample.lasts));
         self.index.push(Fragment {
             at: samples.iter().map(|sample| sample.at).min().unwrap_or(0),
+            end: ends.fold(before, u64::max),
             bytes: out.len() as u64,
-            keyframe: samples
-                .iter()
-                .any(|sample| sample.keyframe && (sample.track == Track::Video || !pictures)),
+            keyframe: first(if pictures { Track::Video } else { Track::Audio }).is_some(),
+            has_video: samples.iter().any(|sample| sample.track == Track::Video),
+            // A piece begins with the keyframe that it has.
+            video: first(Track::Video),
+            audio: first(Track::Audio),
         });
         Some(out)
     }
@@ -183,14 +182,14 @@ impl Mp4Writer {
     }
 }
 
-fn scale(track: Track) -> u32 {
+pub(super) fn scale(track: Track) -> u32 {
     match track {
         Track::Video => VIDEO_SCALE,
         Track::Audio => AUDIO_SCALE,
     }
 }
 
-fn ticks(nanos: u64, track: Track) -> u64 {
+pub(super) fn ticks(nanos: u64, track: Track) -> u64 {
     let ticks = u128::from(nanos) * u128::from(scale(track)) + 500_000_000;
     u64::try_from(ticks / 1_000_000_000).unwrap_or(u64::MAX)
 }
@@ -226,52 +225,8 @@ fn track_fragment(
     });
 }
 
-/// The places at which a player can begin: when, how many bytes up to the next, and how long.
-fn places(fragments: &[Fragment], end: u64) -> Vec<(u64, u64, u64)> {
-    let mut places: Vec<(u64, u64)> = Vec::new();
-    for fragment in fragments {
-        match places.last_mut() {
-            Some((_, bytes)) if !fragment.keyframe => *bytes += fragment.bytes,
-            _ => places.push((fragment.at, fragment.bytes)),
-        }
-    }
-    // In a very long recording one place stands for several.
-    let together = places.len().div_ceil(PLACES).max(1);
-    let merged: Vec<(u64, u64)> = places
-        .chunks(together)
-        .map(|some| (some[0].0, some.iter().map(|(_, bytes)| bytes).sum()))
-        .collect();
-    let ends = merged.iter().skip(1).map(|(at, _)| *at).chain([end]);
-    let lasting = merged.iter().zip(ends);
-    lasting.map(|((at, bytes), end)| (*at, *bytes, end.saturating_sub(*at))).collect()
-}
-
-/// The segment index (section 8.16.3), in all the room that it has.
-fn segment_index(track: Track, begins: u64, places: &[(u64, u64, u64)]) -> Vec<u8> {
-    let mut out = Vec::new();
-    let room = INDEX - INDEX_HEAD - places.len() * 12;
-    put_full(&mut out, b"sidx", 1, 0, |sidx| {
-        put_u32(sidx, track.number().into());
-        put_u32(sidx, scale(track));
-        let first = places.first().map_or(0, |place| place.0.saturating_sub(begins));
-        let first = ticks(first, track);
-        sidx.extend_from_slice(&first.to_be_bytes());
-        sidx.extend_from_slice(&(room as u64).to_be_bytes());
-        put_u16(sidx, 0);
-        put_u16(sidx, places.len() as u16);
-        for (_, bytes, lasts) in places {
-            put_u32(sidx, u32::try_from(*bytes).unwrap_or(u32::MAX >> 1) & (u32::MAX >> 1));
-            put_u32(sidx, u32::try_from(ticks(*lasts, track)).unwrap_or(u32::MAX));
-            // It begins with a picture that needs no other.
-            put_u32(sidx, 0x9000_0000);
-        }
-    });
-    put_free(&mut out, room);
-    out
-}
-
 /// Filler of `total` bytes, 8 at least.
-fn put_free(out: &mut Vec<u8>, total: usize) {
+pub(super) fn put_free(out: &mut Vec<u8>, total: usize) {
     put_box(out, b"free", |free| put_zeros(free, total.saturating_sub(8)));
 }
 
@@ -293,7 +248,7 @@ fn file_head(heads: &Heads, begins: Begins, duration: u64, index: &[u8]) -> Vec<
             put_u32(mvhd, 3);
         });
         if let Some(video) = &heads.video {
-            let size = (video.width, video.height);
+            let size = video.shown();
             let times = (duration, begins.video);
             put_track(moov, Track::Video, times, (size, video.orientation), |stsd| {
                 put_avc_entry(stsd, video);
@@ -426,6 +381,12 @@ fn put_avc_entry(stsd: &mut Vec<u8>, video: &VideoHead) {
         put_u16(entry, 0x18);
         put_u16(entry, 0xFFFF);
         put_box(entry, b"avcC", |avcc| avcc.extend_from_slice(&video.config));
+        if let Some((across, down)) = video.aspect {
+            put_box(entry, b"pasp", |pasp| {
+                put_u32(pasp, across);
+                put_u32(pasp, down);
+            });
+        }
     });
 }
 
@@ -446,7 +407,7 @@ fn put_opus_entry(stsd: &mut Vec<u8>, channels: u8) {
     });
 }
 
-fn put_box(out: &mut Vec<u8>, name: &[u8; 4], build: impl FnOnce(&mut Vec<u8>)) {
+pub(super) fn put_box(out: &mut Vec<u8>, name: &[u8; 4], build: impl FnOnce(&mut Vec<u8>)) {
     let at = out.len();
     put_u32(out, 0);
     out.extend_from_slice(name);
@@ -457,7 +418,7 @@ fn put_box(out: &mut Vec<u8>, name: &[u8; 4], build: impl FnOnce(&mut Vec<u8>)) 
     }
 }
 
-fn put_full(
+pub(super) fn put_full(
     out: &mut Vec<u8>,
     name: &[u8; 4],
     version: u8,
@@ -470,11 +431,11 @@ fn put_full(
     });
 }
 
-fn put_u32(out: &mut Vec<u8>, value: u32) {
+pub(super) fn put_u32(out: &mut Vec<u8>, value: u32) {
     out.extend_from_slice(&value.to_be_bytes());
 }
 
-fn put_u16(out: &mut Vec<u8>, value: u16) {
+pub(super) fn put_u16(out: &mut Vec<u8>, value: u16) {
     out.extend_from_slice(&value.to_be_bytes());
 }
 

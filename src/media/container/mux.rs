@@ -2,7 +2,7 @@
 //!
 //! Knows neither Matroska nor MP4, and no clock: times come with the samples.
 
-use crate::media::showing::Orientation;
+use crate::media::showing::{Orientation, Showing};
 
 /// The H.264 track of a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,8 +13,22 @@ pub struct VideoHead {
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
+    /// Width to height of a sample, where they are not square.
+    pub aspect: Option<(u32, u32)>,
     /// Which way up they are to be shown.
     pub orientation: Orientation,
+}
+
+impl VideoHead {
+    /// Width and height in square pixels, before turning.
+    #[must_use]
+    pub fn shown(&self) -> (u32, u32) {
+        let showing = Showing { aspect: self.aspect, ..Showing::default() };
+        match self.aspect {
+            Some(_) => showing.shown(self.width as usize, self.height as usize),
+            None => (self.width, self.height),
+        }
+    }
 }
 
 /// The tracks of a recording that have begun.

@@ -8,7 +8,7 @@ use std::io::{Read, Seek, SeekFrom};
 use ogg::PacketReader;
 
 use super::bytes::Cursor;
-use super::{AudioCodec, ContainerError, OpusHead, Packet, to_nanos};
+use super::{AudioCodec, ContainerError, OpusHead, Packet, names, to_nanos};
 use crate::media::codec::opus::packet_samples;
 
 /// The Opus streams of an Ogg file, those that are chained one after the other; of several that are
@@ -37,6 +37,7 @@ impl<R: Read + Seek> OggOpusReader<R> {
     /// When it is not Ogg, or holds no Opus that we can decode.
     pub fn open(reader: R) -> Result<Self, ContainerError> {
         let mut reader = PacketReader::new(reader);
+        let mut other = None;
         // Other streams may be multiplexed in: their headers come first, too.
         for _ in 0..16 {
             let Some(packet) = reader.read_packet().map_err(broken)? else { break };
@@ -54,10 +55,13 @@ impl<R: Read + Seek> OggOpusReader<R> {
                 this.next_raw()?;
                 return Ok(this);
             }
+            other = other.or(names::of_ogg(&packet.data));
         }
-        Err(ContainerError::unsupported(
-            "its sound is not Opus, and only Opus is played out of Ogg; convert it with `ffmpeg -i IN -c:a libopus OUT.ogg`",
-        ))
+        let what = other.unwrap_or("no Opus");
+        Err(ContainerError::unsupported(format!(
+            "it holds {what}, and only Opus is played out of Ogg; convert it with \
+             `ffmpeg -i IN -c:a libopus OUT.ogg`"
+        )))
     }
 
     /// What the identification header of the stream that is read says.
@@ -166,7 +170,10 @@ fn broken(error: ogg::OggReadError) -> ContainerError {
         {
             ContainerError::Io(error)
         }
-        other => ContainerError::corrupt(format!("Ogg: {other}")),
+        other => {
+            tracing::debug!(%other, "a page of Ogg is not read");
+            ContainerError::corrupt("its pages (Ogg) are broken")
+        }
     }
 }
 

@@ -5,8 +5,8 @@
 
 use std::io::{Read, Seek, SeekFrom};
 
-use super::ContainerError;
 use super::bytes::read_bounded;
+use super::{ContainerError, names};
 
 /// A WAV file, read block by block.
 #[derive(Debug)]
@@ -23,6 +23,7 @@ pub struct WavReader<R> {
     data_len: u64,
     left: u64,
     buffer: Vec<u8>,
+    cut: bool,
 }
 
 /// How one sample lies in the file, little endian.
@@ -116,7 +117,9 @@ impl<R: Read + Seek> WavReader<R> {
             Err(_) => u64::MAX,
         };
         // Writers that cannot seek back leave 0 or the largest number: then it is all that follows.
-        let data_len = if len == 0 || len >= 0xFFFF_FF00 { there } else { there.min(len.into()) };
+        let told = (len > 0 && len < 0xFFFF_FF00).then_some(u64::from(len));
+        let cut = told.is_some_and(|told| there < told);
+        let data_len = told.map_or(there, |told| told.min(there));
         let block = (channels * sample.bytes()) as u64;
         let data_len = data_len - data_len % block;
         if data_len == 0 {
@@ -124,7 +127,13 @@ impl<R: Read + Seek> WavReader<R> {
         }
         let buffer = Vec::new();
         let left = data_len;
-        Ok(Self { reader, channels, rate, mask, sample, data_start, data_len, left, buffer })
+        Ok(Self { reader, channels, rate, mask, sample, data_start, data_len, left, buffer, cut })
+    }
+
+    /// Whether the file ends before it says so.
+    #[must_use]
+    pub fn was_cut(&self) -> bool {
+        self.cut
     }
 
     /// Samples per channel in the whole file.
@@ -143,6 +152,9 @@ impl<R: Read + Seek> WavReader<R> {
         self.buffer.clear();
         (&mut self.reader).take(want.min(self.left)).read_to_end(&mut self.buffer)?;
         let whole = self.buffer.len() - self.buffer.len() % block;
+        // Of a pipe it is known only now.
+        let told = self.data_len != u64::MAX - u64::MAX % block as u64;
+        self.cut |= whole == 0 && told && self.left >= block as u64;
         self.left = if whole == 0 { 0 } else { self.left.saturating_sub(whole as u64) };
         let samples = self.buffer[..whole].chunks_exact(self.sample.bytes());
         out.extend(samples.map(|raw| self.sample.value(raw)));
@@ -189,7 +201,9 @@ fn parse_format(chunk: &[u8]) -> Result<Format, ContainerError> {
         (3, 64) => Sample::F64,
         (tag, bits) => {
             return Err(ContainerError::unsupported(format!(
-                "WAV coding {tag} with {bits} bits; convert it with `ffmpeg -i IN -c:a pcm_s16le OUT.wav`"
+                "its sound is {} ({bits} bits), and WAV is played with PCM of 8 to 32 bits or floats; \
+                 convert it with `ffmpeg -i IN -c:a pcm_s16le OUT.wav`",
+                names::of_wave(tag)
             )));
         }
     };
@@ -253,6 +267,15 @@ mod tests {
     fn an_open_ended_data_chunk_is_all_that_follows() {
         assert_eq!(samples(file(1, 16, 1, u32::MAX, &[0, 0x40, 0, 0xC0])), [0.5, -0.5]);
         assert_eq!(samples(file(1, 16, 1, 100, &[0, 0x40, 0])), [0.5]);
+    }
+
+    #[test]
+    fn a_file_that_ends_before_it_says_so_was_cut() {
+        let cut = |len, data: &[u8]| {
+            WavReader::open(Cursor::new(file(1, 16, 1, len, data))).unwrap().was_cut()
+        };
+        assert!(cut(100, &[0; 40]) && cut(41, &[0; 40]));
+        assert!(!cut(40, &[0; 40]) && !cut(40, &[0; 90]) && !cut(u32::MAX, &[0; 40]));
     }
 
     #[test]

@@ -277,3 +277,75 @@ fn show(mut sink: Box<dyn VideoSink>, render: &RenderQueue) {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use std::fs::File;
+    use std::sync::mpsc::Sender;
+
+    use super::*;
+    use crate::media::codec::h264::H264Decoder;
+    use crate::media::container::annexb::AnnexBReader;
+    use crate::media::sink::SinkError;
+
+    struct Sizes(Sender<Size>);
+
+    impl VideoSink for Sizes {
+        fn show(&mut self, frame: &Arc<VideoFrame>) -> Result<(), SinkError> {
+            let _ = self.0.send(frame.size());
+            Ok(())
+        }
+    }
+
+    /// A stream without reordering, as calls have it, whose samples are 64:45.
+    fn wide_stream() -> AnnexBReader<File> {
+        let named = tempfile::NamedTempFile::new().unwrap();
+        let made = std::process::Command::new("ffmpeg")
+            .args(["-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i"])
+            .args(["testsrc2=s=360x288:r=25:d=1,setsar=64/45", "-c:v", "libx264"])
+            .args(["-profile:v", "baseline", "-pix_fmt", "yuv420p", "-f", "h264"])
+            .arg(named.path())
+            .status();
+        assert!(made.expect("ffmpeg; `make deps` installs it").success());
+        AnnexBReader::new(named.reopen().unwrap())
+    }
+
+    #[test]
+    fn wide_samples_of_theirs_are_spread_before_anybody_sees_them() {
+        let mut stream = wide_stream();
+        for (orientation, width, height) in
+            [(Orientation::UPRIGHT, 512, 288), (Orientation::quarters(1), 288, 512)]
+        {
+            let (tell, sizes) = std::sync::mpsc::channel();
+            let (tell_first, first) = std::sync::mpsc::channel();
+            let hooks = VideoInHooks {
+                broken: Box::new(|| {}),
+                first: Box::new(move |size| {
+                    let _ = tell_first.send(size);
+                }),
+                due: Box::new(|_, at| at),
+            };
+            let decoder = Box::new(H264Decoder::new().unwrap());
+            let decoding = VideoIn::start(decoder, Some(Box::new(Sizes(tell))), hooks).unwrap();
+            let input = decoding.input();
+            stream.rewind().unwrap();
+            for index in 0..20 {
+                let data = stream.next_unit().unwrap().unwrap().into();
+                let (keyframe, first_packet_at) = (index == 0, clock::now());
+                let rtp_timestamp = index * 3_600;
+                assert!(input(ReceivedVideo {
+                    data,
+                    keyframe,
+                    rtp_timestamp,
+                    first_packet_at,
+                    orientation
+                }));
+            }
+            let wanted = Size { width, height };
+            let limit = std::time::Duration::from_secs(60);
+            assert_eq!(first.recv_timeout(limit), Ok(wanted));
+            assert_eq!(sizes.recv_timeout(limit), Ok(wanted));
+        }
+    }
+}

@@ -1,17 +1,18 @@
 //! The one table that turns the words of `--speaker` and `--record` into sinks; a window or a
 //! terminal belongs to a whole command, which puts it among them itself.
 
-use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::recorder::{Recorder, RecorderTracks};
+use super::recorder::{self, Recorder, RecorderTracks};
 use super::speaker::Speaker;
 use super::{OpenRecorder, SinkError, SinkOptions, Sinks, SpeakerSpec, names};
 use crate::clock;
 use crate::media::audio::device::{self, Kind};
+use crate::media::identity::{Identity, STANDARD_INPUT};
+use crate::system;
 
 /// Opens what one call needs; recordings are created at once, so that a path that cannot be written
 /// fails before the call.
@@ -49,27 +50,40 @@ fn open_speaker(options: &SinkOptions, sinks: &mut Sinks) -> Result<(), SinkErro
 }
 
 /// Finds out whether `open` will work, leaving everything as it was; `inputs` are the files that are
-/// read meanwhile.
+/// read meanwhile, `-` among them for standard input, and `notes` a file that is appended to.
 ///
 /// # Errors
-/// As [`open`]; and when what is recorded would destroy what is read, or another recording, by
-/// whatever name.
-pub fn check(options: &SinkOptions, inputs: &[PathBuf]) -> Result<(), SinkError> {
-    let outputs: Vec<&PathBuf> =
-        [&options.record, &options.record_local].into_iter().flatten().collect();
+/// As [`open`]; and when what is written would destroy what is read, or another file that is written,
+/// by whatever name.
+pub fn check(
+    options: &SinkOptions,
+    inputs: &[PathBuf],
+    notes: Option<&Path>,
+) -> Result<(), SinkError> {
+    let outputs = [options.record.as_deref(), options.record_local.as_deref(), notes];
+    let outputs: Vec<&Path> = outputs.into_iter().flatten().collect();
     let refused =
         |path: &Path, reason: String| SinkError::Unwritable { path: path.to_owned(), reason };
-    for path in &outputs {
-        let read = inputs.iter().find(|input| identity(input) == identity(path));
-        if let Some(input) = read {
-            let reason = format!("that file is being sent, as {}", input.display());
-            return Err(refused(path, reason));
+    for (at, path) in outputs.iter().enumerate() {
+        let own = Identity::of(path);
+        if let Some(input) = inputs.iter().find(|input| Identity::of_input(input) == own) {
+            let name = match input == Path::new(STANDARD_INPUT) {
+                true => "standard input".to_owned(),
+                false => input.display().to_string(),
+            };
+            return Err(refused(path, format!("that file is being sent, as {name}")));
         }
-    }
-    if let [one, other] = outputs[..]
-        && identity(one) == identity(other)
-    {
-        return Err(refused(one, "--record and --record-local need different files".to_owned()));
+        if Identity::of_standard_input() == Some(own.clone()) {
+            return Err(refused(path, "that is what is read as standard input".to_owned()));
+        }
+        let others = outputs.iter().take(at);
+        if others.into_iter().any(|other| Identity::of(other) == own) {
+            let what = match notes == Some(*path) {
+                true => "that file is recorded to; --stats needs one of its own",
+                false => "--record and --record-local need different files",
+            };
+            return Err(refused(path, what.to_owned()));
+        }
     }
     for path in [&options.record, &options.record_local].into_iter().flatten() {
         writable(path)?;
@@ -82,33 +96,13 @@ pub fn check(options: &SinkOptions, inputs: &[PathBuf]) -> Result<(), SinkError>
     Ok(())
 }
 
-/// Which file a path leads to, whatever it is called: device and inode, or for one that is not there
-/// yet those of its folder, and its name.
-fn identity(path: &Path) -> (Option<(u64, u64)>, Option<OsString>) {
-    use std::os::unix::fs::MetadataExt;
-    let of = |path: &Path| path.metadata().ok().map(|about| (about.dev(), about.ino()));
-    if let Some(found) = of(path) {
-        return (Some(found), None);
-    }
-    // A link may lead to a file that is not there yet.
-    let path = path.read_link().map_or_else(
-        |_| path.to_owned(),
-        |target| path.parent().unwrap_or(Path::new("")).join(target),
-    );
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_owned();
-    (of(folder.unwrap_or(Path::new("."))), Some(name))
-}
-
 /// A file that is there is not touched, one that is not is gone again afterwards.
 fn writable(path: &Path) -> Result<(), SinkError> {
     let unwritable = |reason: String| SinkError::Unwritable { path: path.to_owned(), reason };
-    if path.is_dir() {
-        return Err(unwritable("it is a directory; name a file in it".to_owned()));
-    }
+    recorder::check_place(path).map_err(|reason| unwritable(reason.to_owned()))?;
     let was_there = path.exists();
     let opened = OpenOptions::new().append(true).create(true).open(path);
-    opened.map_err(|error| unwritable(error.to_string()))?;
+    opened.map_err(|error| unwritable(system::words(&error)))?;
     if !was_there && let Err(error) = std::fs::remove_file(path) {
         tracing::warn!(%error, "an empty recording stays behind");
     }
@@ -163,8 +157,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for path in [folder.path().to_owned(), folder.path().join("no/such/folder.mkv")] {
             let options = SinkOptions { record: Some(path), ..SinkOptions::default() };
-            assert!(matches!(check(&options, &[]), Err(SinkError::Unwritable { .. })));
+            assert!(matches!(check(&options, &[], None), Err(SinkError::Unwritable { .. })));
             assert!(matches!(open(&options), Err(SinkError::Unwritable { .. })));
+        }
+    }
+
+    #[test]
+    fn a_pipe_is_no_place_for_a_recording() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("p.mkv");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        let options = SinkOptions { record: Some(pipe), ..SinkOptions::default() };
+        for refused in [check(&options, &[], None).unwrap_err(), open(&options).unwrap_err()] {
+            assert!(refused.to_string().contains("it is a pipe"), "{refused}");
         }
     }
 
@@ -178,11 +184,11 @@ mod tests {
             record_local: Some(new.clone()),
             ..SinkOptions::default()
         };
-        check(&options, &[]).unwrap();
+        check(&options, &[], None).unwrap();
         assert_eq!(std::fs::read_to_string(&old).unwrap(), "precious");
         assert!(!new.exists());
         let same = SinkOptions { record_local: Some(old), ..options };
-        assert!(check(&same, &[]).is_err(), "one file for two recordings");
+        assert!(check(&same, &[], None).is_err(), "one file for two recordings");
     }
 
     #[test]
@@ -200,7 +206,7 @@ mod tests {
                 record_local: Some(name(local)),
                 ..SinkOptions::default()
             };
-            check(&options, &[name("clip.mp4")])
+            check(&options, &[name("clip.mp4")], None)
         };
         for path in ["clip.mp4", "hard.mp4", "soft.mp4", "sub/../clip.mp4"] {
             let error = checked(path, "other.mkv").unwrap_err().to_string();
@@ -212,6 +218,13 @@ mod tests {
             assert!(error.contains("need different files"), "{one} {other}: {error}");
         }
         checked("a.mkv", "b.mkv").unwrap();
+        let options = SinkOptions { record: Some(name("a.mkv")), ..SinkOptions::default() };
+        for notes in ["clip.mp4", "soft.mp4", "a.mkv", "sub/../a.mkv"] {
+            let inputs = [name("clip.mp4")];
+            let refused = check(&options, &inputs, Some(&name(notes)));
+            assert!(matches!(refused, Err(SinkError::Unwritable { .. })), "{notes}");
+            check(&options, &inputs, Some(&name("stats.jsonl"))).unwrap();
+        }
         assert_eq!(std::fs::read_to_string(name("clip.mp4")).unwrap(), "precious");
     }
 

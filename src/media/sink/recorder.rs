@@ -14,11 +14,13 @@ use crate::media::container::avc::{build_config, parameter_sets_of, to_length_pr
 use crate::media::container::mkv_writer::MkvWriter;
 use crate::media::container::mp4_writer::Mp4Writer;
 use crate::media::container::mux::{Heads, MuxSample, Track, VideoHead};
-use crate::media::showing::Orientation;
+use crate::media::showing::{Orientation, Showing};
+use crate::system;
 
 mod place;
 
 use place::Place;
+pub(super) use place::check as check_place;
 
 /// What a recording will hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,10 +93,10 @@ impl Writer {
         }
     }
 
-    fn abandon(self) -> Vec<u8> {
+    fn abandon(self, whole: u64) -> Vec<u8> {
         match self {
-            Self::Mkv(mkv) => mkv.abandon(),
-            Self::Mp4(mp4) => mp4.abandon(),
+            Self::Mkv(mkv) => mkv.abandon(whole),
+            Self::Mp4(mp4) => mp4.abandon(whole),
         }
     }
 
@@ -151,10 +153,8 @@ impl Recorder {
                 ));
             }
         };
-        if path.is_dir() {
-            return Err(unwritable(path, "it is a directory; name a file".to_owned()));
-        }
-        let place = how(path).map_err(|error| unwritable(path, error.to_string()))?;
+        check_place(path).map_err(|reason| unwritable(path, reason.to_owned()))?;
+        let place = how(path).map_err(|error| unwritable(path, system::words(&error)))?;
         Ok(Self {
             path: path.to_owned(),
             tracks,
@@ -295,7 +295,9 @@ impl Recorder {
                     self.state = State::Recording { writer, origin };
                     return Err(self.fail(&error, whole));
                 }
-                Ok(true)
+                // It is whole, wherever it is now.
+                let there = self.place.is_there();
+                there.map(|()| true).map_err(|error| unwritable(&self.path, system::words(&error)))
             }
         }
     }
@@ -351,18 +353,19 @@ impl Recorder {
         let whole = writer.written();
         let Some(piece) = writer.push(sample) else { return Ok(()) };
         let written = self.place.append(&piece).and_then(|()| self.place.settle());
+        let written = written.and_then(|()| self.place.is_kept());
         written.map_err(|error| self.fail(&error, whole))
     }
 
     /// Nothing can be written any more: what is there up to `whole` bytes is made a file that plays.
     fn fail(&mut self, error: &std::io::Error, whole: u64) -> SinkError {
-        let reason = error.to_string();
+        let reason = system::words(error);
         if let State::Recording { writer, .. } = std::mem::replace(&mut self.state, State::Failed)
             && whole > 0
         {
             // It takes the place of what stands there, and so no more of the disk.
             let saved =
-                self.place.cut(whole).and_then(|()| self.place.over_head(&writer.abandon()));
+                self.place.cut(whole).and_then(|()| self.place.over_head(&writer.abandon(whole)));
             if let Err(error) = saved.and_then(|()| self.place.settle()) {
                 tracing::warn!(%error, "the recording keeps an open end");
             }
@@ -388,7 +391,12 @@ fn video_head(unit: &[u8], orientation: Orientation) -> Option<VideoHead> {
     let (sps, pps) = parameter_sets_of(unit)?;
     let size = Sps::parse(sps)?;
     let config = build_config(sps, pps)?;
-    Some(VideoHead { config, width: size.width, height: size.height, orientation })
+    let (width, height) = (size.width, size.height);
+    let showing = Showing { aspect: size.aspect, ..Showing::default() };
+    // A shape that nobody can mean is none.
+    let is_wide = showing.shown(width as usize, height as usize) != (width & !1, height & !1);
+    let aspect = size.aspect.filter(|_| is_wide);
+    Some(VideoHead { config, width, height, aspect, orientation })
 }
 
 #[cfg(test)]

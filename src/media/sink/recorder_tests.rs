@@ -182,6 +182,148 @@ fn pictures_that_begin_eight_seconds_or_minutes_later_are_in_the_file() {
     }
 }
 
+/// The boxes that lie side by side in `data`, with their names.
+fn boxes(data: &[u8]) -> Vec<(&[u8], &[u8])> {
+    let (mut rest, mut found) = (data, Vec::new());
+    while rest.len() >= 8 {
+        let len = u32::from_be_bytes(rest[..4].try_into().unwrap()) as usize;
+        found.push((&rest[4..8], &rest[8..len]));
+        rest = &rest[len..];
+    }
+    found
+}
+
+/// Where each track can be begun with, by the index at the end of the file.
+fn index(data: &[u8]) -> Vec<(u32, Vec<(u64, usize)>)> {
+    let size = u32::from_be_bytes(data[data.len() - 4..].try_into().unwrap()) as usize;
+    let mfra = boxes(&data[data.len() - size..]);
+    assert_eq!(mfra[0].0, b"mfra");
+    let tfras = boxes(mfra[0].1).into_iter().filter(|(name, _)| *name == b"tfra");
+    let long = |bytes: &[u8]| u64::from_be_bytes(bytes.try_into().unwrap());
+    tfras
+        .map(|(_, tfra)| {
+            let track = u32::from_be_bytes(tfra[4..8].try_into().unwrap());
+            let entries = tfra[16..].chunks(19);
+            let places = entries.map(|e| (long(&e[..8]), long(&e[8..16]) as usize));
+            (track, places.collect())
+        })
+        .collect()
+}
+
+#[test]
+fn a_player_seeks_in_tracks_that_began_late() {
+    let dir = TempDir::new().unwrap();
+    for (name, late) in [("a.mp4", 0u64), ("a.mp4", 8_000), ("a.mp4", 90_000), ("a.mkv", 8_000)] {
+        let path = dir.path().join(name);
+        let mut recorder = Recorder::create(&path, BOTH).unwrap();
+        let packet = &packets(1)[0];
+        let mut films = (0..6).flat_map(|_| {
+            pictures(64, 48, 25).into_iter().enumerate().map(|(n, unit)| (unit, n == 0))
+        });
+        for at in (0..late + 6_000).step_by(20) {
+            let time = Duration::from_millis(at);
+            recorder.audio(packet, 960, time).unwrap();
+            if at >= late && at % 40 == 0 {
+                let (unit, keyframe) = films.next().unwrap();
+                recorder.video(&unit, keyframe, time).unwrap();
+            }
+        }
+        recorder.finish().unwrap();
+        assert_eq!(run("ffmpeg", &["-v", "error", "-i"], &path), "", "{name}");
+        let data = std::fs::read(&path).unwrap();
+        if name == "a.mp4" {
+            let index = index(&data);
+            let tracks: Vec<u32> = index.iter().map(|(track, _)| *track).collect();
+            assert_eq!(tracks, [1, 2]);
+            let (video, audio) = (&index[0].1, &index[1].1);
+            let times: Vec<u64> = video.iter().map(|(at, _)| *at).collect();
+            assert_eq!(times, [0, 90_000, 180_000, 270_000, 360_000, 450_000]);
+            assert!(audio.len() as u64 > late / 6_000, "{audio:?}");
+            for (_, place) in video.iter().chain(audio) {
+                assert_eq!(&data[place + 4..place + 8], b"moof", "{late}: {place}");
+            }
+        }
+        for by_index in [false, true] {
+            let own = by_index && name == "a.mp4";
+            let options = if own { &["-use_mfra_for", "pts"][..] } else { &[] };
+            let sought = |stream: &str, seconds: f64| -> f64 {
+                let interval = format!("{seconds}%+#1");
+                let entries = ["-select_streams", stream, "-show_entries", "packet=pts_time"];
+                let args =
+                    [&["-v", "error"], options, &entries, &["-of", "csv=p=0", "-read_intervals"]];
+                let said = run("ffprobe", &[args.concat(), vec![&interval]].concat(), &path);
+                said.trim().trim_end_matches(',').parse().unwrap_or_else(|_| panic!("{said}"))
+            };
+            let begins = late as f64 / 1e3;
+            for second in [0.5, 2.5, 4.2] {
+                let found = sought("v", begins + second);
+                let right = begins + second.floor();
+                // By the index at the beginning ffprobe goes further back, in files of its own too.
+                let before = if name == "a.mp4" && late == 0 { 2.05 } else { 0.05 };
+                let is_right = (right - before..right + 0.05).contains(&found);
+                assert!(is_right, "{name} {late} {own}: {found} for {right}");
+            }
+            let found = sought("a", begins + 3.0);
+            assert!((found - begins - 3.0).abs() < 2.1, "{name} {late} {own}: {found}");
+        }
+    }
+}
+
+#[test]
+fn wide_samples_are_told_by_the_head_of_the_file() {
+    use crate::media::container::annexb::AnnexBReader;
+    use crate::media::container::mkv::MkvReader;
+    use crate::media::container::mp4::Mp4Reader;
+    let dir = TempDir::new().unwrap();
+    let stream = dir.path().join("a.h264");
+    let made = Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i"])
+        .args(["testsrc2=s=360x288:r=25:d=1,setsar=64/45", "-c:v", "libx264"])
+        .args(["-profile:v", "baseline", "-pix_fmt", "yuv420p"])
+        .arg(&stream)
+        .status();
+    assert!(made.unwrap().success());
+    let stream = std::fs::read(stream).unwrap();
+    for name in ["a.mkv", "a.mp4"] {
+        let path = dir.path().join(name);
+        let mut recorder = Recorder::create(&path, BOTH).unwrap();
+        let mut units = AnnexBReader::new(std::io::Cursor::new(&stream));
+        for index in 0..10 {
+            let unit = units.next_unit().unwrap().unwrap();
+            recorder.video(&unit, index == 0, Duration::from_millis(index as u64 * 40)).unwrap();
+        }
+        recorder.finish().unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        let showing = match name {
+            "a.mkv" => MkvReader::open(file).unwrap().tracks[0].showing,
+            _ => Mp4Reader::open(file).unwrap().tracks[0].showing,
+        };
+        assert_eq!(showing.aspect, Some((64, 45)), "{name}");
+        assert_eq!(showing.shown(360, 288), (512, 288), "{name}");
+        let ratio = probe(&path, "stream=sample_aspect_ratio");
+        assert_eq!(ratio.trim().trim_end_matches(','), "64:45", "{name}");
+        assert_eq!(run("ffmpeg", &["-v", "error", "-i"], &path), "", "{name}");
+    }
+}
+
+#[test]
+fn a_recording_that_was_removed_or_moved_says_so() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("a.mkv");
+    let recorder = record(&path, &[(64, 48)]);
+    std::fs::rename(&path, dir.path().join("b.mkv")).unwrap();
+    let error = recorder.finish().unwrap_err().to_string();
+    assert!(error.contains("was moved"), "{error}");
+    assert_eq!(run("ffmpeg", &["-v", "error", "-i"], &dir.path().join("b.mkv")), "");
+    let mut recorder = record(&path, &[(64, 48)]);
+    std::fs::remove_file(&path).unwrap();
+    let packet = &packets(1)[0];
+    let told = (0..100)
+        .find_map(|n| recorder.audio(packet, 960, Duration::from_millis(1_010_000 + n * 20)).err());
+    assert!(told.unwrap().to_string().contains("was removed"));
+    assert!(recorder.finish().is_ok(), "it is said once");
+}
+
 #[test]
 fn sound_that_begins_later_is_in_the_file() {
     let dir = TempDir::new().unwrap();

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::SourceError;
 use crate::media::container::{ContainerError, Kind, detect};
 use crate::media::device::{DeviceNews, DeviceNotice};
+use crate::system;
 
 mod aac;
 mod audio;
@@ -41,15 +42,15 @@ struct Opened {
 /// Opens a file and looks at its first bytes.
 fn open_file(path: &Path) -> Result<Opened, SourceError> {
     let unreadable = |reason: String| SourceError::Unreadable { path: path.to_owned(), reason };
-    let file = File::open(path).map_err(|error| unreadable(error.to_string()))?;
-    let about = file.metadata().map_err(|error| unreadable(error.to_string()))?;
+    let file = File::open(path).map_err(|error| unreadable(system::words(&error)))?;
+    let about = file.metadata().map_err(|error| unreadable(system::words(&error)))?;
     if about.is_dir() {
         return Err(unreadable("it is a directory".into()));
     }
     if !about.is_file() {
         return Err(unreadable("it is not a regular file".into()));
     }
-    known(Input::file(file), true).map_err(in_file(path))
+    known(Input::file(file, about.len()), true).map_err(in_file(path))
 }
 
 /// Finds out by its first bytes what is read.
@@ -83,6 +84,14 @@ fn other_kind(head: &[u8]) -> &'static str {
         [0x89, b'P', b'N', b'G', ..] | [0xFF, 0xD8, 0xFF, ..] => "it is a still picture",
         [b'F', b'L', b'V', ..] => "it is FLV",
         [b'R', b'I', b'F', b'F', _, _, _, _, b'A', b'V', b'I', ..] => "it is AVI",
+        [b'R', b'F', b'6', b'4', ..] | [b'B', b'W', b'6', b'4', ..] => {
+            "it is WAV of more than 4 GiB"
+        }
+        [b'F', b'O', b'R', b'M', _, _, _, _, b'A', b'I', b'F', ..] => "it is AIFF",
+        [b'.', b's', b'n', b'd', ..] => "it is AU",
+        [b'#', b'!', b'A', b'M', b'R', ..] => "it is AMR",
+        [b'c', b'a', b'f', b'f', ..] => "it is Core Audio",
+        [0, 0, 1, 0xBA, ..] => "it is MPEG-PS",
         [b'f', b'L', b'a', b'C', ..] => "it is FLAC",
         [b'I', b'D', b'3', ..] | [0xFF, 0xFB | 0xFA | 0xF3 | 0xF2, ..] => "it is MP3",
         [0xFF, 0xF1 | 0xF9, ..] => "it is AAC without a container",
@@ -104,13 +113,18 @@ fn in_file(path: &Path) -> impl Fn(ContainerError) -> SourceError + '_ {
         let path: PathBuf = path.to_owned();
         match error {
             ContainerError::Io(error) => {
-                SourceError::Unreadable { path, reason: error.to_string() }
+                SourceError::Unreadable { path, reason: system::words(&error) }
             }
             ContainerError::Corrupt(reason) => SourceError::Corrupt { path, reason },
             ContainerError::Unsupported(reason) => SourceError::Unsupported { path, reason },
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+#[path = "file_shown_tests.rs"]
+mod shown_tests;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used)]

@@ -37,7 +37,7 @@ fn shown(path: &Path) -> Vec<(i64, VideoFrame)> {
 }
 
 /// All sound, interleaved, with its channels.
-fn heard(path: &Path) -> (Vec<f32>, usize) {
+pub(super) fn heard(path: &Path) -> (Vec<f32>, usize) {
     let mut pcm = Pcm::open(path, None).unwrap();
     let mut out = Vec::new();
     while pcm.read(&mut out).unwrap() {}

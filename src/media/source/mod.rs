@@ -17,6 +17,7 @@ pub mod screen;
 pub mod test;
 pub mod timeline;
 
+use file::live::LiveShare;
 pub use open::open;
 use screen::ScreenShare;
 use timeline::StopFlag;
@@ -206,6 +207,8 @@ pub struct MediaOptions {
     pub echo: EchoReference,
     /// The screen that a Wayland session's portal lets us show.
     pub share: ScreenShare,
+    /// The pipes that are read.
+    pub live: LiveShare,
     /// The largest pictures of a file.
     pub max_picture: MaxPicture,
 }
@@ -237,6 +240,7 @@ impl Default for MediaOptions {
             voice: VoiceOptions::default(),
             echo: EchoReference::default(),
             share: ScreenShare::default(),
+            live: LiveShare::default(),
             max_picture: MaxPicture::default(),
         }
     }

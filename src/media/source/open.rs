@@ -17,6 +17,7 @@ use super::{
 };
 use crate::media::audio::voice::Voice;
 use crate::media::frame::Size;
+use crate::media::identity::Identity;
 
 /// Opens picture and sound of one call.
 ///
@@ -77,7 +78,7 @@ fn open_audio(
     Ok(match &options.audio {
         AudioSourceSpec::None => None,
         AudioSourceSpec::File(path) if live::is_live(path) => {
-            Some(Box::new(LiveAudioSource::open(path, options.once)?))
+            Some(Box::new(LiveAudioSource::open(path, options)?))
         }
         AudioSourceSpec::File(path) => {
             Some(Box::new(FileAudioSource::open(path, options.once, timeline.clone())?))
@@ -130,10 +131,7 @@ fn agreed(options: &MediaOptions) -> Result<Option<Shared>, SourceError> {
 }
 
 fn same_file(one: &Path, other: &Path) -> bool {
-    match (one.canonicalize(), other.canonicalize()) {
-        (Ok(one), Ok(other)) => one == other,
-        _ => one == other,
-    }
+    Identity::of_input(one) == Identity::of_input(other)
 }
 
 #[cfg(test)]

@@ -181,7 +181,10 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Receive {
     fn poll_timeout(&mut self) -> Option<Instant> {
         let rtt = self.round_trip();
         let missing = self.missing.values().filter_map(|missing| missing.deadline(rtt)).min();
-        [missing, self.arrivals.poll_timeout(), self.losses.poll_timeout()].into_iter().flatten().min()
+        [missing, self.arrivals.poll_timeout(), self.losses.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 

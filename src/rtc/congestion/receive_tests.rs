@@ -38,7 +38,12 @@ fn receive() -> (Receive, mpsc::Receiver<ConnectionEvent>) {
     (Receive::new(state, path), news)
 }
 
-fn take(receive: &mut Receive, (ssrc, payload_type): (u32, u8), number: u16, payload: &'static [u8]) {
+fn take(
+    receive: &mut Receive,
+    (ssrc, payload_type): (u32, u8),
+    number: u16,
+    payload: &'static [u8],
+) {
     let header =
         rtp::header::Header { ssrc, sequence_number: number, payload_type, ..Default::default() };
     let packet = rtp::Packet { header, payload: Bytes::from_static(payload) };
@@ -70,7 +75,8 @@ fn track(news: &mut mpsc::Receiver<ConnectionEvent>) -> RemoteTrack {
 async fn a_repair_becomes_the_packet_that_it_repairs() {
     let (mut receive, mut news) = receive();
     take(&mut receive, (RTX, 103), 9, &[0x12, 0x34, 9, 8]);
-    let repaired = track(&mut news).next_packet().await.map(|p| (p.ssrc, p.sequence_number, p.payload));
+    let repaired =
+        track(&mut news).next_packet().await.map(|p| (p.ssrc, p.sequence_number, p.payload));
     assert_eq!(repaired, Some((MEDIA, 0x1234, Bytes::from_static(&[9, 8]))));
 }
 

@@ -4,10 +4,29 @@
 //! Owns files and their names. Knows nothing of what is in them.
 
 use std::fs::{File, OpenOptions, Permissions};
-use std::io::{Result, Seek, SeekFrom, Write};
+use std::io::{Error, ErrorKind, Result, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile, TempPath};
+
+use crate::media::identity::place;
+
+/// Says why no recording can be written there, if that can be seen.
+///
+/// # Errors
+/// When it is a directory or a pipe, as text.
+pub(in crate::media::sink) fn check(path: &Path) -> std::result::Result<(), &'static str> {
+    use std::os::unix::fs::FileTypeExt;
+    match path.metadata().map(|about| about.file_type()) {
+        Ok(kind) if kind.is_dir() => Err("it is a directory; name a file in it"),
+        // The beginning is written over at the end; and opening it would wait for a reader.
+        Ok(kind) if kind.is_fifo() || kind.is_socket() => {
+            Err("it is a pipe, and a recording needs a file, whose beginning is written last")
+        }
+        _ => Ok(()),
+    }
+}
 
 /// The place of one recording.
 #[derive(Debug)]
@@ -83,6 +102,31 @@ impl Place {
         }
         Ok(())
     }
+
+    /// Whether what is written is kept by any name.
+    pub(super) fn is_kept(&mut self) -> Result<()> {
+        let about = self.file()?.metadata()?;
+        if about.is_file() && about.nlink() == 0 {
+            return Err(gone("the file was removed while it was written"));
+        }
+        Ok(())
+    }
+
+    /// Whether it is where it was asked for.
+    pub(super) fn is_there(&mut self) -> Result<()> {
+        self.is_kept()?;
+        let about = self.file()?.metadata()?;
+        let there = self.path.metadata().is_ok_and(|there| place(&there) == place(&about));
+        if about.is_file() && !there {
+            let moved = "the file was moved while it was written; what came is where it is now";
+            return Err(gone(moved));
+        }
+        Ok(())
+    }
+}
+
+fn gone(what: &str) -> Error {
+    Error::new(ErrorKind::NotFound, what)
 }
 
 impl Drop for Place {

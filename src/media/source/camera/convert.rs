@@ -67,7 +67,10 @@ impl Converter {
     }
 
     fn draw_jpeg(&mut self, data: &[u8], size: Size, to: &mut [u8]) -> Result<(), String> {
-        let text = |error: turbojpeg::Error| error.to_string();
+        let text = |error: turbojpeg::Error| {
+            tracing::debug!(%error, "a JPEG picture is not decoded");
+            "its JPEG pictures cannot be decoded".to_owned()
+        };
         let decompressor = match &mut self.decompressor {
             Some(decompressor) => decompressor,
             none => none.insert(Decompressor::new().map_err(text)?),

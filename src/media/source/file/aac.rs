@@ -126,8 +126,10 @@ impl Aac {
 fn open(config: &[u8], rate: u32) -> Result<AacDecoder, ContainerError> {
     let mut params = AudioCodecParameters::new();
     params.for_codec(CODEC_ID_AAC).with_sample_rate(rate).with_extra_data(config.into());
-    AacDecoder::try_new(&params, &AudioDecoderOptions::default())
-        .map_err(|error| unsupported(&error.to_string()))
+    AacDecoder::try_new(&params, &AudioDecoderOptions::default()).map_err(|error| {
+        tracing::debug!(%error, "no AAC decoder");
+        unsupported("it is of a kind that is not AAC-LC")
+    })
 }
 
 fn decode(decoder: &mut AacDecoder, packet: Vec<u8>, out: &mut Vec<f32>) -> Result<(), Error> {

@@ -135,7 +135,7 @@ impl FileDecoder {
         match limits::check(&data, self.most) {
             Ok(()) => {}
             // One among others; the decoder would not have made anything of it either.
-            Err(TooMuch::Broken) => return self.broken("a broken parameter set"),
+            Err(TooMuch::Broken) => return self.broken(&"a broken parameter set"),
             Err(refused) => return Err(ContainerError::unsupported(refused.to_string())),
         }
         if self.inside.recovery.is_some_and(|recovery| recovery.ends_with(&data)) {
@@ -150,7 +150,7 @@ impl FileDecoder {
             }
             Ok(None) => {}
             Err(error) => {
-                self.broken(error)?;
+                self.broken(&error)?;
                 // It would wait for an IDR that never comes.
                 if self.begun == Begun::AfterGrey {
                     self.decoder = new_decoder()?;
@@ -195,10 +195,13 @@ impl FileDecoder {
         Ok(())
     }
 
-    fn broken(&mut self, error: impl std::fmt::Display) -> Result<(), ContainerError> {
+    fn broken(&mut self, error: &dyn std::fmt::Display) -> Result<(), ContainerError> {
+        tracing::debug!(%error, "a picture is not decoded");
         self.errors += 1;
         match self.errors > MAX_ERRORS {
-            true => Err(ContainerError::corrupt(format!("H.264: {error}"))),
+            true => Err(ContainerError::corrupt(format!(
+                "{MAX_ERRORS} pictures one after the other cannot be decoded"
+            ))),
             false => Ok(()),
         }
     }
@@ -206,8 +209,10 @@ impl FileDecoder {
 
 fn new_decoder() -> Result<Decoder, ContainerError> {
     let config = DecoderConfig::new().flush_after_decode(Flush::NoFlush);
-    Decoder::with_api_config(OpenH264API::from_source(), config)
-        .map_err(|error| ContainerError::unsupported(format!("no H.264 decoder: {error}")))
+    Decoder::with_api_config(OpenH264API::from_source(), config).map_err(|error| {
+        tracing::error!(%error, "no H.264 decoder");
+        ContainerError::unsupported("the H.264 decoder cannot be set up; is there memory left?")
+    })
 }
 
 fn hand_on(inside: &mut Inside, picture: &DecodedYUV<'_>, show: &mut dyn FnMut(i64, Planes<'_>)) {

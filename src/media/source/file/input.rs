@@ -8,8 +8,14 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
 /// What a container is read from.
 pub(super) enum Input {
-    File(BufReader<File>),
+    File(Whole),
     Stream(Stream),
+}
+
+/// A file, and how long it was when it was opened.
+pub(super) struct Whole {
+    reader: BufReader<File>,
+    len: u64,
 }
 
 /// A stream with a place in it.
@@ -23,12 +29,13 @@ pub(super) struct Stream {
     read: u64,
 }
 
-/// So much of a stream is kept at most; more than any head.
-const MOST_KEPT: usize = 1 << 20;
+/// So much of a stream is kept at most: its head, and the first picture, in which its size stands.
+const MOST_KEPT: usize = 16 << 20;
 
 impl Input {
-    pub(super) fn file(file: File) -> Self {
-        Self::File(BufReader::with_capacity(64 << 10, file))
+    /// A file of so many bytes.
+    pub(super) fn file(file: File, len: u64) -> Self {
+        Self::File(Whole { reader: BufReader::with_capacity(64 << 10, file), len })
     }
 
     pub(super) fn stream(reader: Box<dyn Read + Send>) -> Self {
@@ -48,9 +55,20 @@ impl Read for Input {
 impl Seek for Input {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         match self {
-            Self::File(file) => file.seek(to),
+            Self::File(file) => file.reader.seek(to),
             Self::Stream(stream) => stream.seek(to),
         }
+    }
+}
+
+impl Whole {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(to)?;
+        // At the end of what was opened there is an end; before it, somebody cut the file meanwhile.
+        if count == 0 && !to.is_empty() && self.reader.get_ref().metadata()?.len() < self.len {
+            return Err(io::Error::other("it became shorter while it was read"));
+        }
+        Ok(count)
     }
 }
 
@@ -114,7 +132,7 @@ mod tests {
 
     #[test]
     fn the_beginning_of_a_stream_can_be_read_twice_and_what_is_passed_is_gone() {
-        let mut input = stream(3 << 20);
+        let mut input = stream(40 << 20);
         let mut head = [0; 16];
         for _ in 0..2 {
             input.read_exact(&mut head).unwrap();
@@ -124,10 +142,26 @@ mod tests {
         assert_eq!(input.seek(SeekFrom::Current(300)).unwrap(), 300);
         input.read_exact(&mut head).unwrap();
         assert_eq!(head[0], 44);
-        input.seek(SeekFrom::Start(2 << 20)).unwrap();
+        input.seek(SeekFrom::Start(32 << 20)).unwrap();
         assert!(input.rewind().is_err());
         assert!(input.seek(SeekFrom::End(0)).is_err());
         input.read_exact(&mut head).unwrap();
         assert_eq!(head[1], 1);
+    }
+    #[test]
+    fn a_file_that_shrinks_is_a_fault_and_one_that_grows_is_none() {
+        let named = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(named.path(), [7; 1000]).unwrap();
+        let mut input = Input::file(File::open(named.path()).unwrap(), 1000);
+        let mut all = Vec::new();
+        input.read_to_end(&mut all).unwrap();
+        named.as_file().set_len(2000).unwrap();
+        input.rewind().unwrap();
+        input.read_to_end(&mut all).unwrap();
+        assert_eq!(all.len(), 3000);
+        named.as_file().set_len(500).unwrap();
+        input.rewind().unwrap();
+        let error = input.read_to_end(&mut all).unwrap_err();
+        assert!(error.to_string().contains("shorter"), "{error}");
     }
 }

@@ -5,22 +5,28 @@
 //! from when it comes.
 
 use std::collections::VecDeque;
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+
+mod reading;
+
+pub use reading::{LiveShare, is_standard_input};
+use reading::{Place, Reading, take_up};
 
 use super::input::Input;
 use super::pcm::Pcm;
 use super::pictures::Pictures;
-use super::pipe::Pipe;
+use super::video::FileClock;
 use super::{SourceError, known};
 use crate::clock;
 use crate::media::audio::resample::ToCallRate;
 use crate::media::container::ContainerError;
 use crate::media::device::{DeviceNews, DeviceNotice};
 use crate::media::frame::{AudioFrame, FramePool, MaxPicture, SAMPLE_RATE, Size, VideoFrame};
+use crate::media::identity::Identity;
 use crate::media::source::card;
 use crate::media::source::timeline::StopFlag;
 use crate::media::source::{AUDIO_BLOCK, AudioSource, MediaOptions, VideoFormat, VideoSource};
@@ -29,27 +35,13 @@ use crate::media::upright::Upright;
 /// Whether what `--video` or `--audio` names comes through a pipe.
 #[must_use]
 pub fn is_live(path: &Path) -> bool {
-    path == Path::new("-") || is_fifo(path)
+    is_standard_input(path) || is_fifo(path)
 }
 
 /// Whether both name the same pipe, by whatever names.
 #[must_use]
 pub fn same_pipe(one: &Path, other: &Path) -> bool {
-    let identity = |path: &Path| {
-        use std::os::fd::AsFd;
-        use std::os::unix::fs::MetadataExt;
-        let about = match path == Path::new("-") {
-            true => std::io::stdin()
-                .as_fd()
-                .try_clone_to_owned()
-                .map(std::fs::File::from)
-                .ok()?
-                .metadata(),
-            false => path.metadata(),
-        };
-        about.ok().map(|about| (about.dev(), about.ino()))
-    };
-    one == other || identity(one).is_some_and(|one| identity(other) == Some(one))
+    Identity::of_input(one) == Identity::of_input(other)
 }
 
 fn is_fifo(path: &Path) -> bool {
@@ -70,127 +62,32 @@ const SILENCE: Duration = Duration::from_secs(1);
 const DEFAULT_SIZE: Size = Size { width: 640, height: 360 };
 const DEFAULT_FPS: f64 = 30.0;
 
-/// Pictures, or blocks of sound, that were read and are not due yet.
-const AHEAD: usize = 8;
-
 /// A stream that is later than this begins its time line anew.
 const LATE: Duration = Duration::from_millis(250);
 
-/// What the reading thread and the source share.
-struct Place<T> {
-    state: Mutex<State<T>>,
-    changed: Condvar,
-    gone: AtomicBool,
-}
-
-struct State<T> {
-    /// Time since the stream began, and what is due then.
-    ready: VecDeque<(Duration, T)>,
-    /// Counts streams: another writer is another stream.
-    stream: u32,
-    ended: Option<Result<(), SourceError>>,
-}
-
-impl<T> Place<T> {
-    fn new() -> Arc<Self> {
-        let state = State { ready: VecDeque::new(), stream: 0, ended: None };
-        Arc::new(Self {
-            state: Mutex::new(state),
-            changed: Condvar::new(),
-            gone: AtomicBool::new(false),
-        })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Puts something in when there is room; `false` when nobody wants it any more.
-    fn put(&self, at: Duration, item: T) -> bool {
-        let mut state = self.lock();
-        while state.ready.len() >= AHEAD {
-            if self.is_gone() {
-                return false;
-            }
-            let waited = self.changed.wait_timeout(state, CARD_EVERY);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        state.ready.push_back((at, item));
-        drop(state);
-        self.changed.notify_all();
-        !self.is_gone()
-    }
-
-    /// Waits until something is there or all is over, at most until `until`.
-    fn wait(&self, until: Instant) -> MutexGuard<'_, State<T>> {
-        let mut state = self.lock();
-        while state.ready.is_empty() && state.ended.is_none() {
-            let left = until.saturating_duration_since(clock::now());
-            if left.is_zero() {
-                break;
-            }
-            let waited = self.changed.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        state
-    }
-
-    fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Relaxed)
-    }
-
-    fn leave(&self) {
-        self.gone.store(true, Ordering::Relaxed);
-        self.changed.notify_all();
-    }
-}
-
-/// Reads streams one after the other, each from its beginning, until there are no more.
-fn read_all<T>(
-    path: &Path,
-    once: bool,
-    place: &Arc<Place<T>>,
-    mut read_one: impl FnMut(Input) -> Result<(), ContainerError>,
-) where
-    T: Send + 'static,
-{
-    let end = loop {
-        let watched = Arc::clone(place);
-        let reader = match Pipe::open(path, Box::new(move || watched.is_gone())) {
-            Ok(reader) => Box::new(BufReader::with_capacity(64 << 10, reader)),
-            Err(error) => break Err(error.into()),
-        };
-        place.lock().stream += 1;
-        let read = read_one(Input::stream(reader));
-        if place.is_gone() {
-            break Ok(());
-        }
-        if let Err(error) = read {
-            break Err(error);
-        }
-        // Standard input does not come again; a named pipe may have another writer.
-        if once || path == Path::new("-") {
-            break Ok(());
-        }
-    };
-    place.lock().ended = Some(end.map_err(super::in_file(path)));
-    place.changed.notify_all();
-}
+/// A step ahead of more than this is a time line that begins anew, unless the step before was one, too.
+const JUMP: Duration = Duration::from_secs(5);
 
 /// When what comes is due: by the stream's own times, which begin when it comes, and begin anew when
-/// it is late.
+/// it is late, or when they jump.
 #[derive(Debug, Default)]
 struct Pace {
     stream: u32,
     epoch: Option<Instant>,
+    /// The last time, and how far it was from the one before.
+    last: Duration,
+    step: Duration,
 }
 
 impl Pace {
     fn due(&mut self, stream: u32, at: Duration, now: Instant) -> Instant {
         if stream != self.stream {
-            (self.stream, self.epoch) = (stream, None);
+            *self = Self { stream, ..Self::default() };
         }
-        let due = self.epoch.map(|epoch| epoch + at);
+        let step = at.saturating_sub(self.last);
+        let jumps = step > JUMP && step > self.step * 2;
+        (self.last, self.step) = (at, step);
+        let due = self.epoch.filter(|_| !jumps).and_then(|epoch| epoch.checked_add(at));
         match due {
             Some(due) if now < due + LATE => due,
             _ => {
@@ -225,7 +122,7 @@ impl News {
     fn seen(&mut self) {
         self.seen_at = clock::now();
         if std::mem::take(&mut self.waits) {
-            let message = format!("data comes on {}; playing it", called(&self.path));
+            let message = format!("data comes on {}; playing it", quoted(&self.path));
             self.notices.push_back(DeviceNotice { news: DeviceNews::Back, message });
         }
     }
@@ -233,32 +130,24 @@ impl News {
     fn nothing(&mut self, instead: &str) {
         if !self.waits && clock::now() >= self.seen_at + SILENCE {
             self.waits = true;
-            let name = called(&self.path);
+            let name = quoted(&self.path);
             let message = format!("waiting for data on {name}; {instead}");
             self.notices.push_back(DeviceNotice { news: DeviceNews::Waiting, message });
         }
     }
 }
 
-fn called(path: &Path) -> String {
-    match path == Path::new("-") {
+/// What people call a pipe.
+fn quoted(path: &Path) -> String {
+    match is_standard_input(path) {
         true => "standard input".to_owned(),
         false => format!("'{}'", path.display()),
     }
 }
 
-/// A thread that reads, which nobody waits for.
-fn start(name: &str, path: &Path, run: impl FnOnce() + Send + 'static) -> Result<(), SourceError> {
-    let thread = std::thread::Builder::new().name(format!("peer-{name}"));
-    thread.spawn(run).map(drop).map_err(|error| SourceError::Unreadable {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    })
-}
-
 /// Pictures that come through a pipe.
 pub struct LiveVideoSource {
-    place: Arc<Place<VideoFrame>>,
+    reading: Arc<Reading<VideoFrame>>,
     format: VideoFormat,
     pace: Pace,
     news: News,
@@ -266,31 +155,22 @@ pub struct LiveVideoSource {
 }
 
 impl LiveVideoSource {
-    /// Begins to read. When there is a writer already, the size of his pictures is that of the call,
-    /// unless `options` name one.
+    /// Begins to read, or goes on where a source before it has stopped. When there is a writer already,
+    /// the size of his pictures is that of the call, unless `options` name one.
     ///
     /// # Errors
     /// When what comes at once is nothing that we play.
     pub fn open(path: &Path, options: &MediaOptions) -> Result<Self, SourceError> {
-        let place = Place::new();
-        let (reading, from, once) = (Arc::clone(&place), path.to_owned(), options.once);
         let sizes = (options.size, options.max_picture);
-        start("read-picture", path, move || {
-            read_all(&from, once, &reading, |input| read_pictures(input, sizes, &reading));
-        })?;
-        let mut state = place.wait(clock::now() + FIRST);
-        if let Some(Err(_)) = &state.ended
-            && let Some(Err(error)) = state.ended.take()
-        {
-            return Err(error);
-        }
-        let first = state.ready.front().map(|(_, frame)| frame.size());
-        drop(state);
+        let read_one = Box::new(move |input, place: &_| read_pictures(input, sizes, place));
+        let how = (options.once, FIRST);
+        let reading = take_up(options.live.video(), path, how, read_one)?;
+        let first = reading.place().lock().ready.front().map(|(_, frame)| frame.size());
         let size = options.size.or(first).unwrap_or(DEFAULT_SIZE);
         let fps = options.fps.unwrap_or(DEFAULT_FPS);
         let format = VideoFormat { size, fps };
         let (pace, news, stop) = (Pace::default(), News::new(path), StopFlag::default());
-        Ok(Self { place, format, pace, news, stop })
+        Ok(Self { reading, format, pace, news, stop })
     }
 }
 
@@ -307,37 +187,36 @@ fn read_pictures(
     input: Input,
     (size, most): (Option<Size>, MaxPicture),
     place: &Place<VideoFrame>,
-) -> Result<(), ContainerError> {
-    let Some(input) = begun(input)? else { return Ok(()) };
+) -> Result<bool, ContainerError> {
+    let Some(input) = begun(input)? else { return Ok(false) };
     let opened = known(input, false)?;
     let mut pictures = Pictures::of(opened, most)?;
     let (pool, mut upright) = (FramePool::new(), Upright::default());
     let (showing, size) = (pictures.showing, size.unwrap_or(pictures.size));
-    let mut origin = None;
+    let mut clock = None;
     let mut wanted = true;
     while wanted {
         let mut show = |nanos: i64, planes: crate::media::scale::Planes<'_>| {
-            let origin = *origin.get_or_insert(nanos);
-            let at = u64::try_from(nanos.saturating_sub(origin)).unwrap_or(0);
+            let at = clock.get_or_insert_with(|| FileClock::from(nanos)).since_start(nanos);
             let mut frame = pool.take(size, clock::now());
             upright.draw(planes, &showing, &mut frame);
-            wanted &= place.put(Duration::from_nanos(at), frame);
+            wanted &= place.put(at, frame);
         };
         if !pictures.step(&mut show)? {
-            return Ok(());
+            break;
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 impl VideoSource for LiveVideoSource {
     fn next_frame(&mut self) -> Result<Option<Arc<VideoFrame>>, SourceError> {
-        let mut state = self.place.wait(clock::now() + CARD_EVERY);
-        let next = state.ready.pop_front();
-        let (stream, ended) = (state.stream, state.ended.is_some());
-        let end = if next.is_none() && ended { state.ended.take() } else { None };
+        let place = self.reading.place();
+        let mut state = place.wait(clock::now() + CARD_EVERY);
+        let end = state.end();
+        let (next, stream) = (state.ready.pop_front(), state.stream);
         drop(state);
-        self.place.changed.notify_all();
+        place.taken();
         if let Some((at, mut frame)) = next {
             let due = self.pace.due(stream, at, clock::now());
             wait(due, &self.stop);
@@ -348,7 +227,7 @@ impl VideoSource for LiveVideoSource {
         if let Some(end) = end {
             return end.map(|()| None);
         }
-        if ended || self.stop.load(Ordering::Relaxed) {
+        if self.stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
         self.news.nothing("sending a placeholder");
@@ -368,12 +247,6 @@ impl VideoSource for LiveVideoSource {
     }
 }
 
-impl Drop for LiveVideoSource {
-    fn drop(&mut self) {
-        self.place.leave();
-    }
-}
-
 /// Samples per channel in a block of 10 ms.
 const BLOCK: usize = SAMPLE_RATE as usize / 100;
 
@@ -382,37 +255,27 @@ const CHANNELS: usize = 2;
 
 /// Sound that comes through a pipe.
 pub struct LiveAudioSource {
-    place: Arc<Place<Vec<f32>>>,
+    reading: Arc<Reading<Vec<f32>>>,
     next_at: Option<Instant>,
     news: News,
     stop: StopFlag,
 }
 
 impl LiveAudioSource {
-    /// Begins to read.
+    /// Begins to read, or goes on where a source before it has stopped.
     ///
     /// # Errors
     /// When what comes at once is nothing that we play.
-    pub fn open(path: &Path, once: bool) -> Result<Self, SourceError> {
-        let place = Place::new();
-        let (reading, from) = (Arc::clone(&place), path.to_owned());
-        start("read-sound", path, move || {
-            read_all(&from, once, &reading, |input| read_sound(input, &reading));
-        })?;
-        let mut state = place.wait(clock::now() + FIRST / 4);
-        if let Some(Err(_)) = &state.ended
-            && let Some(Err(error)) = state.ended.take()
-        {
-            return Err(error);
-        }
-        drop(state);
+    pub fn open(path: &Path, options: &MediaOptions) -> Result<Self, SourceError> {
+        let how = (options.once, FIRST / 4);
+        let reading = take_up(options.live.audio(), path, how, Box::new(read_sound))?;
         let (news, stop) = (News::new(path), StopFlag::default());
-        Ok(Self { place, next_at: None, news, stop })
+        Ok(Self { reading, next_at: None, news, stop })
     }
 }
 
-fn read_sound(input: Input, place: &Place<Vec<f32>>) -> Result<(), ContainerError> {
-    let Some(input) = begun(input)? else { return Ok(()) };
+fn read_sound(input: Input, place: &Place<Vec<f32>>) -> Result<bool, ContainerError> {
+    let Some(input) = begun(input)? else { return Ok(false) };
     let opened = known(input, false)?;
     let mut pcm = Pcm::of(opened, None)?;
     let mut resampler = ToCallRate::new(pcm.rate, pcm.channels)?;
@@ -431,12 +294,12 @@ fn read_sound(input: Input, place: &Place<Vec<f32>>) -> Result<(), ContainerErro
             part.resize(block, 0.0);
             let part = super::mixdown::rechannel(part, pcm.channels, CHANNELS);
             if !place.put(AUDIO_BLOCK * blocks, part) {
-                return Ok(());
+                return Ok(true);
             }
             blocks += 1;
         }
         if !more {
-            return Ok(());
+            return Ok(true);
         }
     }
 }
@@ -454,11 +317,12 @@ impl AudioSource for LiveAudioSource {
             return Ok(None);
         }
         self.next_at = Some(due + AUDIO_BLOCK);
-        let mut state = self.place.lock();
+        let place = self.reading.place();
+        let mut state = place.lock();
+        let end = state.end();
         let next = state.ready.pop_front();
-        let end = if next.is_none() { state.ended.take() } else { None };
         drop(state);
-        self.place.changed.notify_all();
+        place.taken();
         if let Some(end) = end {
             return end.map(|()| None);
         }
@@ -488,8 +352,26 @@ impl AudioSource for LiveAudioSource {
     }
 }
 
-impl Drop for LiveAudioSource {
-    fn drop(&mut self) {
-        self.place.leave();
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pace(times: &[u64]) -> Vec<u64> {
+        let (mut pace, start) = (Pace::default(), clock::now());
+        let mut now = start;
+        let due = times.iter().map(|ms| {
+            now = pace.due(1, Duration::from_millis(*ms), now);
+            (now - start).as_millis() as u64
+        });
+        due.collect()
+    }
+
+    #[test]
+    fn a_jump_ahead_is_a_new_time_line_and_slow_pictures_are_none() {
+        assert_eq!(pace(&[0, 40, 80, 120]), [0, 40, 80, 120]);
+        assert_eq!(pace(&[0, 40, 3_600_040, 3_600_080]), [0, 40, 40, 80]);
+        assert_eq!(pace(&[0, 4_000, 8_000]), [0, 4_000, 8_000]);
+        // Of pictures ten seconds apart only the first comes too early.
+        assert_eq!(pace(&[0, 10_000, 20_000, 30_000]), [0, 0, 10_000, 20_000]);
     }
 }

@@ -12,7 +12,7 @@ use crate::media::container::mkv::{MkvCodec, MkvReader};
 use crate::media::container::mp4::Mp4Reader;
 use crate::media::container::mp4_boxes::TrackCodec;
 use crate::media::container::ogg::OggOpusReader;
-use crate::media::container::{AudioCodec, ContainerError, Kind, Packet};
+use crate::media::container::{AudioCodec, ContainerError, DAMAGED, ENCRYPTED, Kind, Packet};
 use crate::media::showing::Showing;
 
 /// The packets of one track.
@@ -156,8 +156,8 @@ pub(super) struct H264Track {
 pub(super) struct SoundTrack {
     pub(super) packets: Packets,
     pub(super) codec: AudioCodec,
-    /// When it begins to be heard, nanoseconds.
-    pub(super) begins: i64,
+    /// When it begins to be heard, nanoseconds; `None`: with the first packet, whenever that comes.
+    pub(super) begins: Option<i64>,
 }
 
 /// The first H.264 track of a file that is not y4m.
@@ -167,9 +167,7 @@ pub(super) fn open_h264(opened: Opened) -> Result<H264Track, ContainerError> {
         Kind::Mp4 => mp4_h264(reader),
         Kind::Mkv => mkv_h264(reader),
         Kind::Ivf => IvfReader::open(reader).and_then(|mut ivf| {
-            if seekable {
-                ivf.find_clock()?;
-            }
+            ivf.find_clock(if seekable { LOOKED_AT } else { LOOKED_AT_LIVE })?;
             let fps = Some(ivf.fps()).filter(|fps| (1.0..=240.0).contains(fps));
             Ok(H264Track { fps, ..bare(Packets::Ivf(ivf)) })
         }),
@@ -185,6 +183,11 @@ pub(super) fn open_h264(opened: Opened) -> Result<H264Track, ContainerError> {
     Ok(track)
 }
 
+/// Pictures of IVF that are looked at for what its clock is: of what comes through a pipe fewer, since
+/// each takes its time.
+const LOOKED_AT: usize = 16;
+const LOOKED_AT_LIVE: usize = 3;
+
 /// A track of which only the packets are known.
 fn bare(packets: Packets) -> H264Track {
     H264Track { packets, config: None, fps: None, showing: Showing::default(), begins: 0 }
@@ -199,15 +202,34 @@ fn no_pictures() -> ContainerError {
     )
 }
 
+/// Of what is damaged or locked nothing else can be made.
+fn is_lost(codec: &str) -> bool {
+    codec.starts_with(DAMAGED) || codec == ENCRYPTED
+}
+
 fn other_video(codec: &str) -> ContainerError {
+    if is_lost(codec) {
+        return ContainerError::unsupported(format!("its pictures are {codec}"));
+    }
     ContainerError::unsupported(format!(
         "its pictures are {codec}, and only H.264 is played; convert it with \
          `ffmpeg -i IN -c:v libx264 -pix_fmt yuv420p OUT.mp4`"
     ))
 }
 
+/// An MP4, which is read here and there.
+fn mp4(reader: Input) -> Result<Mp4Reader<Input>, ContainerError> {
+    match reader {
+        Input::File(_) => Mp4Reader::open(reader),
+        Input::Stream(_) => Err(ContainerError::unsupported(
+            "MP4 cannot come through a pipe; name the file, or send Matroska: \
+             `ffmpeg -i IN -c copy -f matroska -`",
+        )),
+    }
+}
+
 fn mp4_h264(reader: Input) -> Result<H264Track, ContainerError> {
-    let file = Mp4Reader::open(reader)?;
+    let file = mp4(reader)?;
     let mut other = None;
     for (track, found) in file.tracks.iter().enumerate() {
         match &found.codec {
@@ -254,7 +276,7 @@ pub(super) fn open_sound(opened: Opened) -> Result<SoundTrack, ContainerError> {
         Kind::Mkv => mkv_sound(reader, seekable),
         Kind::Ogg => OggOpusReader::open(reader).map(|ogg| {
             let codec = ogg.codec();
-            SoundTrack { packets: Packets::Ogg(Box::new(ogg)), codec, begins: 0 }
+            SoundTrack { packets: Packets::Ogg(Box::new(ogg)), codec, begins: Some(0) }
         }),
         Kind::Y4m | Kind::Ivf | Kind::AnnexB | Kind::Wav => Err(no_sound()),
     }
@@ -267,6 +289,9 @@ fn no_sound() -> ContainerError {
 }
 
 fn other_audio(codec: &str) -> ContainerError {
+    if is_lost(codec) {
+        return ContainerError::unsupported(format!("its sound is {codec}"));
+    }
     ContainerError::unsupported(format!(
         "its sound is {codec}, and only AAC, Opus and WAV are played; convert it with \
          `ffmpeg -i IN -c:v copy -c:a aac OUT.mp4`"
@@ -274,14 +299,14 @@ fn other_audio(codec: &str) -> ContainerError {
 }
 
 fn mp4_sound(reader: Input) -> Result<SoundTrack, ContainerError> {
-    let file = Mp4Reader::open(reader)?;
+    let file = mp4(reader)?;
     let mut other = None;
     for (track, found) in file.tracks.iter().enumerate() {
         match &found.codec {
             TrackCodec::Audio(codec) if !found.is_empty() => {
                 let (codec, (begins, _)) = (codec.clone(), found.span());
                 let packets = Packets::Mp4 { file: Box::new(file), track, next: 0 };
-                return Ok(SoundTrack { packets, codec, begins });
+                return Ok(SoundTrack { packets, codec, begins: Some(begins) });
             }
             TrackCodec::OtherAudio(name) => other = other.or(Some(name)),
             _ => {}
@@ -301,7 +326,10 @@ fn mkv_sound(reader: Input, seekable: bool) -> Result<SoundTrack, ContainerError
                 let mut packets = Packets::Mkv(Box::new(file));
                 // Blocks bear the time at which they are heard; what a decoder is given before that
                 // lies earlier.
-                let begins = if seekable { packets.first_time()?.saturating_add(delay) } else { 0 };
+                let begins = match seekable {
+                    true => Some(packets.first_time()?.saturating_add(delay)),
+                    false => None,
+                };
                 return Ok(SoundTrack { packets, codec, begins });
             }
             MkvCodec::OtherAudio(name) => other = other.or(Some(name.clone())),

@@ -32,8 +32,8 @@ struct PacketSound {
     packets: Packets,
     codec: AudioCodec,
     decoder: Decoder,
-    /// The time that becomes zero, nanoseconds.
-    origin: i64,
+    /// The time that becomes zero, nanoseconds; `None` before the first packet, whose it will be.
+    origin: Option<i64>,
     placing: Placing,
     /// Silence still to be given out, samples per channel.
     silence: i64,
@@ -82,10 +82,11 @@ impl Pcm {
                 rate,
             });
         }
+        let placing = if opened.seekable { Placing::default() } else { Placing::live() };
         let SoundTrack { packets, codec, begins } = packets::open_sound(opened)?;
         let (decoder, rate, channels) = decoder(&codec)?;
-        let origin = origin.unwrap_or(begins);
-        let sound = PacketSound::new(packets, codec, decoder, origin);
+        let origin = origin.or(begins);
+        let sound = PacketSound { origin, placing, ..PacketSound::new(packets, codec, decoder) };
         Ok(Self { stream: Stream::Packets(Box::new(sound)), channels, rate })
     }
 
@@ -117,7 +118,7 @@ impl Pcm {
     /// Whether the file turned out to end in the middle of something.
     pub(super) fn was_cut(&self) -> bool {
         match &self.stream {
-            Stream::Wav { .. } => false,
+            Stream::Wav { reader, .. } => reader.was_cut(),
             Stream::Packets(sound) => sound.packets.was_cut(),
         }
     }
@@ -144,8 +145,10 @@ fn to_samples(nanos: i64, rate: u32) -> i64 {
 fn decoder(codec: &AudioCodec) -> Result<(Decoder, u32, usize), ContainerError> {
     match codec {
         AudioCodec::Opus(head) => {
-            let decoder = opus_decoder(head)
-                .map_err(|error| ContainerError::unsupported(format!("Opus: {error}")))?;
+            let decoder = opus_decoder(head).map_err(|error| {
+                tracing::debug!(%error, "no Opus decoder");
+                ContainerError::unsupported("its Opus sound cannot be decoded")
+            })?;
             let mixdown = Mixdown::wave(head.mapping.len(), None);
             let channels = mixdown.mixed();
             Ok((Decoder::Opus { decoder, mixdown }, 48_000, channels))
@@ -167,12 +170,12 @@ fn opus_decoder(head: &OpusHead) -> opus::Result<opus::MSDecoder> {
 }
 
 impl PacketSound {
-    fn new(packets: Packets, codec: AudioCodec, decoder: Decoder, origin: i64) -> Self {
+    fn new(packets: Packets, codec: AudioCodec, decoder: Decoder) -> Self {
         Self {
             packets,
             codec,
             decoder,
-            origin,
+            origin: None,
             placing: Placing::default(),
             silence: 0,
             skip: None,
@@ -185,7 +188,7 @@ impl PacketSound {
         self.packets.rewind()?;
         self.take_change();
         self.decoder = decoder(&self.codec)?.0;
-        self.placing = Placing::default();
+        self.placing = self.placing.anew();
         self.silence = 0;
         self.skip = None;
         self.raw.clear();
@@ -220,7 +223,8 @@ impl PacketSound {
             self.decoder = decoder(&self.codec)?.0;
             self.skip = None;
         }
-        let at = to_samples(packet.pts.saturating_sub(self.origin), rate);
+        let origin = *self.origin.get_or_insert(packet.pts);
+        let at = to_samples(packet.pts.saturating_sub(origin), rate);
         self.decode(packet.data, channels)?;
         let trim = usize::try_from(to_samples(packet.trim, rate)).unwrap_or(0) * channels;
         self.raw.truncate(self.raw.len().saturating_sub(trim));
@@ -242,10 +246,13 @@ impl PacketSound {
         match result {
             Ok(()) => self.errors = 0,
             Err(reason) => {
+                tracing::debug!(reason, "a packet of sound is not decoded");
                 self.raw.clear();
                 self.errors += 1;
                 if self.errors > MAX_ERRORS {
-                    return Err(ContainerError::corrupt(format!("its sound is broken: {reason}")));
+                    return Err(ContainerError::corrupt(format!(
+                        "{MAX_ERRORS} packets of sound one after the other cannot be decoded"
+                    )));
                 }
             }
         }

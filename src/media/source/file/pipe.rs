@@ -2,13 +2,14 @@
 //! somebody writes or not.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, IsTerminal, Read};
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::clock;
+use crate::media::identity::STANDARD_INPUT;
 
 /// A named pipe, or standard input.
 pub(super) struct Pipe {
@@ -28,7 +29,7 @@ const WRITER: Duration = Duration::from_millis(50);
 impl Pipe {
     /// Opens `path`, or standard input for `-`, without waiting for a writer.
     pub(super) fn open(path: &Path, gone: Box<dyn Fn() -> bool + Send>) -> io::Result<Self> {
-        let is_input = path == Path::new("-");
+        let is_input = path == Path::new(STANDARD_INPUT);
         let file = if is_input { standard_input()? } else { open_without_waiting(path)? };
         Ok(Self { file, gone, begun: is_input })
     }
@@ -36,6 +37,11 @@ impl Pipe {
 
 fn standard_input() -> io::Result<File> {
     use std::os::fd::AsFd;
+    if io::stdin().is_terminal() {
+        let reason =
+            "it is a terminal; feed it by a pipe (COMMAND | peer ...) or from a file (< FILE)";
+        return Err(io::Error::other(reason));
+    }
     Ok(File::from(io::stdin().as_fd().try_clone_to_owned()?))
 }
 

@@ -17,16 +17,38 @@ const NEW_CLOCK: i64 = 1_000;
 /// A gap of more than this, in milliseconds, is a broken time stamp: a day.
 const NO_GAP: i64 = 86_400_000;
 
+/// The same for what comes as it is made: nobody waits for what it leaves out.
+const NO_GAP_LIVE: i64 = 5_000;
+
 /// Keeps a row of samples in step with its time stamps.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Placing {
+    /// A longer gap, in milliseconds, is a clock that begins anew.
+    no_gap: i64,
     /// Samples per channel given out since the start.
     position: i64,
     /// What is added to time stamps since a clock began anew, in samples.
     shift: i64,
 }
 
+impl Default for Placing {
+    /// For a file.
+    fn default() -> Self {
+        Self { no_gap: NO_GAP, position: 0, shift: 0 }
+    }
+}
+
 impl Placing {
+    /// For what comes through a pipe.
+    pub(super) fn live() -> Self {
+        Self { no_gap: NO_GAP_LIVE, ..Self::default() }
+    }
+
+    /// The same, before anything was placed.
+    pub(super) fn anew(&self) -> Self {
+        Self { no_gap: self.no_gap, ..Self::default() }
+    }
+
     /// Samples per channel that are out.
     #[cfg(test)]
     fn position(&self) -> i64 {
@@ -44,7 +66,7 @@ impl Placing {
     ) -> i64 {
         let ms = i64::from(rate) / 1000;
         let mut late = at.saturating_add(self.shift).saturating_sub(self.position);
-        if late < -NEW_CLOCK * ms || late > NO_GAP * ms {
+        if late < -NEW_CLOCK * ms || late > self.no_gap * ms {
             self.shift = self.position.saturating_sub(at);
             late = 0;
         }
@@ -126,6 +148,14 @@ mod tests {
         assert_eq!(placing.place(11_520 - 4800, &mut late, (RATE, 1)), 0);
         let off = placing.position() - (11_520 + 4800);
         assert!(off.abs() < 48 * 12, "{off}");
+    }
+
+    #[test]
+    fn what_comes_live_does_not_make_up_for_a_jump() {
+        for (mut placing, silence) in [(Placing::live(), 0), (Placing::default(), 480_000 - 960)] {
+            placing.place(0, &mut hum(0, 960), (RATE, 1));
+            assert_eq!(placing.place(480_000, &mut hum(0, 960), (RATE, 1)), silence);
+        }
     }
 
     #[test]

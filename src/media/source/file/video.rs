@@ -67,7 +67,7 @@ impl FileVideoSource {
         let origin = timeline.origin().unwrap_or(pictures.begins);
         let mut source = Self {
             path: path.to_owned(),
-            clock: FileClock { origin, last: None },
+            clock: FileClock::from(origin),
             thinning: Thinning::new(pictures.fps, limit),
             pictures,
             upright: Upright::default(),
@@ -180,7 +180,7 @@ impl VideoSource for FileVideoSource {
 }
 
 /// The clock of a file, made into time since its start.
-struct FileClock {
+pub(super) struct FileClock {
     /// The time that becomes zero, nanoseconds.
     origin: i64,
     /// The last time, as it was told.
@@ -191,7 +191,12 @@ struct FileClock {
 const NEW_CLOCK: i64 = 1_000_000_000;
 
 impl FileClock {
-    fn since_start(&mut self, nanos: i64) -> Duration {
+    /// A clock of which this time, nanoseconds, becomes zero.
+    pub(super) fn from(origin: i64) -> Self {
+        Self { origin, last: None }
+    }
+
+    pub(super) fn since_start(&mut self, nanos: i64) -> Duration {
         if let Some(last) = self.last
             && nanos < last.saturating_sub(NEW_CLOCK)
         {
@@ -233,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_begins_anew_goes_on() {
-        let mut clock = FileClock { origin: 4_000_000_000, last: None };
+        let mut clock = FileClock::from(4_000_000_000);
         let ms = |clock: &mut FileClock, ms: i64| clock.since_start(ms * 1_000_000).as_millis();
         assert_eq!(ms(&mut clock, 4_000), 0);
         assert_eq!(ms(&mut clock, 9_000), 5_000);
