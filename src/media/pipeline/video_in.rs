@@ -282,14 +282,13 @@ fn show(mut sink: Box<dyn VideoSink>, render: &RenderQueue) {
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
     use std::fs::File;
-    use std::sync::mpsc::Sender;
 
     use super::*;
     use crate::media::codec::h264::H264Decoder;
     use crate::media::container::annexb::AnnexBReader;
     use crate::media::sink::SinkError;
 
-    struct Sizes(Sender<Size>);
+    struct Sizes(SyncSender<Size>);
 
     impl VideoSink for Sizes {
         fn show(&mut self, frame: &Arc<VideoFrame>) -> Result<(), SinkError> {
@@ -317,8 +316,8 @@ mod tests {
         for (orientation, width, height) in
             [(Orientation::UPRIGHT, 512, 288), (Orientation::quarters(1), 288, 512)]
         {
-            let (tell, sizes) = std::sync::mpsc::channel();
-            let (tell_first, first) = std::sync::mpsc::channel();
+            let (tell, sizes) = sync_channel(64);
+            let (tell_first, first) = sync_channel(1);
             let hooks = VideoInHooks {
                 broken: Box::new(|| {}),
                 first: Box::new(move |size| {

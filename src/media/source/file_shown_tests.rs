@@ -176,6 +176,10 @@ fn words(words: &[u32]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_be_bytes()).collect()
 }
 
+/// A file, what it says, and what is right: size, luma at the left (or, turned, at the top), the matrix
+/// if it is told.
+type Row = (&'static str, &'static str, Vec<u8>, (u32, u32), u8, Option<Matrix>);
+
 #[test]
 fn what_each_container_says_of_showing_counts() {
     let up = Orientation::UPRIGHT;
@@ -196,8 +200,7 @@ fn what_each_container_says_of_showing_counts() {
         put_master(video, 0x7670, |projection| put_float(projection, 0x7675, -90.0));
     };
     let (upright, turned) = ((64, 48), (48, 64));
-    // Size, luma at the left (or, turned, at the top), matrix if told.
-    let table: [(&str, &str, Vec<u8>, (u32, u32), u8, Option<Matrix>); 13] = [
+    let table: [Row; 13] = [
         ("a.mp4", "nothing", mp4(up, &[]), upright, 40, None),
         ("a.mkv", "nothing", mkv(|_| {}), upright, 40, None),
         ("a.y4m", "nothing", y4m(""), upright, 40, None),
@@ -252,7 +255,8 @@ fn wav(channels: usize, mask: Option<u32>, sounding: usize) -> Vec<u8> {
     file.extend_from_slice(b"data");
     file.extend((frames as u32 * 2 * channels as u32).to_le_bytes());
     for n in 0..frames {
-        let tone = (0.5 * 32_768.0 * (n as f64 * 440.0 * 6.283 / 48_000.0).sin()) as i16;
+        let tone =
+            (0.5 * 32_768.0 * (n as f64 * 440.0 * std::f64::consts::TAU / 48_000.0).sin()) as i16;
         for channel in 0..channels {
             file.extend(if channel == sounding { tone } else { 0 }.to_le_bytes());
         }
