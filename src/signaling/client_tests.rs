@@ -243,6 +243,43 @@ async fn binary_frames_noise_and_a_silent_end_are_survived() {
     client.close().await;
 }
 
+/// A server that counts nothing itself: whatever others do, what we say stays what any server takes, and
+/// a call is not held up by it.
+#[tokio::test]
+async fn a_flood_of_callers_is_refused_at_a_pace_and_a_call_goes_before() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        let mut socket = accept_async(listener.accept().await.unwrap().0).await.unwrap();
+        socket.next().await.unwrap().unwrap();
+        socket.send(Frame::text(r#"{"type":"login","success":true}"#)).await.unwrap();
+        socket
+    });
+    let (client, mut events) = login(&url, "alice").await;
+    let mut socket = server.await.unwrap();
+    let began = crate::clock::now();
+    for number in 0..250 {
+        client.refuse(format!("pest {number}"), LeaveReason::Busy).unwrap();
+    }
+    // So many at once, and ten a second.
+    let due = || 31.0 + 10.0 * (crate::clock::now() - began).as_secs_f64();
+    let mut said = Vec::new();
+    for _ in 0..20 {
+        said.push(socket.next().await.unwrap().unwrap().into_text().unwrap().to_string());
+    }
+    client.send(&answer(Some("friend"))).unwrap();
+    while !said.last().is_some_and(|text| text.contains("answer")) {
+        said.push(socket.next().await.unwrap().unwrap().into_text().unwrap().to_string());
+    }
+    assert!(said.len() as f64 <= due() + 1.0, "{} of {}", said.len(), due());
+    while said.len() < 50 {
+        said.push(socket.next().await.unwrap().unwrap().into_text().unwrap().to_string());
+        assert!(said.len() as f64 <= due() + 1.0, "{} of {}", said.len(), due());
+    }
+    drop(client);
+    while events.recv().await.is_some() {}
+}
+
 #[tokio::test]
 async fn what_the_server_hands_out_is_asked_for_again_before_it_runs_out() {
     let relay = Relay {

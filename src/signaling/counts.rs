@@ -24,7 +24,7 @@ pub enum Refused {
     UnknownUser,
     /// An answer, a candidate or a `leave` to somebody without an offer between the two.
     NoCall,
-    /// An offer: too many from one name to another.
+    /// An offer: too many to one name, from another, from an address or in all.
     TooManyOffers,
     /// What is no message.
     InvalidMessage,
@@ -42,7 +42,7 @@ pub enum Refused {
     NoLogin,
     /// A connection: there are enough.
     Full,
-    /// A connection: there are enough from this address.
+    /// A connection: there are enough from this address, or from its network.
     AddressFull,
     /// A connection: of a page of another origin.
     ForeignOrigin,

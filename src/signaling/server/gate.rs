@@ -119,8 +119,10 @@ impl Gate {
                 Err(self.refuse(Refused::Full, status, "the server is full\n"))
             }
             Err(NoPlace::AddressFull) => {
-                self.warn("one address has too many connections; one more was refused");
-                let words = "there are too many connections from this address\n";
+                self.warn(
+                    "one address, or its network, has too many connections; one more was refused",
+                );
+                let words = "there are too many connections from this address or its network\n";
                 Err(self.refuse(Refused::AddressFull, StatusCode::TOO_MANY_REQUESTS, words))
             }
         }
