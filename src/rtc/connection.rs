@@ -35,7 +35,7 @@ pub use super::refusal::ConnectionError;
 use super::refusal::{ANSWERING, OPENING, TAKING_ANSWER};
 use super::relay::{Relays, ServerReport};
 use super::runtime::{Attentive, Progress};
-use super::sdp::{ice_ufrag, readable, without_candidates, without_strange_red, without_streams};
+use super::sdp::{ice_ufrag, readable, without_candidates, without_lone_msid, without_strange_red};
 use super::sender::{AudioSender, VideoSender};
 use super::settings::{addresses, bound_for_tcp, interceptors, settings};
 use super::tcp::{Knocker, Tcp, Told, is_tcp, take_out};
@@ -304,7 +304,7 @@ impl Connection {
     fn described(&self, step: &'static str, sdp: &str) -> Result<String, ConnectionError> {
         let unfit = |reason: Unfit| ConnectionError { step, reason: reason.to_string() };
         self.vouch.described(sdp).map_err(unfit)?;
-        let sdp = without_streams(&for_library(&without_strange_red(sdp)));
+        let sdp = without_lone_msid(&for_library(&without_strange_red(sdp)));
         let connection = Arc::downgrade(&self.inner);
         self.tcp.described_there(ice_ufrag(&sdp), connection, &self.knocker);
         let (sdp, over_tcp) = take_out(&sdp);
@@ -386,12 +386,16 @@ impl Connection {
 
     /// Whether they have said that they close the connection (DTLS `close_notify`).
     pub async fn is_closed_by_them(&self) -> bool {
-        for receiver in self.inner.get_receivers().await {
-            if let Ok(Some(transport)) = receiver.transport().await {
-                return matches!(transport.state().await, Ok(RTCDtlsTransportState::Closed));
-            }
+        // All share one transport; the library has receivers for streams that were announced only.
+        let mut found = None;
+        for sender in self.inner.get_senders().await {
+            found = found.or(sender.transport().await.ok().flatten());
         }
-        false
+        for receiver in self.inner.get_receivers().await {
+            found = found.or(receiver.transport().await.ok().flatten());
+        }
+        let Some(transport) = found else { return false };
+        matches!(transport.state().await, Ok(RTCDtlsTransportState::Closed))
     }
 
     /// The way out for pictures, if we send any.

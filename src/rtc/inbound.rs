@@ -21,8 +21,8 @@ use super::fingerprints::{Fingerprints, for_library};
 use super::interceptors::{RtcpCounters, RtcpTap, TapState};
 use super::relay::look_at;
 use super::sdp::{
-    ice_ufrag, readable, red_payload_types, sections, without_candidates, without_strange_red,
-    without_streams,
+    ice_ufrag, readable, red_payload_types, sections, without_candidates, without_lone_msid,
+    without_strange_red,
 };
 use super::tcp::{look_at as look_at_candidate, take_out};
 use super::tracks::Tracks;
@@ -37,7 +37,7 @@ pub fn description(sdp: &str) -> bool {
     let _ = red_payload_types(sdp).count();
     let _ = without_candidates(sdp);
     let fit = Fingerprints::of(sdp).map(|found| found.fit(sdp.as_bytes()));
-    let known = without_streams(&for_library(&without_strange_red(sdp)));
+    let known = without_lone_msid(&for_library(&without_strange_red(sdp)));
     let mut taken = Taken::default();
     let bounded = taken.bound(&known, ice_ufrag(&known)).into_owned();
     let (bounded, over_tcp) = take_out(&bounded);

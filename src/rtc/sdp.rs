@@ -105,12 +105,15 @@ pub(super) fn without_candidates(sdp: &str) -> String {
     sdp.split_inclusive('\n').filter(stays).collect()
 }
 
-/// The description without what it tells of streams: whose a packet is, we say ourselves (W17: where a
-/// section has an `a=msid` and no `a=ssrc`, the library refuses all of it).
-pub(super) fn without_streams(sdp: &str) -> String {
-    let told = ["a=ssrc:", "a=ssrc-group:", "a=msid:", "a=msid-semantic:"];
-    let stays = |line: &&str| !told.iter().any(|told| line.starts_with(told));
-    sdp.split_inclusive('\n').filter(stays).collect()
+/// W17: the library refuses all of a description where a section has an `a=msid` and no `a=ssrc`; so
+/// there it is left out. Whose a packet is, we say ourselves.
+pub(super) fn without_lone_msid(sdp: &str) -> String {
+    let kept = |section: &str| -> String {
+        let announced = section.lines().any(|line| line.starts_with("a=ssrc:"));
+        let stays = |line: &&str| announced || !line.starts_with("a=msid:");
+        section.split_inclusive('\n').filter(stays).collect()
+    };
+    split_sections(sdp).into_iter().map(kept).collect()
 }
 
 /// The media sections of a description, in order; a session-level direction counts for sections
@@ -341,6 +344,14 @@ mod tests {
         }
         assert_eq!(readable(&"m=\n".repeat(MOST_SECTIONS + 1)), Err(TooLarge));
         assert_eq!(readable(&"a\n".repeat(MOST_LINES + 1)), Err(TooLarge));
+    }
+
+    #[test]
+    fn a_stream_without_a_number_has_no_name_either() {
+        let alone = "m=audio 9 X 0\r\na=msid:s t\r\na=mid:0\r\n";
+        let known = "m=video 9 X 0\r\na=msid:s v\r\na=ssrc:1 cname:x\r\n";
+        let sdp = format!("v=0\r\n{alone}{known}");
+        assert_eq!(without_lone_msid(&sdp), sdp.replace("a=msid:s t\r\n", ""));
     }
 
     #[test]

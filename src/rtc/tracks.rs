@@ -27,6 +27,9 @@ use crate::media::showing::Orientation;
 /// Packets of one track that wait to be read: more than a second at the highest rates.
 const QUEUE: usize = 2_048;
 
+/// Streams that keyframes are asked of at a time.
+const MOST_WISHES: usize = 16;
+
 /// What came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Came {
@@ -71,7 +74,7 @@ impl Tracks {
 
     /// Where what is asked of them goes out.
     pub(super) fn answer_over(&self, connection: Weak<dyn PeerConnection>) {
-        let _ = self.feedback.0.set(connection);
+        let _ = self.feedback.connection.set(connection);
     }
 
     /// A round of offer and answer is over.
@@ -92,6 +95,11 @@ impl Tracks {
     /// The stream of their sound that came last.
     pub(super) fn sound(&self) -> Option<u32> {
         u32::try_from(self.sound.load(Ordering::Relaxed)).ok()
+    }
+
+    /// What is to be asked of them now, where nothing of ours could carry it.
+    pub(super) fn wishes(&self) -> Vec<PictureLossIndication> {
+        self.feedback.take().into_iter().map(keyframe_wanted).collect()
     }
 
     /// They are who was described: their tracks are told of.
@@ -220,7 +228,11 @@ fn read(
 
 /// The way back to whoever sends.
 #[derive(Clone, Default)]
-pub(super) struct Feedback(Arc<OnceLock<Weak<dyn PeerConnection>>>);
+pub(super) struct Feedback {
+    connection: Arc<OnceLock<Weak<dyn PeerConnection>>>,
+    /// Streams of which a keyframe is to be asked for with the next packet that comes or goes.
+    wishes: Arc<Mutex<Vec<u32>>>,
+}
 
 impl std::fmt::Debug for Feedback {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -231,18 +243,27 @@ impl std::fmt::Debug for Feedback {
 impl Feedback {
     /// Asks for a keyframe of the stream `ssrc` (PLI, RFC 4585 section 6.3.1).
     pub(super) async fn request_keyframe(&self, ssrc: u32) {
-        let Some(connection) = self.0.get().and_then(Weak::upgrade) else { return };
-        let pli = PictureLossIndication { sender_ssrc: 0, media_ssrc: ssrc };
-        // Whichever receiver passes it on, it says itself what it is about.
-        let receiver = connection.get_receivers().await.into_iter().next();
-        let sent = match receiver {
-            Some(receiver) => receiver.track().write_rtcp(vec![Box::new(pli)]).await.is_ok(),
-            None => false,
-        };
-        if !sent {
-            tracing::debug!("a keyframe request could not be sent");
+        let Some(connection) = self.connection.get().and_then(Weak::upgrade) else { return };
+        // Whichever sender of ours passes it on, it says itself what it is about. The library's own
+        // receivers are there only for streams that were announced.
+        for sender in connection.get_senders().await {
+            if sender.track().write_rtcp(vec![Box::new(keyframe_wanted(ssrc))]).await.is_ok() {
+                return;
+            }
+        }
+        let mut wishes = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
+        if !wishes.contains(&ssrc) && wishes.len() < MOST_WISHES {
+            wishes.push(ssrc);
         }
     }
+
+    fn take(&self) -> Vec<u32> {
+        std::mem::take(&mut *self.wishes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn keyframe_wanted(media_ssrc: u32) -> PictureLossIndication {
+    PictureLossIndication { sender_ssrc: 0, media_ssrc }
 }
 
 #[cfg(test)]

@@ -106,6 +106,16 @@ impl Receive {
     }
 
     fn ask(&mut self, now: Instant) {
+        for wish in self.state.tracks.wishes() {
+            if let Some(missing) = self.missing.get_mut(&wish.media_ssrc) {
+                missing.give_up();
+            }
+            self.write.push_back(TaggedPacket {
+                now,
+                transport: Default::default(),
+                message: Packet::Rtcp(vec![Box::new(wish)]).into(),
+            });
+        }
         let rtt = self.round_trip();
         for (&media_ssrc, missing) in &mut self.missing {
             let numbers = missing.take_due(now, rtt);
@@ -136,9 +146,9 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Receive {
     fn handle_read(&mut self, mut msg: TaggedPacket) -> Result<(), Error> {
         if let Packet::Rtp(packet) = &mut msg.message.packet {
             self.inbound(msg.now, packet);
-            // Not at the next tick: every round trip begins here.
-            self.ask(msg.now);
         }
+        // Not at the next tick: every round trip begins here.
+        self.ask(msg.now);
         self.arrivals.handle_read(msg)?;
         while let Some(msg) = self.arrivals.poll_read() {
             self.losses.handle_read(msg)?;
