@@ -59,7 +59,7 @@ pub struct Limits {
     pub logins_per_minute: f64,
     /// Wrong tokens a minute, for one name and from one address.
     pub tries_per_minute: f64,
-    /// Offers a minute from one name to another. One address may send as many to one name, a network
+    /// Offers a minute from one name to another. One address may send a quarter more to one name, a network
     /// twice and all together three times as many, and some more for those who have sent few.
     pub offers_per_minute: f64,
     /// How long a connection may be there without a login.

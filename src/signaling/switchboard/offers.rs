@@ -62,7 +62,7 @@ impl Offers {
             Level { share, of: Vec::new() }
         };
         // One name may not use up what its address has, nor one address what its network has, and so on.
-        let levels = [level(1.0, 0.0), level(1.0, 0.25), level(2.0, 0.5), level(3.0, 1.0)];
+        let levels = [level(1.0, 0.0), level(1.25, 0.25), level(2.0, 0.5), level(3.0, 1.0)];
         Self { keys: RandomState::new(), levels }
     }
 
@@ -167,10 +167,10 @@ mod tests {
     #[test]
     fn many_names_of_one_address_are_one_address() {
         let (mut offers, now) = (Offers::new(60.0), crate::clock::now());
-        assert_eq!(flood(&mut offers, now, 5, &[v4(1, 1)]), 60);
+        assert_eq!(flood(&mut offers, now, 5, &[v4(1, 1)]), 75);
         assert!(offers.take(now, "friend", v4(1, 1)), "even behind it");
         let (mut offers, now) = (Offers::new(60.0), crate::clock::now());
-        assert_eq!(flood(&mut offers, now, 2_000, &[v4(1, 1)]), 75);
+        assert_eq!(flood(&mut offers, now, 2_000, &[v4(1, 1)]), 90);
         assert!(!offers.take(now, "another", v4(1, 1)));
         for friend in [v4(1, 2), v4(2, 1), v6(1, 1)] {
             assert!(offers.take(now, "friend", friend), "{friend:?}");
