@@ -257,6 +257,7 @@ async fn who_rejects_a_call_has_not_missed_it() {
     alice.type_line("quit");
     let ended = alice.wait(PATIENCE).await;
     assert!(ended.said.contains("no call was missed"), "{}", ended.said);
+    assert!(ended.said.contains("err| you rejected the call from 'bob'"), "{}", ended.said);
 }
 
 #[tokio::test]

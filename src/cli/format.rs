@@ -89,6 +89,19 @@ pub fn event(event: &Event, asks: bool) -> Option<String> {
     })
 }
 
+/// How a call of theirs ended that was never answered here, where that is not what a caller is told.
+#[must_use]
+pub fn unanswered(reason: EndReason, event: &Event) -> Option<String> {
+    let peer = event.peer.as_deref()?;
+    match reason {
+        EndReason::Rejected | EndReason::Hangup => {
+            Some(format!("you rejected the call from '{peer}'"))
+        }
+        EndReason::NoAnswer => Some(format!("the call from '{peer}' was not answered")),
+        _ => None,
+    }
+}
+
 /// The missed calls, a line each, with the time of day (UTC, as everywhere).
 fn missed(calls: &[MissedCall]) -> String {
     if calls.is_empty() {

@@ -151,6 +151,9 @@ fn a_name_is_in_quotes_wherever_it_is_said() {
             let line = call_end(reason, NOBODY, because.as_ref());
             assert_eq!(quoted(&line), 1, "{line}");
         }
+        let kind = EventKind::Ended { reason, because: None, summary: Box::default() };
+        let event = Event { peer: Some(NOBODY.into()), ..at_zero(kind) };
+        unanswered(reason, &event).iter().for_each(|line| assert_eq!(quoted(line), 1, "{line}"));
     }
     assert!(said > 40, "{said}");
 }

@@ -21,6 +21,8 @@ pub struct Reporter {
     marks: Marks,
     stats_file: Option<StatsFile>,
     asks: bool,
+    /// The call that rings here and has not been answered.
+    ringing: Option<u64>,
     /// The status over the line that somebody edits.
     bar: Option<Bar>,
     bell: Option<Bell>,
@@ -54,7 +56,7 @@ impl Reporter {
             (false, false) => Cadence::Sparse,
         };
         let (status, marks) = (Status::new(cadence), Marks::default());
-        Self { output, status, marks, stats_file, asks, bar: None, bell: None }
+        Self { output, status, marks, stats_file, asks, ringing: None, bar: None, bell: None }
     }
 
     /// The phone is told this.
@@ -84,14 +86,22 @@ impl Reporter {
         if self.bell.as_mut().is_some_and(|bell| bell.rings(event)) {
             self.output.bell();
         }
+        match &event.kind {
+            EventKind::Incoming => self.ringing = event.call,
+            EventKind::Accepted if self.ringing == event.call => self.ringing = None,
+            _ => {}
+        }
         if let Some(line) = self.status.handle(event) {
             self.say_status(&format!("{}{line}", self.marks.words()));
         }
         match &event.kind {
-            EventKind::Ended { summary, .. } => {
+            EventKind::Ended { summary, reason, .. } => {
                 self.output.clear_status();
-                if ending == Ending::Told {
-                    self.say(event);
+                let rang = self.ringing.take_if(|ringing| Some(*ringing) == event.call).is_some();
+                match format::unanswered(*reason, event).filter(|_| rang) {
+                    Some(line) => self.output.say(&line),
+                    None if ending == Ending::Told => self.say(event),
+                    None => {}
                 }
                 let lines = format::summary(summary);
                 if !lines.is_empty() {

@@ -354,8 +354,14 @@ impl Switch {
             Said::Pictures(PictureNews::Resumed(side)) => EventKind::VideoResumed { side },
             Said::Stats(stats) => EventKind::Stats(stats),
             Said::Error(code, message) => EventKind::Error { code: code.to_owned(), message },
-            // Who calls again while we tidy up is a new call.
-            Said::Ending(reason) => return self.book.close(id, reason),
+            // Who calls again while we tidy up is a new call; but while the server is away they do not
+            // know that it is over, and say the same offer again when it is back.
+            Said::Ending(reason) => {
+                if self.server_gone {
+                    self.book.agreed(id);
+                }
+                return self.book.close(id, reason);
+            }
             Said::CheckServer => return self.client.check(),
             Said::Ended(reason, because, summary) => {
                 self.judge(id, reason);

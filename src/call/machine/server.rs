@@ -22,9 +22,8 @@ impl Machine {
 
     pub(super) fn regain_server(&mut self, now: Instant) {
         self.server_gone = false;
-        // One that began anew passes nothing on that belongs to an offer of before: not their answer,
-        // and not that they have rejected it.
-        self.repeats |= self.is_offering() && self.setup.server_reports_unknown;
+        // One that began anew passes no answer on to an offer of before, which it has not seen.
+        self.repeats |= self.is_offering();
         for message in std::mem::take(&mut self.held) {
             self.send(message);
         }
