@@ -97,7 +97,7 @@ pub fn unanswered(reason: EndReason, event: &Event) -> Option<String> {
         EndReason::Rejected | EndReason::Hangup => {
             Some(format!("you rejected the call from '{peer}'"))
         }
-        EndReason::NoAnswer => Some(format!("nobody answered the call from '{peer}'")),
+        EndReason::NoAnswer => Some(format!("the call from '{peer}' was not answered")),
         _ => None,
     }
 }

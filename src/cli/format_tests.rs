@@ -57,7 +57,7 @@ fn every_event_but_a_snapshot_has_a_line() {
 }
 
 /// A name that could be taken for a word.
-const ZELDA: &str = "zelda";
+const NOBODY: &str = "nobody";
 
 /// One of each, so that the compiler asks for a line here when an event is added.
 fn all_events() -> Vec<EventKind> {
@@ -89,7 +89,7 @@ fn all_events() -> Vec<EventKind> {
         EventKind::VideoResumed { .. } => Some(EventKind::Stats(Box::default())),
         EventKind::Stats(_) => Some(EventKind::Reconnecting { retry_ms: 1 }),
         EventKind::Reconnecting { .. } => {
-            let call = MissedCall { peer: ZELDA.into(), time: SystemTime::UNIX_EPOCH };
+            let call = MissedCall { peer: NOBODY.into(), time: SystemTime::UNIX_EPOCH };
             Some(EventKind::Missed { calls: vec![call] })
         }
         EventKind::Missed { .. } => {
@@ -101,14 +101,14 @@ fn all_events() -> Vec<EventKind> {
         }
         EventKind::Error { .. } => None,
     };
-    let login = EventKind::LoggedIn { name: ZELDA.into(), server: "ws://h".into(), tokens: false };
+    let login = EventKind::LoggedIn { name: NOBODY.into(), server: "ws://h".into(), tokens: false };
     std::iter::successors(Some(login), next).collect()
 }
 
 /// How often the name stands in a line; every time in quotes.
 fn quoted(line: &str) -> usize {
-    let all = line.matches(ZELDA).count();
-    assert_eq!(all, line.matches(&format!("'{ZELDA}'")).count(), "a name without quotes: {line}");
+    let all = line.matches(NOBODY).count();
+    assert_eq!(all, line.matches(&format!("'{NOBODY}'")).count(), "a name without quotes: {line}");
     all
 }
 
@@ -122,7 +122,7 @@ fn a_name_is_in_quotes_wherever_it_is_said() {
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(at as u64);
         // Those that somebody asked for have no call.
         for call in [Some(1), None] {
-            let event = Event { kind: kind.clone(), time, call, peer: Some(ZELDA.into()) };
+            let event = Event { kind: kind.clone(), time, call, peer: Some(NOBODY.into()) };
             for asks in [true, false] {
                 said += super::event(&event, asks).map_or(0, |line| quoted(&line));
             }
@@ -148,11 +148,11 @@ fn a_name_is_in_quotes_wherever_it_is_said() {
     let because = || Because { message: "so".into(), advice: None };
     for reason in reasons {
         for because in [None, Some(because())] {
-            let line = call_end(reason, ZELDA, because.as_ref());
+            let line = call_end(reason, NOBODY, because.as_ref());
             assert_eq!(quoted(&line), 1, "{line}");
         }
         let kind = EventKind::Ended { reason, because: None, summary: Box::default() };
-        let event = Event { peer: Some(ZELDA.into()), ..at_zero(kind) };
+        let event = Event { peer: Some(NOBODY.into()), ..at_zero(kind) };
         unanswered(reason, &event).iter().for_each(|line| assert_eq!(quoted(line), 1, "{line}"));
     }
     assert!(said > 40, "{said}");
