@@ -31,6 +31,7 @@ async fn every_form_of_picture_is_seen_on_the_other_side() {
         bob.await_event("ended", PATIENCE).await;
         let found = quarters_of(&bob.home().join("seen.mkv"));
         assert!(are_quarters(found), "{form}: {found:?}");
+        bob.quit().await;
     }
 }
 
@@ -93,5 +94,6 @@ async fn without_a_word_a_camera_is_used_if_there_is_one() {
         }
         alice.interrupt();
         assert_eq!(alice.wait(PATIENCE).await.code, Some(0));
+        bob.quit().await;
     }
 }

@@ -174,7 +174,7 @@ async fn what_cannot_be_piped_in_is_said() {
     for (command, says) in [
         (cat(&film).as_str(), "MP4 cannot come through a pipe; name the file, or send Matroska"),
         ("true", "standard input is damaged: it is empty"),
-        ("echo no film at all", "standard input cannot be played: it is something else"),
+        ("echo no film at all", "standard input cannot be played: unknown format"),
     ] {
         let alice = fed(peer("ws://127.0.0.1:9", &words), command).run().await;
         assert_eq!(alice.code, Some(5), "{}", alice.said);
@@ -195,11 +195,11 @@ async fn nothing_is_written_over_what_is_piped_in_or_sent() {
     let whole = std::fs::read(&film).expect("the film");
     std::fs::hard_link(&film, at("hard.mkv")).expect("a link");
     for (sent, output, says) in [
-        ("-", ["--record", &film], "it is the file that is sent, standard input"),
+        ("-", ["--record", &film], "that file is being sent, as standard input"),
         ("-", ["--record-local", &at("hard.mkv")], "standard input"),
         ("-", ["--stats", &film], "standard input"),
         ("test", ["--stats", &film], "standard input"),
-        (&film, ["--stats", &at("hard.mkv")], "it is the file that is sent"),
+        (&film, ["--stats", &at("hard.mkv")], "that file is being sent"),
     ] {
         let words = ["call", "bob", "--as", "alice", "--video", sent, "--audio", "none"];
         let from = format!("exec \"$0\" \"$@\" <'{film}'");
@@ -212,7 +212,7 @@ async fn nothing_is_written_over_what_is_piped_in_or_sent() {
     let both = ["call", "bob", "--as", "alice", "--record", "a.mkv", "--stats", "./a.mkv"];
     let alice = peer("ws://127.0.0.1:9", &both).run().await;
     assert_eq!(alice.code, Some(5), "{}", alice.said);
-    assert!(alice.said.contains("statistics need one of their own"), "{}", alice.said);
+    assert!(alice.said.contains("--stats needs one of its own"), "{}", alice.said);
     let both = ["login", "alice", "--record-local", "a.mkv", "--stats", "a.mkv"];
     let alice = peer("ws://127.0.0.1:9", &both).run().await;
     assert_eq!(alice.code, Some(5), "{}", alice.said);
@@ -275,7 +275,9 @@ async fn ended_in_time(server: &str, bob: &mut Peer, (video, audio): (&Path, &Pa
         let mut alice = peer(server, &words).args(media).start();
         alice.await_event("connected", PATIENCE).await;
         before = tokio::time::Instant::now();
-        alice.await_event("ended", PATIENCE).await
+        let ended = alice.await_event("ended", PATIENCE).await;
+        alice.gone(PATIENCE).await;
+        ended
     };
     let took = before.elapsed();
     assert_eq!(ended["reason"], reason, "{media:?}: {ended}");

@@ -114,17 +114,19 @@ async fn a_killed_recording_plays_to_its_last_second() {
     let _alone = one_at_a_time().await;
     let server = Server::start().await;
     let _bob = login(server.url(), "bob", &["--auto-answer"]).await;
+    // The name of one that was killed is kept for its home.
+    let home = tempfile::tempdir().expect("a temporary folder");
     for ending in ["mkv", "mp4"] {
-        let file = format!("killed.{ending}");
+        let file = format!("{ending}-killed.{ending}");
         let words = ["call", "bob", "--as", "alice", "--record", &file];
-        let mut alice = peer(server.url(), &words).start();
+        let mut alice = peer(server.url(), &words).in_home(home.path()).start();
         alice.await_event("first-video-frame", PATIENCE).await;
         for _ in 0..4 {
             alice.await_event("stats", PATIENCE).await;
         }
         alice.kill9();
         alice.gone(PATIENCE).await;
-        let probed = probe_cut(&alice.home().join(&file));
+        let probed = probe_cut(&home.path().join(&file));
         assert!(probed.video_seconds > 2.5, "{file}: {probed:?}");
         assert!(probed.audio_seconds > 2.5, "{file}: {probed:?}");
     }
@@ -198,6 +200,7 @@ async fn each_call_of_a_login_has_its_own_recording() {
         let words = ["call", "bob", "--as", "alice", "--duration", "1s"];
         let mut alice = peer(server.url(), &words).start();
         alice.await_event("ended", THE_END).await;
+        alice.gone(PATIENCE).await;
         bob.await_event("ended", PATIENCE).await;
     }
     for file in ["call.mkv", "call-2.mkv"] {

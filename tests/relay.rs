@@ -79,7 +79,7 @@ async fn a_certificate_that_nobody_vouches_for_is_not_taken() {
         (relay.turns(), None, "the certificate is not trusted"),
         (relay.turns(), Some(other.certificate()), "not trusted"),
         (by_name, Some(relay.certificate()), "is for 127.0.0.1"),
-        (plain.url().replace("ws://", "turns:"), None, "does not speak TLS"),
+        (plain.url().replace("ws://", "turns:"), None, "does not use TLS"),
     ] {
         let ca = ca.as_deref().map_or(vec![], |ca| vec!["--ca", ca]);
         let ended = fails(&turn, &ca).await;

@@ -140,6 +140,7 @@ async fn a_recording_that_is_taken_away_is_told_by_reason_and_exit_code() {
             assert!(moved.video_seconds > 3.0, "it is whole where it is now: {moved:?}");
         }
         bob.await_event("ended", PATIENCE).await;
+        bob.quit().await;
     }
 }
 

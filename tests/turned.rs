@@ -169,5 +169,6 @@ async fn a_phone_that_is_turned_while_it_is_recorded_has_a_file_for_each_way() {
             let found = quarters_of(&file);
             assert!(are_quarters(found), "{}: {found:?}", file.display());
         }
+        bob.quit().await;
     }
 }

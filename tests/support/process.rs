@@ -228,6 +228,13 @@ impl Peer {
         writeln!(input, "{line}").expect("peer reads its input");
     }
 
+    /// Says goodbye and waits for its end: the name of one that is only lost is kept for it a minute, and
+    /// another home does not have its secret. Needs [`PeerBuilder::with_input`].
+    pub(crate) async fn quit(mut self) {
+        self.type_line("quit");
+        self.gone(PATIENCE).await;
+    }
+
     /// Ctrl-C.
     pub(crate) fn interrupt(&self) {
         self.signal(Signal::SIGINT);

@@ -56,7 +56,7 @@ impl Cast {
                 "choose a screen when you are asked, install xdg-desktop-portal and that of your \
                    desktop, or use --video test"
                     .to_owned(),
-            ..failed("screen", format!("the desktop portal shared no screen: {reason}"))
+            ..failed("screen", format!("this is a Wayland session, and {}", in_words(&reason)))
         };
         let granted = share.ask().map_err(refused)?;
         Self::read(granted, fps, FIRST).map_err(|reason| failed("screen", reason))
@@ -111,6 +111,15 @@ impl Cast {
         self.scaler.draw(planes, frame);
         Ok(())
     }
+}
+
+/// What the portal says in its own words is told; what the bus says is for those who work on it.
+fn in_words(reason: &str) -> String {
+    if reason.contains("ZBus") {
+        tracing::info!(reason, "the portal");
+        return "its desktop portal cannot be reached".to_owned();
+    }
+    format!("its desktop portal shared no screen: {reason}")
 }
 
 /// Whether the helper is there, before anybody is asked for anything.
