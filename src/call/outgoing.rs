@@ -47,11 +47,13 @@ pub(super) struct Outgoing {
     audio: Option<Arc<AudioOutState>>,
     threads: (Option<VideoOut>, Option<AudioOut>),
     /// To the tasks that send.
-    queues: (Option<Queue<EncodedVideo, VideoWriter>>, Option<Queue<EncodedAudio, AudioWriter>>),
+    queues: (Option<Pictures>, Option<Sound>),
     tasks: Vec<JoinHandle<()>>,
 }
 
 type Queue<P, W> = mpsc::Sender<ToSend<P, W>>;
+type Pictures = Queue<EncodedVideo, VideoWriter>;
+type Sound = Queue<EncodedAudio, AudioWriter>;
 
 /// What a task that sends is given.
 #[derive(Debug)]
