@@ -122,7 +122,7 @@ impl Default for Checks {
 impl Checks {
     /// Whether this check may leave.
     pub(super) fn may_leave(&mut self, now: Instant, pair: Pair) -> bool {
-        if self.answered.contains(&pair.whom) {
+        if self.answered.contains(&pair.whom) || self.goes_in_return(pair.whom) {
             return true;
         }
         self.pass_time(now);
@@ -134,7 +134,6 @@ impl Checks {
         }
         let longer = self.asked.iter().filter(|other| other.last < last).count();
         let may = few
-            || self.goes_in_return(pair.whom)
             || (last.is_none() && self.new.take())
             || ((longer as f64) < self.turns.has.floor() && self.turns.take());
         if let Some(asked) = self.asked.get_mut(at).filter(|_| may) {
@@ -267,6 +266,16 @@ mod tests {
         }
         assert!(left <= 60 * 21 + 20, "{left}");
         assert!(checks.asked.len() <= MOST_PAIRS);
+    }
+
+    #[test]
+    fn who_has_just_asked_is_asked_in_return_at_once() {
+        let (mut checks, now) = (Checks::default(), clock::now());
+        // He could not hear the first yet.
+        assert!(checks.may_leave(now, pair(1)) && !checks.may_leave(now, pair(1)));
+        checks.visited_by(pair(1).whom);
+        let left = (0..10).filter(|_| checks.may_leave(now, pair(1))).count();
+        assert_eq!(left, usize::from(IN_RETURN));
     }
 
     #[test]
