@@ -2,7 +2,7 @@
 //!
 //! Pure: packets in (in any order, twice, or not at all), complete access
 //! units out in decoding order. It asks for a keyframe when the stream is
-//! broken; repairs (NACK, RTX) are asked for by the library.
+//! broken; repairs (NACK, RTX) are asked for by `congestion/receive.rs`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
