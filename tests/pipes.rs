@@ -158,6 +158,7 @@ async fn a_login_sends_what_is_piped_in_to_each_call_and_takes_no_commands_from_
         let mut alice = peer(server.url(), &words).start();
         sees_the_film(&mut alice).await;
         alice.await_event("ended", THE_END).await;
+        alice.gone(PATIENCE).await;
         bot.await_event("ended", PATIENCE).await;
     }
     let said = bot.said();

@@ -98,6 +98,7 @@ async fn both_containers_both_directions_whole_and_in_sync() {
         let record = ["--audio", &clip, "--record", &theirs, "--record-local", &ours];
         let mut alice = peer(server.url(), &words).args(record).start();
         alice.await_event("ended", THE_END).await;
+        alice.gone(PATIENCE).await;
         for (file, size) in [(theirs, (320, 180)), (ours, (640, 360))] {
             let probed = probe(&alice.home().join(&file));
             assert_eq!(probed.size, size, "{file}: {probed:?}");
@@ -279,6 +280,7 @@ async fn sound_alone_is_split_too() {
         let record = ["--record", &file, "--record-split", "2s"];
         let mut alice = peer(server.url(), &words).args(record).start();
         alice.await_event("ended", THE_END).await;
+        alice.gone(PATIENCE).await;
         let parts = split(alice.home(), "theirs", ending);
         assert!((3..=4).contains(&parts.len()), "{parts:?}");
         let count: usize = parts.iter().map(|part| packets(part, "a:0").len()).sum();

@@ -36,10 +36,10 @@ pub fn write_stamp(frame: &mut VideoFrame, number: u32) {
     let width = frame.size().width as usize;
     let bits = with_checksum(number % WRAPS_AT);
     let (y, u, v) = frame.planes_mut();
-    for row in 0..ROWS * side {
-        for column in 0..COLUMNS * side {
-            let cell = row / side * COLUMNS + column / side;
-            y[row * width + column] = if bits >> cell & 1 == 1 { WHITE } else { BLACK };
+    for (row, line) in y.chunks_exact_mut(width).take(ROWS * side).enumerate() {
+        let first = row / side * COLUMNS;
+        for (column, pixels) in line.chunks_exact_mut(side).take(COLUMNS).enumerate() {
+            pixels.fill(if bits >> (first + column) & 1 == 1 { WHITE } else { BLACK });
         }
     }
     for plane in [u, v] {
