@@ -52,6 +52,7 @@ mod sound;
 mod sound_latency;
 mod sound_quality;
 mod strangers;
+mod stun_servers;
 mod support;
 mod terminal;
 mod tidy;

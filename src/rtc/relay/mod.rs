@@ -10,6 +10,7 @@ mod answers;
 mod family;
 mod fault;
 pub mod framing;
+mod ids;
 mod socket;
 mod stream;
 mod stun;

@@ -16,6 +16,7 @@ use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
 use super::family::Families;
 use super::fault::ServerFault;
+use super::ids::Ids;
 use super::stream::{self, Incoming};
 use super::stun::{BINDING, Class, Stun, TransactionId};
 use super::{Relays, Target};
@@ -47,6 +48,7 @@ pub(super) struct RelaySocket {
 #[derive(Default)]
 struct Ways {
     families: Families,
+    ids: Ids,
     streams: HashMap<SocketAddr, Stream>,
     /// By the stand-in.
     addresses: HashMap<SocketAddr, SocketAddr>,
@@ -111,6 +113,8 @@ impl RelaySocket {
         (at, target): (usize, &Target),
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        let named = self.ways().ids.outgoing(to, bytes);
+        let bytes = named.as_deref().unwrap_or(bytes);
         let message = Stun::read(bytes);
         // Candidates of the other side may say any address; to servers only what is theirs goes.
         let is_check = message.is_some_and(|stun| stun.method == BINDING && stun.has_user());
@@ -265,7 +269,7 @@ impl RelaySocket {
     }
 
     /// Something came from a server; `false` when the library is not to see it.
-    fn hear(&self, bytes: &[u8]) -> bool {
+    fn hear(&self, bytes: &mut [u8]) -> bool {
         let Some(message) = Stun::read(bytes) else { return true };
         let relays = &self.relays;
         let again = self.ways().families.incoming(bytes, |to| {
@@ -273,7 +277,7 @@ impl RelaySocket {
         });
         let Some((to, again)) = again else {
             relays.on_received(&message);
-            return true;
+            return self.ways().ids.incoming(bytes);
         };
         let ways = self.ways();
         if let Some(stream) = ways.streams.get(&to) {
@@ -336,10 +340,10 @@ impl AsyncUdpSocket for RelaySocket {
             };
             // What is longer than any datagram is none of the library's.
             let Some(room) = buffer.get_mut(..message.len()) else { continue };
-            if !self.hear(&message) {
+            room.copy_from_slice(&message);
+            if !self.hear(room) {
                 continue;
             }
-            room.copy_from_slice(&message);
             *meta = RecvMeta::default();
             (meta.len, meta.stride, meta.addr) = (message.len(), message.len().max(1), from);
             return Poll::Ready(Ok(1));

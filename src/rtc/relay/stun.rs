@@ -3,6 +3,7 @@
 //! Reads in place and copies nothing; the library does the rest.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::Range;
 
 pub(super) const MAGIC_COOKIE: u32 = 0x2112_A442;
 
@@ -12,7 +13,7 @@ pub(super) const ALLOCATE: u16 = 0x003;
 const USERNAME: u16 = 0x0006;
 const ERROR_CODE: u16 = 0x0009;
 const XOR_RELAYED_ADDRESS: u16 = 0x0016;
-const XOR_MAPPED_ADDRESS: u16 = 0x0020;
+pub(super) const XOR_MAPPED_ADDRESS: u16 = 0x0020;
 
 /// So much of a server's words is passed on.
 const LONGEST_WORDS: usize = 80;
@@ -37,10 +38,13 @@ pub(super) struct Stun<'a> {
     attributes: &'a [u8],
 }
 
+/// Attributes begin here.
+const HEADER: usize = 20;
+
 impl<'a> Stun<'a> {
     /// `None` when it is something else.
     pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
-        let (header, attributes) = bytes.split_first_chunk::<20>()?;
+        let (header, attributes) = bytes.split_first_chunk::<HEADER>()?;
         let [t0, t1, _, _, c0, c1, c2, c3, id @ ..] = *header;
         if t0 >> 6 != 0 || u32::from_be_bytes([c0, c1, c2, c3]) != MAGIC_COOKIE {
             return None;
@@ -58,13 +62,20 @@ impl<'a> Stun<'a> {
     }
 
     fn attribute(&self, wanted: u16) -> Option<&'a [u8]> {
+        let place = self.place_of(wanted)?;
+        self.attributes.get(place.start - HEADER..place.end - HEADER)
+    }
+
+    /// Where in the message the value of the first attribute of this type stands.
+    pub(super) fn place_of(&self, wanted: u16) -> Option<Range<usize>> {
         let mut rest = self.attributes;
         loop {
             let (&[t0, t1, l0, l1], after) = rest.split_first_chunk::<4>()?;
             let length = usize::from(u16::from_be_bytes([l0, l1]));
-            let value = after.get(..length)?;
+            let begins = HEADER + self.attributes.len() - after.len();
+            after.get(..length)?;
             if u16::from_be_bytes([t0, t1]) == wanted {
-                return Some(value);
+                return Some(begins..begins + length);
             }
             rest = after.get(length.next_multiple_of(4)..)?;
         }
@@ -116,6 +127,7 @@ pub(super) mod tests {
     pub(in crate::rtc::relay) const ALLOCATE_REQUEST: u16 = 0x0003;
     pub(in crate::rtc::relay) const ALLOCATE_SUCCESS: u16 = 0x0103;
     pub(in crate::rtc::relay) const ALLOCATE_ERROR: u16 = 0x0113;
+    pub(in crate::rtc::relay) const BINDING_REQUEST: u16 = 0x0001;
     pub(in crate::rtc::relay) const BINDING_SUCCESS: u16 = 0x0101;
 
     /// A message of this type with these attributes.
