@@ -16,11 +16,16 @@ const DIRECTIONS: [&str; 2] = ["callerToCallee", "calleeToCaller"];
 
 /// The report of a call over such a network; `None` when the machine is too busy to have one.
 async fn call_over(network: &str, seconds: u32) -> Option<Value> {
+    call_with(&[], network, seconds).await
+}
+
+/// The same with more words on its command line.
+async fn call_with(more: &[&str], network: &str, seconds: u32) -> Option<Value> {
     let _alone = one_at_a_time().await;
     for _ in 0..TRIES {
         let duration = format!("{seconds}s");
         let words = ["loopback", "--json", "--network", network, "--duration", &duration];
-        let ended = PeerBuilder::new(words).args(["--bitrate", "4M"]).run().await;
+        let ended = PeerBuilder::new(words).args(["--bitrate", "4M"]).args(more).run().await;
         let report = ended.events.iter().find(|event| event["event"] == "report");
         let report = report.cloned().unwrap_or_else(|| panic!("no report: {}", ended.said));
         let late = |direction| number(&report["network"][direction]["lateMs"]);
@@ -152,6 +157,16 @@ async fn a_gap_is_over_when_it_is_over() {
         after.at_least("pictures a second", after.mean("framesShown"), 18.0);
         after.at_most("latency, ms", after.median("latencyMs"), 400.0);
         after.at_most("concealed, %", after.mean("concealedPercent"), 5.0);
+    }
+}
+
+#[tokio::test]
+async fn pictures_come_back_after_a_gap_though_there_is_no_sound() {
+    let network = "rate=2M,delay=25ms;4 loss=100%;7 loss=0%";
+    let Some(report) = call_with(&["--audio", "none"], network, 12).await else { return };
+    for after in stretches(&report, 9, 12) {
+        after.at_least("pictures a second", after.mean("framesShown"), 18.0);
+        after.at_most("latency, ms", after.median("latencyMs"), 400.0);
     }
 }
 

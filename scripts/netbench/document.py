@@ -21,6 +21,8 @@ COLUMNS = [
     ("s to 85 %", ["s_to_85_pct"]),
     ("queue p95, ms", ["queue_p95"]),
     ("tail drops", ["tail_dropped"]),
+    ("sent again for each missing", ["repeated_by_missing"]),
+    ("back after a gap, ms", ["recovered_ms"]),
 ]
 
 

@@ -47,6 +47,7 @@ SCENARIOS = {
     ),
     "F5": Scenario("nothing for 5 s", GAP_LINK, [(20, "loss=100%"), (25, "loss=0%")]),
     "F20": Scenario("nothing for 20 s", GAP_LINK, [(12, "loss=100%"), (32, "loss=0%")], 46),
+    "F30": Scenario("nothing for 30 s", GAP_LINK, [(12, "loss=100%"), (42, "loss=0%")], 56),
     "G": Scenario(
         "100 ms +-50 ms, reordered", "rate=3M,delay=100ms,queue=300ms,jitter=50ms,reorder=yes", [], 28
     ),

@@ -162,6 +162,15 @@ impl Repeats {
         Some(self.repeat(packet))
     }
 
+    /// A packet that asks whether the path carries anything again, where nothing new may be sent. Without
+    /// RTX it is one as it was: most likely lost, or thrown away as known.
+    pub(super) fn question(&mut self) -> Option<rtp::Packet> {
+        self.padding().or_else(|| {
+            let last = self.sent.back().map(|sent| &sent.packet);
+            last.or_else(|| self.filling.last()).cloned()
+        })
+    }
+
     fn index(&self, number: u16) -> Option<usize> {
         let newest = self.sent.back()?.packet.header.sequence_number;
         let back = usize::from(newest.wrapping_sub(number));
@@ -275,5 +284,9 @@ mod tests {
         assert_eq!(padding, Some(2));
         repeats.set_rtx(None);
         assert_eq!(repeats.padding(), None, "it would look like new packets");
+        assert_eq!(repeats.question().map(|packet| packet.header.ssrc), Some(1));
+        repeats.forget();
+        assert_eq!(repeats.question().map(|packet| packet.header.sequence_number), Some(49));
+        assert_eq!(Repeats::new(None, 7).question(), None, "nothing was ever sent");
     }
 }

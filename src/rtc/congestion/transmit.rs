@@ -70,6 +70,10 @@ const HURRIED_SHARE: f64 = 0.75;
 /// packet has said anything yet.
 const BEGINNING: Duration = Duration::from_millis(500);
 
+/// While nothing comes through and nothing else is sent, the path is asked so often, or once a round
+/// trip if that is longer, whether it carries anything again.
+const ASKS: Duration = Duration::from_millis(200);
+
 /// The rate of repairs is measured over this.
 const REPAIR_WINDOW: Duration = Duration::from_millis(200);
 const REPAIR_GAIN: f64 = 0.25;
@@ -100,6 +104,8 @@ pub(in crate::rtc) struct Transmit {
     reference: Option<i64>,
     began_at: Option<Instant>,
     next_tick: Option<Instant>,
+    /// When a packet with a number left last.
+    numbered_at: Option<Instant>,
     repaired: (f64, Option<Instant>, f64),
     out: VecDeque<TaggedPacket>,
     read: VecDeque<TaggedPacket>,
@@ -127,6 +133,7 @@ impl Transmit {
             reference: None,
             began_at: None,
             next_tick: None,
+            numbered_at: None,
             repaired: (0.0, None, 0.0),
             out: VecDeque::new(),
             read: VecDeque::new(),
@@ -258,12 +265,16 @@ impl Transmit {
         // What is sent into a broken path is lost, and takes place from what mends it later.
         if class == Class::Picture && self.path.is_stalled() {
             self.skipped = self.skipped.wrapping_add(1);
+            self.path.count_expired(1);
             return;
         }
         let bits = bits_of(packet);
-        if self.pacer.push(now, class, bits, msg).is_some() {
+        let refused = self.pacer.push(now, class, bits, msg).is_some();
+        if refused && class == Class::Picture {
+            // Those that wait have no number yet: it would fit none of them.
+            self.drop_pictures();
             self.skipped = self.skipped.wrapping_add(1);
-            self.want_keyframe();
+            self.path.count_expired(1);
         }
         self.send(now);
     }
@@ -337,6 +348,7 @@ impl Transmit {
             let size = rtp.marshal_size() + ENVELOPE + 8;
             let probe = self.cluster.map(|cluster| cluster.id);
             let number = self.history.on_sent(now, size as u32, probe);
+            self.numbered_at = Some(now);
             let number = TransportCcExtension { transport_sequence: number };
             if let Ok(number) = number.marshal() {
                 let _ = rtp.header.set_extension(*extension, number.freeze());
@@ -378,8 +390,25 @@ impl Transmit {
     fn tick(&mut self, now: Instant) {
         let waiting = self.history.waiting_since();
         self.estimator(now).on_tick(now, waiting);
-        self.next_tick = waiting.is_some().then_some(now + TICK);
         self.send(now);
+        self.ask(now);
+        let looks = waiting.is_some() || self.path.is_stalled();
+        self.next_tick = looks.then_some(now + TICK);
+    }
+
+    /// Pictures are not sent into a broken path. Where there is no sound either, nothing would ever be
+    /// heard of it again.
+    fn ask(&mut self, now: Instant) {
+        let pause = ASKS.max(self.path.round_trip());
+        let asked = self.numbered_at.is_some_and(|at| now < at + pause);
+        if !self.path.is_stalled() || asked {
+            return;
+        }
+        if let Some(question) = self.repeats.question() {
+            self.pacer.pay(now, bits_of(&question));
+            self.path.count_padding();
+            self.leave(now, tagged(now, question));
+        }
     }
 }
 

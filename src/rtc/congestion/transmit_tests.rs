@@ -189,6 +189,8 @@ struct Wire {
     /// When the last packet is through.
     through: Instant,
     flying: VecDeque<TaggedPacket>,
+    /// Nothing comes through.
+    broken: bool,
     back: VecDeque<TaggedPacket>,
 }
 
@@ -213,7 +215,8 @@ impl Wire {
                 ..Default::default()
             });
         }
-        Self { reports, rate, through: now, flying: VecDeque::new(), back: VecDeque::new() }
+        let (flying, back) = (VecDeque::new(), VecDeque::new());
+        Self { reports, rate, through: now, flying, broken: false, back }
     }
 
     /// Takes what leaves now, and brings what arrives now. Gives how many packets of pictures left.
@@ -225,7 +228,7 @@ impl Wire {
             let Packet::Rtp(rtp) = &packet.message.packet else { continue };
             left += usize::from(rtp.header.ssrc == VIDEO);
             let begins = self.through.max(now);
-            if begins - now > 300 * MS {
+            if self.broken || begins - now > 300 * MS {
                 continue;
             }
             self.through = begins + Duration::from_secs_f64(bits_of(rtp) / self.rate);
@@ -333,4 +336,31 @@ fn what_checks_have_proved_is_forgotten_when_packets_tell() {
     bench.now += BEGINNING;
     (0..4).for_each(|_| bench.write(VIDEO, 1_100));
     assert!(bench.left().len() < 4);
+}
+
+#[test]
+fn a_broken_path_is_asked_whether_it_is_back_though_there_is_no_sound() {
+    for repairs in [true, false] {
+        let mut bench = bench(true);
+        bench.transmit.repeats.set_rtx(repairs.then_some(Rtx { ssrc: RTX, payload_type: 103 }));
+        let mut wire = Wire::new(bench.now, 2_500_000.0);
+        let mut run = |bench: &mut Bench, ms: std::ops::Range<u32>, broken: bool| {
+            wire.broken = broken;
+            for n in ms {
+                bench.film(n);
+                wire.pass(bench);
+                bench.now += MS;
+            }
+        };
+        run(&mut bench, 0..2_000, false);
+        assert!(!bench.path.is_stalled());
+        run(&mut bench, 2_000..3_000, true);
+        assert!(bench.path.is_stalled());
+        let before = bench.path.padding_sent();
+        run(&mut bench, 3_000..6_000, true);
+        let asked = bench.path.padding_sent() - before;
+        assert!((5..=20).contains(&asked), "asked {asked} times in three seconds");
+        run(&mut bench, 6_000..6_500, false);
+        assert!(!bench.path.is_stalled(), "with repairs: {repairs}");
+    }
 }
