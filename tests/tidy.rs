@@ -12,6 +12,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("key", 0),
     ("quantity", 0),
     ("secret", 0),
+    ("sequence", 0),
     ("system", 0),
     ("trust", 0),
     ("media", 1),

@@ -21,6 +21,7 @@ use crate::media::sink::{OpenRecorder, SinkError};
 use crate::rtc::codecs::{AUDIO_CLOCK, VIDEO_CLOCK};
 use crate::rtc::jitter_buffer::ReceivedFrame;
 use crate::rtc::receiver::ReceivedPacket;
+use crate::sequence::ticks_between;
 
 /// What waits for the disk: about two seconds of both streams.
 const QUEUE: usize = 256;
@@ -350,7 +351,7 @@ impl Stream {
         let arrival = arrived.saturating_duration_since(epoch).as_secs_f64();
         let seconds = match self.last {
             Some((last, at)) => {
-                let step = f64::from(rtp.wrapping_sub(last) as i32) / self.clock_rate;
+                let step = f64::from(ticks_between(last, rtp)) / self.clock_rate;
                 if step.abs() < NEW_STREAM { at + step } else { arrival }
             }
             None => arrival,

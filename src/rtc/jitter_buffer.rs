@@ -13,6 +13,7 @@ use super::depacketizer::{Assembler, begins_nal_unit};
 use super::packetizer::STAP_A;
 use crate::media::codec::h264::nal::{contains_idr, nal_type, nal_unit_type};
 use crate::media::showing::Orientation;
+use crate::sequence::unwrap_number;
 
 /// How long a missing packet may hold up the pictures behind it, before a round trip is known, at
 /// least and at most: a repair takes a round trip, and may be lost itself.
@@ -134,7 +135,7 @@ impl JitterBuffer {
 
     /// Takes a packet that came at `now`.
     pub fn insert(&mut self, now: Instant, packet: VideoPacket) {
-        let sequence = self.extend(packet.sequence_number);
+        let sequence = unwrap_number(packet.sequence_number, self.highest);
         if self.highest.is_some_and(|highest| sequence.abs_diff(highest) > MAX_JUMP) {
             self.start_over();
             return self.insert(now, packet);
@@ -214,14 +215,6 @@ impl JitterBuffer {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.counters
-    }
-
-    /// A sequence number that does not wrap, near the highest so far (RFC 3711 section 3.3.1).
-    fn extend(&self, sequence_number: u16) -> u64 {
-        // Far from zero, so that a packet before the first one has a number too.
-        let near = self.highest.unwrap_or(1 << 32 | u64::from(sequence_number));
-        let distance = i64::from(sequence_number.wrapping_sub(near as u16) as i16);
-        near.wrapping_add_signed(distance)
     }
 
     /// Another stream begins.

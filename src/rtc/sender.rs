@@ -28,6 +28,7 @@ use super::packetizer::Packetizer;
 use super::red::History;
 use crate::clock;
 use crate::media::codec::EncodedVideo;
+use crate::sequence::ticks_between;
 
 /// Room for H.264 in one packet: 1200 bytes of UDP payload less RTP header (12), extensions (8),
 /// RTX header (2) and the largest SRTP tag (16), rounded down.
@@ -330,8 +331,7 @@ impl AudioWriter {
 }
 
 fn near(a: u32, b: u32, slack: u32) -> bool {
-    let distance = a.wrapping_sub(b);
-    distance.min(distance.wrapping_neg()) <= slack
+    ticks_between(a, b).unsigned_abs() <= slack
 }
 
 /// The connection is gone. Says nothing more: the library's own error holds the packet.
