@@ -10,6 +10,7 @@ use openh264::formats::YUVSlices;
 use super::samples_tests::heard;
 use super::*;
 use crate::media::container::avc::{build_config, parameter_sets_of, to_length_prefixed};
+use crate::media::container::pictures::RAW;
 use crate::media::container::ebml::{put_bytes, put_float, put_master, put_uint};
 use crate::media::container::ivf::IvfReader;
 use crate::media::container::mkv::MkvReader;
@@ -104,7 +105,8 @@ fn mkv(video: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 /// An MP4 whose sample entry has these boxes, too.
 fn mp4(orientation: Orientation, boxes: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
     let (width, height) = (WIDTH as u32, HEIGHT as u32);
-    let head = VideoHead { config: config(&units()), width, height, aspect: None, orientation };
+    let (codec, config) = (RAW, config(&units()));
+    let head = VideoHead { codec, config, width, height, aspect: None, orientation };
     let (mut writer, mut file) = Mp4Writer::new(Heads { video: Some(head), audio: None });
     for (n, unit) in units().iter().enumerate() {
         let (data, at) = (to_length_prefixed(unit), n as u64 * 40_000_000);

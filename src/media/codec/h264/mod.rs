@@ -11,6 +11,7 @@ mod level;
 pub mod limits;
 pub mod nal;
 pub mod sps;
+pub(in crate::media) mod stored;
 
 pub use decoder::H264Decoder;
 pub use encoder::H264Encoder;
