@@ -98,7 +98,8 @@ fn report(frames: &[VideoFrame], encoded: &[(usize, EncodedFrame)]) {
 }
 
 fn sound(c: &mut Criterion) {
-    let settings = AudioEncoderSettings { channels: 1, bitrate: 32_000, inband_fec: true, dtx: false };
+    let settings =
+        AudioEncoderSettings { channels: 1, bitrate: 32_000, inband_fec: true, dtx: false };
     let step = 220.0 * std::f32::consts::TAU / 48_000.0;
     let tone: Vec<f32> = (0..960).map(|n| 0.3 * (n as f32 * step).sin()).collect();
     let tone = AudioFrame { samples: tone, channels: 1, captured_at: clock::now() };

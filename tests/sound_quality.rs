@@ -144,7 +144,8 @@ struct Sent {
 fn send(speech: &[f32], path: &Route) -> Vec<Sent> {
     let (began, (go, may_begin)) = (clock::now(), sync_channel(1));
     let source = Speech { samples: speech.to_vec(), at: 0, began, may_begin };
-    let settings = AudioEncoderSettings { channels: 1, bitrate: 32_000, inband_fec: true, dtx: false };
+    let settings =
+        AudioEncoderSettings { channels: 1, bitrate: 32_000, inband_fec: true, dtx: false };
     let encoder = Box::new(OpusEncoder::new(settings).expect("an encoder"));
     let (to, packets) = sync_channel(speech.len());
     let deliver = move |packet: EncodedFrame, copies: usize| drop(to.send((packet, copies)));

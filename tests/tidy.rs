@@ -74,6 +74,30 @@ fn only_rtc_names_the_webrtc_crates() {
     }
 }
 
+/// Where a codec's name may stand: its own files, the list of codecs, the two tables (what encodes and
+/// decodes it, how it travels) with the folders that they stand in, and how containers store it.
+const CODEC_PLACES: &[&str] = &[
+    "src/media/codec/h264/",
+    "src/rtc/payload/h264.rs",
+    "src/media/encoded.rs",
+    "src/media/codec/mod.rs",
+    "src/media/codec/table.rs",
+    "src/rtc/payload/mod.rs",
+    "src/media/container/",
+];
+
+#[test]
+fn a_codec_is_named_in_its_own_files_and_the_tables_only() {
+    let elsewhere =
+        |file: &SourceFile| !CODEC_PLACES.iter().any(|place| file.path.starts_with(place));
+    for file in sources().into_iter().filter(elsewhere) {
+        for (number, line) in file.code_lines() {
+            let named = line.to_ascii_lowercase().contains("h264");
+            assert!(!named, "{}:{number}: ask the tables instead of naming a codec", file.path);
+        }
+    }
+}
+
 #[test]
 fn every_file_says_what_it_is() {
     for file in sources().into_iter().chain(rust_files("tests")).chain(rust_files("examples")) {

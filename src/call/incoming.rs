@@ -198,8 +198,7 @@ impl IncomingAudio {
 fn sound_of(packet: &ReceivedPacket) -> Option<EncodedFrame> {
     let ReceivedPacket { codec, payload, timestamp: rtp_timestamp, arrived_at, .. } = packet;
     let samples = codec.samples(payload)?;
-    let time =
-        FrameTime::Received { rtp_timestamp: *rtp_timestamp, first_packet_at: *arrived_at };
+    let time = FrameTime::Received { rtp_timestamp: *rtp_timestamp, first_packet_at: *arrived_at };
     Some(EncodedFrame::sound(*codec, payload.clone(), samples, time))
 }
 

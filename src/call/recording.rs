@@ -254,7 +254,9 @@ impl Times {
     fn of(&mut self, frame: &EncodedFrame) -> Duration {
         let (rtp, arrived) = match frame.time {
             FrameTime::Captured(at) => return at.saturating_duration_since(self.epoch),
-            FrameTime::Received { rtp_timestamp, first_packet_at } => (rtp_timestamp, first_packet_at),
+            FrameTime::Received { rtp_timestamp, first_packet_at } => {
+                (rtp_timestamp, first_packet_at)
+            }
             FrameTime::Stored { pts, .. } => {
                 return Duration::from_nanos(u64::try_from(pts).unwrap_or(0));
             }

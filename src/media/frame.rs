@@ -98,7 +98,9 @@ impl MaxPicture {
 
 /// Pictures that are larger than is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("pictures of {size} are above the limit of {limit}; --max-picture {size} lets them through")]
+#[error(
+    "pictures of {size} are above the limit of {limit}; --max-picture {size} lets them through"
+)]
 pub struct TooLarge {
     /// How large they are.
     pub size: Size,

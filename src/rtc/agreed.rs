@@ -62,7 +62,8 @@ pub(super) struct Section {
 impl Section {
     /// The first that they take of what we can send, and its codec, if our media may flow at all.
     pub(super) fn taken_media(&self) -> Option<(Codec, &Taken)> {
-        let sendable = |taken: &&Taken| matches!(taken.format, Format::Media { sendable: true, .. });
+        let sendable =
+            |taken: &&Taken| matches!(taken.format, Format::Media { sendable: true, .. });
         let taken = self.takes.iter().find(sendable).filter(|_| self.we_send)?;
         Some((taken.format.codec()?, taken))
     }

@@ -102,9 +102,8 @@ fn ours(kind: MediaKind) -> impl Iterator<Item = (Codec, &'static Payload)> {
 /// What our media of a kind are at first, as the tracks name it: in the best codec, as it is offered
 /// first.
 pub(super) fn preferred(kind: MediaKind) -> RTCRtpCodec {
-    let first = ours(kind).find_map(|(codec, payload)| {
-        Some(described(codec, payload, payload.offers.first()?))
-    });
+    let first = ours(kind)
+        .find_map(|(codec, payload)| Some(described(codec, payload, payload.offers.first()?)));
     first.unwrap_or_default()
 }
 

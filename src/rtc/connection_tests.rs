@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::clock;
+use crate::media::codec::table;
 use crate::media::encoded::{Codec, EncodedFrame, FrameTime};
 use crate::rtc::codecs::MediaKind;
 use crate::rtc::events::ConnectionEvent;
@@ -91,7 +92,7 @@ fn picture(number: u8) -> EncodedFrame {
     let mut data = vec![0, 0, 0, 1, 0x65, number];
     data.resize(3_000, 0x55);
     let time = FrameTime::Captured(clock::now());
-    EncodedFrame::picture(Codec::H264, Bytes::from(data), true, time)
+    EncodedFrame::picture(table::PICTURES[0], Bytes::from(data), true, time)
 }
 
 fn encoded(sound: Bytes, at: Instant) -> EncodedFrame {
@@ -104,7 +105,7 @@ async fn media_flow_both_ways_and_keyframe_requests_arrive() {
         let (mut a, mut b) = (End::open(config()).await, End::open(config()).await);
         connect(&mut a, &mut b).await;
         let mut writer = a.connection.video_writer().await.unwrap();
-        assert_eq!(writer.profile_level_id(), Some("42e01f"));
+        assert_eq!(writer.parameter("profile-level-id"), Some("42e01f"));
         while b.tracks.is_empty() {
             writer.send(&picture(1)).await.unwrap();
             tokio::select! { () = b.next() => {} () = a.next() => {} }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::clock;
+use crate::media::codec::table;
 use proptest::prelude::*;
 
 /// The packets of a picture: an IDR or a slice, in `parts` fragments.
@@ -22,7 +23,7 @@ fn picture(first_sequence: u16, timestamp: u32, keyframe: bool, parts: usize) ->
                 sequence_number: first_sequence.wrapping_add(part as u16),
                 timestamp,
                 marker: end,
-                codec: Codec::H264,
+                codec: table::PICTURES[0],
                 payload: Bytes::from(payload),
                 orientation: None,
             }
@@ -72,7 +73,7 @@ fn whole_keyframe(first_sequence: u16, timestamp: u32) -> Vec<VideoPacket> {
         sequence_number: first_sequence,
         timestamp,
         marker: false,
-        codec: Codec::H264,
+        codec: table::PICTURES[0],
         payload: sets,
         orientation: None,
     };
@@ -194,7 +195,7 @@ fn padding_is_no_picture() {
         sequence_number,
         timestamp: 7,
         marker: false,
-        codec: Codec::H264,
+        codec: table::PICTURES[0],
         payload: Bytes::new(),
         orientation: None,
     };
@@ -308,7 +309,7 @@ proptest! {
                         sequence_number,
                         timestamp,
                         marker,
-                        codec: Codec::H264,
+                        codec: table::PICTURES[0],
                         payload,
                         orientation,
                     },

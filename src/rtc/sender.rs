@@ -23,7 +23,7 @@ use webrtc::rtp_transceiver::RtpSender;
 use super::agreed::Section;
 use super::codecs::{self, AUDIO_CLOCK, Format};
 use super::interceptors::{RtpMapping, TapState};
-use super::payload::{self, Pictures};
+use super::payload::{self, Pictures, parameter};
 use super::red::History;
 use crate::clock;
 use crate::media::encoded::{Codec, EncodedFrame, MediaKind};
@@ -162,7 +162,9 @@ impl VideoSender {
     ) -> LibraryResult<Self> {
         let kind = (RtpCodecKind::Video, "video");
         let (ssrc, rtx) = (tap.video_ssrc, Some(tap.video_rtx_ssrc));
-        Stream::add(connection, tap, kind, codecs::preferred(MediaKind::Video), ssrc, rtx).await.map(Self)
+        Stream::add(connection, tap, kind, codecs::preferred(MediaKind::Video), ssrc, rtx)
+            .await
+            .map(Self)
     }
 
     pub(super) fn id(&self) -> RTCRtpSenderId {
@@ -227,10 +229,10 @@ impl VideoWriter {
         Ok(())
     }
 
-    /// The profile-level-id that was agreed on, such as `42e01f`.
+    /// A parameter that was agreed on, such as `profile-level-id`.
     #[must_use]
-    pub fn profile_level_id(&self) -> Option<&str> {
-        self.fmtp.split(';').find_map(|part| part.trim().strip_prefix("profile-level-id="))
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        parameter(&self.fmtp, name)
     }
 }
 

@@ -1,8 +1,9 @@
 //! Descriptions and packets in, tracks out.
 
 use super::*;
-use crate::media::encoded::Codec;
 use crate::clock;
+use crate::media::codec::table;
+use crate::media::encoded::Codec;
 use crate::rtc::agreed::agreed;
 
 const AUDIO: &str = "m=audio 9 X 111 63\r\na=mid:a\r\na=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid\r\n\
@@ -31,7 +32,7 @@ fn media(section: usize, format: Format) -> Option<Whose> {
     Some(Whose::Media { section, format })
 }
 
-const PICTURES: Format = Format::Media { codec: Codec::H264, sendable: true };
+const PICTURES: Format = Format::Media { codec: table::PICTURES[0], sendable: true };
 const SOUND: Format = Format::Media { codec: Codec::Opus, sendable: true };
 
 #[test]
@@ -50,7 +51,10 @@ fn what_was_agreed_on_is_read_from_both() {
     assert_eq!((found[1].we_send, found[1].they_send, found[1].repeats), (true, true, true));
     let takes: Vec<_> = found[1].takes.iter().map(|taken| taken.payload_type).collect();
     assert_eq!(takes, [102, 103], "and not what we did not answer");
-    assert_eq!(found[1].taken(|format| format == PICTURES).map(|taken| taken.payload_type), Some(102));
+    assert_eq!(
+        found[1].taken(|format| format == PICTURES).map(|taken| taken.payload_type),
+        Some(102)
+    );
     assert!(found[0].taken(|format| format == SOUND).is_none(), "they only send");
     assert_eq!(found[1].extensions.mid, Some(4));
     assert_eq!(found[1].extensions.orientation, Some(13));

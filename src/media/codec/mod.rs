@@ -7,6 +7,10 @@ pub mod h264;
 pub mod opus;
 pub mod table;
 
+/// Streams that tests are made of, in the first codec of pictures.
+#[cfg(test)]
+pub(in crate::media) use h264::test_support;
+
 use std::sync::Arc;
 use std::time::Instant;
 

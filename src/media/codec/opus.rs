@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use opus::{Application, Bitrate, Channels, Decoder, Encoder};
 
-use super::{AudioDecoder, AudioEncoder, CodecError, OPUS_FRAME_SAMPLES, AudioEncoderSettings};
+use super::{AudioDecoder, AudioEncoder, AudioEncoderSettings, CodecError, OPUS_FRAME_SAMPLES};
 use crate::media::encoded::{Codec, EncodedFrame, FrameTime};
 use crate::media::frame::{AudioFrame, SAMPLE_RATE};
 

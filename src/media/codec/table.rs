@@ -74,9 +74,7 @@ fn row(codec: Codec) -> Row {
                 samples: opus::packet_samples,
             }),
         },
-        Codec::Aac => {
-            Row { name: "AAC", title: "AAC", coder: Coder::FilesOnly(MediaKind::Audio) }
-        }
+        Codec::Aac => Row { name: "AAC", title: "AAC", coder: Coder::FilesOnly(MediaKind::Audio) },
     }
 }
 

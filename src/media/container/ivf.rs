@@ -49,7 +49,16 @@ impl<R: Read + Seek> IvfReader<R> {
         reader.seek(SeekFrom::Start(header_len))?;
         let (rate, scale) = (le(16).max(1), le(20).max(1));
         let ahead = VecDeque::new();
-        Ok(Self { reader, codec, rate, scale, step: 1, first_packet: header_len, ahead, cut: false })
+        Ok(Self {
+            reader,
+            codec,
+            rate,
+            scale,
+            step: 1,
+            first_packet: header_len,
+            ahead,
+            cut: false,
+        })
     }
 
     /// Looks at the first time stamps, of so many packets: pictures that would be seconds apart by the

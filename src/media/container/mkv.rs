@@ -201,7 +201,9 @@ impl<R: Read + Seek> MkvReader<R> {
             let frame = match &track.codec {
                 MkvCodec::Video(config) => config.frame(&data, at)?,
                 MkvCodec::Audio(config) => stored_sound(config.codec(), data, at, trim),
-                MkvCodec::OtherVideo(_) | MkvCodec::OtherAudio(_) | MkvCodec::Other => return Ok(()),
+                MkvCodec::OtherVideo(_) | MkvCodec::OtherAudio(_) | MkvCodec::Other => {
+                    return Ok(());
+                }
             };
             let lasts = lasting(&frame).or(told).or(track.packet_duration).unwrap_or(0);
             self.laced.push_back(frame);

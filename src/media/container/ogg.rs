@@ -294,7 +294,10 @@ mod tests {
         for _ in 0..2 {
             let first = ogg.next_packet().unwrap().unwrap();
             assert_eq!((first.data[1], first.time.stored().0), (1, -2_083_333));
-            assert_eq!(ogg.next_packet().unwrap().unwrap().time.stored().0, 860 * 1_000_000_000 / 48_000);
+            assert_eq!(
+                ogg.next_packet().unwrap().unwrap().time.stored().0,
+                860 * 1_000_000_000 / 48_000
+            );
             assert_eq!(ogg.next_packet().unwrap().unwrap().data[1], 3);
             assert_eq!(ogg.next_packet().unwrap(), None);
             ogg.rewind().unwrap();

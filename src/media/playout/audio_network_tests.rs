@@ -70,7 +70,8 @@ impl Network {
 
     /// Voiced and unvoiced syllables with pauses, in packets.
     fn packets(&self) -> Vec<(u32, Bytes)> {
-        let settings = AudioEncoderSettings { channels: 1, bitrate: 24_000, inband_fec: true, dtx: false };
+        let settings =
+            AudioEncoderSettings { channels: 1, bitrate: 24_000, inband_fec: true, dtx: false };
         let mut encoder = OpusEncoder::new(settings).unwrap();
         encoder.set_packet_loss(self.loss);
         let mut dice = Dice(7);
@@ -361,7 +362,8 @@ fn packets_may_change_their_length_at_any_time() {
 
 #[test]
 fn a_silence_that_is_not_sent_is_none_that_is_lost() {
-    let settings = AudioEncoderSettings { channels: 1, bitrate: 24_000, inband_fec: true, dtx: true };
+    let settings =
+        AudioEncoderSettings { channels: 1, bitrate: 24_000, inband_fec: true, dtx: true };
     let mut encoder = OpusEncoder::new(settings).unwrap();
     let start = clock::now();
     let mut playout = AudioPlayout::new(Box::new(OpusDecoder::new(1).unwrap()));

@@ -8,7 +8,8 @@ use crate::media::codec::opus::{OpusDecoder, OpusEncoder};
 use crate::media::codec::{AudioEncoder, AudioEncoderSettings};
 
 fn packets(count: usize) -> Vec<Bytes> {
-    let settings = AudioEncoderSettings { channels: 1, bitrate: 32_000, inband_fec: true, dtx: false };
+    let settings =
+        AudioEncoderSettings { channels: 1, bitrate: 32_000, inband_fec: true, dtx: false };
     let mut encoder = OpusEncoder::new(settings).unwrap();
     encoder.set_packet_loss(0.1);
     let step = 440.0 * std::f32::consts::TAU / SAMPLE_RATE as f32;

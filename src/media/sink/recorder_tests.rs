@@ -3,21 +3,18 @@
 use std::process::Command;
 
 use bytes::Bytes;
-use openh264::encoder::Encoder;
-use openh264::formats::YUVBuffer;
 use tempfile::TempDir;
 
 use super::*;
 use crate::clock;
-use crate::media::codec::table;
+use crate::media::codec::{table, test_support};
 use crate::media::encoded::FrameTime;
 
 const BOTH: RecorderTracks = RecorderTracks { video: true, audio: Some(2) };
 
 /// Pictures at 25 a second, keyframes with parameter sets where the encoder puts them.
 fn pictures(width: usize, height: usize, count: usize) -> Vec<Vec<u8>> {
-    let mut encoder = Encoder::new().unwrap();
-    (0..count).map(|_| encoder.encode(&YUVBuffer::new(width, height)).unwrap().to_vec()).collect()
+    test_support::units((width, height), &vec![vec![0; width * height * 3 / 2]; count], 0)
 }
 
 fn packets(count: usize) -> Vec<Vec<u8>> {
@@ -299,7 +296,9 @@ fn wide_samples_are_told_by_the_head_of_the_file() {
         let mut units = AnnexBReader::new(std::io::Cursor::new(&stream));
         for index in 0..10 {
             let unit = units.next_unit().unwrap().unwrap();
-            recorder.take(&picture(&unit, index == 0), Duration::from_millis(index as u64 * 40)).unwrap();
+            recorder
+                .take(&picture(&unit, index == 0), Duration::from_millis(index as u64 * 40))
+                .unwrap();
         }
         recorder.finish().unwrap();
         let file = std::fs::File::open(&path).unwrap();
@@ -327,8 +326,9 @@ fn a_recording_that_was_removed_or_moved_says_so() {
     let mut recorder = record(&path, &[(64, 48)]);
     std::fs::remove_file(&path).unwrap();
     let packet = &packets(1)[0];
-    let told = (0..100)
-        .find_map(|n| recorder.take(&sound(packet), Duration::from_millis(1_010_000 + n * 20)).err());
+    let told = (0..100).find_map(|n| {
+        recorder.take(&sound(packet), Duration::from_millis(1_010_000 + n * 20)).err()
+    });
     assert!(told.unwrap().to_string().contains("was removed"));
     assert!(recorder.finish().is_ok(), "it is said once");
 }

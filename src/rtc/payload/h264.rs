@@ -326,7 +326,10 @@ mod tests {
     #[test]
     fn modes_that_can_be_read_and_sent() {
         assert_eq!(reads(""), Some(Readable::Only));
-        assert_eq!(reads("profile-level-id=42e01f;packetization-mode=1"), Some(Readable::AndSendable));
+        assert_eq!(
+            reads("profile-level-id=42e01f;packetization-mode=1"),
+            Some(Readable::AndSendable)
+        );
         assert_eq!(reads("packetization-mode=2"), None, "interleaved");
     }
 }

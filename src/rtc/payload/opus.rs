@@ -7,11 +7,7 @@ use super::{Offer, Payload, Readable};
 pub(super) const PAYLOAD: Payload = Payload {
     clock_rate: 48_000,
     channels: 2,
-    offers: &[Offer {
-        payload_type: 111,
-        repairs: None,
-        parameters: "minptime=10;useinbandfec=1",
-    }],
+    offers: &[Offer { payload_type: 111, repairs: None, parameters: "minptime=10;useinbandfec=1" }],
     reads: |_| Some(Readable::AndSendable),
     pictures: None,
 };
