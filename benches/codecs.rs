@@ -14,10 +14,11 @@ use peer::clock;
 use peer::media::codec::h264::{H264Decoder, H264Encoder};
 use peer::media::codec::opus::{OpusDecoder, OpusEncoder};
 use peer::media::codec::{
-    AudioDecoder, AudioEncoder, EncodedVideo, OpusSettings, VideoDecoder, VideoEncoder,
+    AudioDecoder, AudioEncoder, AudioEncoderSettings, VideoDecoder, VideoEncoder,
     VideoEncoderSettings,
 };
-use peer::media::frame::VideoFrame;
+use peer::media::encoded::EncodedFrame;
+use peer::media::frame::{AudioFrame, VideoFrame};
 use peer::media::quality::psnr_y;
 use peer::media::source::{AudioSourceSpec, MediaOptions, VideoSourceSpec, open};
 
@@ -47,7 +48,7 @@ fn video(c: &mut Criterion) {
         let mut group = c.benchmark_group(format!("{}x{}", size.width, size.height));
 
         let mut once = encoder(&frames[0], bitrate);
-        let encoded: Vec<(usize, EncodedVideo)> = frames
+        let encoded: Vec<(usize, EncodedFrame)> = frames
             .iter()
             .enumerate()
             .filter_map(|(at, frame)| Some((at, once.encode(frame).ok()??)))
@@ -78,7 +79,7 @@ fn video(c: &mut Criterion) {
 }
 
 /// What the encoder alone makes of the clip: the measure for pictures that went through a call.
-fn report(frames: &[VideoFrame], encoded: &[(usize, EncodedVideo)]) {
+fn report(frames: &[VideoFrame], encoded: &[(usize, EncodedFrame)]) {
     let captured = frames.len();
     let mut decoder = H264Decoder::new().unwrap();
     let (mut psnr, mut bytes) = (0.0, 0);
@@ -97,11 +98,13 @@ fn report(frames: &[VideoFrame], encoded: &[(usize, EncodedVideo)]) {
 }
 
 fn sound(c: &mut Criterion) {
-    let settings = OpusSettings { channels: 1, bitrate: 32_000, inband_fec: true, dtx: false };
+    let settings =
+        AudioEncoderSettings { channels: 1, bitrate: 32_000, inband_fec: true, dtx: false };
     let step = 220.0 * std::f32::consts::TAU / 48_000.0;
     let tone: Vec<f32> = (0..960).map(|n| 0.3 * (n as f32 * step).sin()).collect();
+    let tone = AudioFrame { samples: tone, channels: 1, captured_at: clock::now() };
     let mut encoder = OpusEncoder::new(settings).unwrap();
-    let packet = encoder.encode(&tone).unwrap();
+    let packet = encoder.encode(&tone).unwrap().data;
     c.bench_function("opus encode 20 ms", |b| b.iter(|| black_box(encoder.encode(&tone).unwrap())));
     let mut decoder = OpusDecoder::new(2).unwrap();
     c.bench_function("opus decode 20 ms", |b| {

@@ -14,7 +14,7 @@
 //! | 3 | [`call`] | one call: its life as a pure machine, and the task that carries it out |
 //! | 2 | [`signaling`], [`rtc`] | who is online; the peer connection |
 //! | 1 | [`media`] | pictures and sound |
-//! | ground | [`clock`], [`ice`], [`key`], [`quantity`], [`secret`], [`system`], [`trust`] | time; candidates and servers as plain data; keys that sign; numbers with units; what is never shown; faults in words; whose certificates are believed |
+//! | ground | [`clock`], [`ice`], [`key`], [`quantity`], [`secret`], [`sequence`], [`system`], [`trust`] | time; candidates and servers as plain data; keys that sign; numbers with units; what is never shown; numbers that wrap; faults in words; whose certificates are believed |
 //!
 //! Own pictures or sound come in through [`VideoSource`] and [`AudioSource`], and go out through
 //! [`VideoSink`] and [`AudioSink`].
@@ -31,6 +31,7 @@ pub mod phone;
 pub mod quantity;
 pub mod rtc;
 pub mod secret;
+pub mod sequence;
 pub mod signaling;
 pub mod system;
 pub mod trust;

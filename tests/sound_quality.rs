@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use peer::clock;
-use peer::media::codec::OpusSettings;
+use peer::media::codec::AudioEncoderSettings;
 use peer::media::codec::opus::{OpusDecoder, OpusEncoder};
+use peer::media::encoded::EncodedFrame;
 use peer::media::frame::AudioFrame;
-use peer::media::pipeline::audio_out::{AudioOut, AudioOutHooks, EncodedAudio};
+use peer::media::pipeline::audio_out::{AudioOut, AudioOutHooks};
 use peer::media::playout::audio::AudioPlayout;
 use peer::media::sound_rate::SoundRate;
 use peer::media::source::{AudioSource, SourceError};
@@ -143,10 +144,11 @@ struct Sent {
 fn send(speech: &[f32], path: &Route) -> Vec<Sent> {
     let (began, (go, may_begin)) = (clock::now(), sync_channel(1));
     let source = Speech { samples: speech.to_vec(), at: 0, began, may_begin };
-    let settings = OpusSettings { channels: 1, bitrate: 32_000, inband_fec: true, dtx: false };
+    let settings =
+        AudioEncoderSettings { channels: 1, bitrate: 32_000, inband_fec: true, dtx: false };
     let encoder = Box::new(OpusEncoder::new(settings).expect("an encoder"));
     let (to, packets) = sync_channel(speech.len());
-    let deliver = move |packet: EncodedAudio| drop(to.send(packet));
+    let deliver = move |packet: EncodedFrame, copies: usize| drop(to.send((packet, copies)));
     let hooks = AudioOutHooks { notice: Box::new(|_| {}), ended: Box::new(|_| {}) };
     let rate = SoundRate::new(1, path.copies);
     let budget = path.budget;
@@ -157,8 +159,8 @@ fn send(speech: &[f32], path: &Route) -> Vec<Sent> {
     go.send(()).expect("the source waits");
     let (mut history, mut timestamp) = (History::default(), 0_u32);
     let mut sent = Vec::new();
-    for packet in packets {
-        let packed = history.pack(OPUS, timestamp, &packet.data, packet.copies);
+    for (packet, copies) in packets {
+        let packed = history.pack(OPUS, timestamp, &packet.data, copies);
         let packed = packed.filter(|_| path.copies);
         let end = Duration::from_millis(u64::from(timestamp + packet.samples) / 48);
         let (copies, data) = (packed.is_some(), packed.unwrap_or(packet.data));

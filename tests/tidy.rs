@@ -12,6 +12,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("key", 0),
     ("quantity", 0),
     ("secret", 0),
+    ("sequence", 0),
     ("system", 0),
     ("trust", 0),
     ("media", 1),
@@ -69,6 +70,30 @@ fn only_rtc_names_the_webrtc_crates() {
                 });
                 assert!(!named, "{}:{number}: only src/rtc may name `{name}`", file.path);
             }
+        }
+    }
+}
+
+/// Where a codec's name may stand: its own files, the list of codecs, the two tables (what encodes and
+/// decodes it, how it travels) with the folders that they stand in, and how containers store it.
+const CODEC_PLACES: &[&str] = &[
+    "src/media/codec/h264/",
+    "src/rtc/payload/h264.rs",
+    "src/media/encoded.rs",
+    "src/media/codec/mod.rs",
+    "src/media/codec/table.rs",
+    "src/rtc/payload/mod.rs",
+    "src/media/container/",
+];
+
+#[test]
+fn a_codec_is_named_in_its_own_files_and_the_tables_only() {
+    let elsewhere =
+        |file: &SourceFile| !CODEC_PLACES.iter().any(|place| file.path.starts_with(place));
+    for file in sources().into_iter().filter(elsewhere) {
+        for (number, line) in file.code_lines() {
+            let named = line.to_ascii_lowercase().contains("h264");
+            assert!(!named, "{}:{number}: ask the tables instead of naming a codec", file.path);
         }
     }
 }

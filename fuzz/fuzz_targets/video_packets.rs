@@ -1,5 +1,5 @@
-//! Fuzzes the way in for pictures: RTP payloads in any order, with any timestamps, through the jitter
-//! buffer and the depacketiser. Nothing panics, nothing grows without end, and every picture that
+//! Fuzzes the way in for pictures: RTP payloads in any order, with any timestamps, some in a codec that
+//! has no pictures, through the jitter buffer and what puts them together. Nothing panics, nothing grows without end, and every picture that
 //! comes out is in Annex B form.
 
 #![no_main]
@@ -11,6 +11,7 @@ use libfuzzer_sys::fuzz_target;
 use peer::clock;
 use peer::media::codec::h264::nal::nal_units;
 use peer::media::codec::h264::sps::Sps;
+use peer::media::encoded::Codec;
 use peer::rtc::jitter_buffer::{JitterBuffer, Output, VideoPacket};
 
 #[derive(Debug, Arbitrary)]
@@ -18,6 +19,7 @@ struct Packet {
     sequence_number: u16,
     timestamp: u32,
     marker: bool,
+    other: bool,
     after_ms: u16,
     payload: Vec<u8>,
 }
@@ -33,6 +35,7 @@ fuzz_target!(|packets: Vec<Packet>| {
                 sequence_number: packet.sequence_number,
                 timestamp: packet.timestamp,
                 marker: packet.marker,
+                codec: if packet.other { Codec::Opus } else { Codec::H264 },
                 payload: packet.payload.into(),
                 orientation: None,
             },

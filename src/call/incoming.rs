@@ -13,16 +13,18 @@ use super::media_event::{MediaEvent, no_thread, tell_notice};
 use super::recording::RecordingTap;
 use crate::clock;
 use crate::media::codec::CodecError;
-use crate::media::codec::h264::H264Decoder;
-use crate::media::codec::opus::{OpusDecoder, packet_samples};
+use crate::media::codec::table::{AnyVideoDecoder, audio_decoder};
+use crate::media::encoded::{Codec, EncodedFrame, FrameTime};
 use crate::media::frame::MaxPicture;
 use crate::media::pipeline::audio_in::{AudioIn, AudioInHooks, AudioInState};
-use crate::media::pipeline::video_in::{ReceivedVideo, VideoIn, VideoInHooks, VideoInState};
+use crate::media::pipeline::video_in::{VideoIn, VideoInHooks, VideoInState};
 use crate::media::playout::audio::AudioPlayout;
 use crate::media::playout::pictures::PictureTiming;
 use crate::media::playout::sync::LipSync;
 use crate::media::sink::{AudioSink, VideoSink};
-use crate::rtc::receiver::{KeyframeBell, ReceiveCounters, RemoteTrack, receive_video};
+use crate::rtc::receiver::{
+    KeyframeBell, ReceiveCounters, ReceivedPacket, RemoteTrack, receive_video,
+};
 
 /// Channels that sound is decoded to; mono comes out on both.
 const PLAYED_CHANNELS: usize = 2;
@@ -34,6 +36,7 @@ pub(super) struct IncomingVideo {
     decoding: VideoIn,
     counters: Arc<ReceiveCounters>,
     bell: KeyframeBell,
+    codec: Codec,
 }
 
 impl IncomingVideo {
@@ -52,31 +55,32 @@ impl IncomingVideo {
             first: Box::new(move |size| {
                 let _ = first.blocking_send(MediaEvent::FirstVideo { size, at: clock::now() });
             }),
-            due: Box::new(move |rtp, now| {
+            due: Box::new(move |time, now| {
+                let FrameTime::Received { rtp_timestamp: rtp, .. } = time else { return now };
                 let even = timing.lock().unwrap_or_else(PoisonError::into_inner).due(rtp, now);
                 sync.lock().unwrap_or_else(PoisonError::into_inner).due(rtp, now).max(even)
             }),
         };
-        let decoder = Box::new(H264Decoder::up_to(most)?);
+        let codec = track.codec();
+        let decoder = AnyVideoDecoder::new(codec, most)?;
         let decoding = VideoIn::start(decoder, sink, hooks).map_err(no_thread)?;
         let (input, counters) = (decoding.input(), Arc::new(ReceiveCounters::default()));
         let (counted, rung, wanted) = (Arc::clone(&counters), bell.clone(), bell.clone());
         let task = tokio::spawn(async move {
-            let deliver = |frame: crate::rtc::jitter_buffer::ReceivedFrame| {
-                if recording.remote_video(&frame) {
+            let deliver = |frame: EncodedFrame| {
+                if recording.take(&frame) {
                     wanted.ring();
                 }
-                input(ReceivedVideo {
-                    data: frame.data,
-                    keyframe: frame.keyframe,
-                    rtp_timestamp: frame.timestamp,
-                    first_packet_at: frame.first_packet_at,
-                    orientation: frame.orientation,
-                })
+                input(frame)
             };
             receive_video(&track, &rung, &counted, deliver).await;
         });
-        Ok(Self { task, decoding, counters, bell })
+        Ok(Self { task, decoding, counters, bell, codec })
+    }
+
+    /// What they began in.
+    pub(super) fn codec(&self) -> Codec {
+        self.codec
     }
 
     /// Asks for a picture that needs no other.
@@ -106,6 +110,7 @@ pub(super) struct IncomingAudio {
     task: JoinHandle<()>,
     playing: AudioIn,
     ssrc: Arc<AtomicU64>,
+    codec: Codec,
 }
 
 impl IncomingAudio {
@@ -128,32 +133,44 @@ impl IncomingAudio {
             }),
             notice: tell_notice(events),
         };
-        let playout = AudioPlayout::new(Box::new(OpusDecoder::new(PLAYED_CHANNELS)?));
+        let codec = track.codec();
+        let playout = AudioPlayout::new(audio_decoder(codec, PLAYED_CHANNELS)?);
         let playing = AudioIn::start(playout, sink, hooks).map_err(no_thread)?;
         let buffer = Arc::clone(playing.playout());
         let ssrc = Arc::new(AtomicU64::new(UNKNOWN));
         let seen = Arc::clone(&ssrc);
+        let mut decoded = codec;
         let task = tokio::spawn(async move {
             while let Some(packet) = track.next_packet().await {
                 let before = seen.swap(u64::from(packet.ssrc), Ordering::Relaxed);
-                let Some(samples) = packet_samples(&packet.payload) else { continue };
-                recording.remote_audio(&packet, samples);
+                let Some(frame) = sound_of(&packet) else { continue };
+                recording.take(&frame);
                 let mut buffer = buffer.lock().unwrap_or_else(PoisonError::into_inner);
-                if before != UNKNOWN && before != u64::from(packet.ssrc) {
+                if decoded != packet.codec {
+                    match audio_decoder(packet.codec, PLAYED_CHANNELS) {
+                        Ok(decoder) => buffer.decode_with(decoder),
+                        Err(error) => {
+                            tracing::warn!(%error, "sound in another codec is not played");
+                            continue;
+                        }
+                    }
+                    decoded = packet.codec;
+                } else if before != UNKNOWN && before != u64::from(packet.ssrc) {
                     buffer.start_over();
                 }
                 for copy in packet.copies {
                     buffer.insert_copy(packet.arrived_at, copy.timestamp, copy.payload);
                 }
-                buffer.insert(
-                    packet.arrived_at,
-                    packet.sequence_number,
-                    packet.timestamp,
-                    packet.payload,
-                );
+                let at = (packet.sequence_number, packet.timestamp);
+                buffer.insert(packet.arrived_at, at.0, at.1, frame.data);
             }
         });
-        Ok(Self { task, playing, ssrc })
+        Ok(Self { task, playing, ssrc, codec })
+    }
+
+    /// What it began in.
+    pub(super) fn codec(&self) -> Codec {
+        self.codec
     }
 
     /// The stream; `None` before its first packet.
@@ -175,6 +192,14 @@ impl IncomingAudio {
         let _ = self.task.await;
         self.playing
     }
+}
+
+/// What a packet of theirs carries; `None` when it is none of its codec.
+fn sound_of(packet: &ReceivedPacket) -> Option<EncodedFrame> {
+    let ReceivedPacket { codec, payload, timestamp: rtp_timestamp, arrived_at, .. } = packet;
+    let samples = codec.samples(payload)?;
+    let time = FrameTime::Received { rtp_timestamp: *rtp_timestamp, first_packet_at: *arrived_at };
+    Some(EncodedFrame::sound(*codec, payload.clone(), samples, time))
 }
 
 /// No SSRC: those have 32 bits.

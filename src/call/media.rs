@@ -15,11 +15,12 @@ use super::recording::{Next, Recording, RecordingTap, RecordingThread};
 use crate::clock;
 use crate::media::adaptation::Content;
 use crate::media::codec::CodecError;
+use crate::media::encoded::MediaKind;
 use crate::media::playout::sync::LipSync;
 use crate::media::sink::recorder::Recorder;
 use crate::media::sink::{OpenRecorder, SinkError, Sinks};
 use crate::media::source::Sources;
-use crate::rtc::codecs::{AUDIO_CLOCK, MediaKind, VIDEO_CLOCK};
+use crate::rtc::codecs::{AUDIO_CLOCK, VIDEO_CLOCK};
 use crate::rtc::connection::Connection;
 use crate::rtc::receiver::RemoteTrack;
 

@@ -13,13 +13,10 @@ use tokio::task::JoinHandle;
 use super::media_event::{MediaEvent, no_panic, no_thread, tell_notice};
 use super::recording::Recording;
 use crate::media::adaptation::{Content, Ladder, picture_share, sound_share};
-use crate::media::codec::h264::H264Encoder;
-use crate::media::codec::opus::OpusEncoder;
-use crate::media::codec::{
-    CodecError, EncodedVideo, OpusSettings, VideoEncoder, VideoEncoderSettings,
-};
+use crate::media::codec::{AudioEncoderSettings, CodecError, VideoEncoderSettings, table};
+use crate::media::encoded::{Codec, EncodedFrame};
 use crate::media::pipeline::Ended;
-use crate::media::pipeline::audio_out::{AudioOut, AudioOutHooks, AudioOutState, EncodedAudio};
+use crate::media::pipeline::audio_out::{AudioOut, AudioOutHooks, AudioOutState};
 use crate::media::pipeline::video_out::{
     Allowance, Delivery, VideoOut, VideoOutHooks, VideoOutState,
 };
@@ -45,6 +42,8 @@ const HOLD: Duration = Duration::from_millis(45);
 pub(super) struct Outgoing {
     video: Option<Arc<VideoOutState>>,
     audio: Option<Arc<AudioOutState>>,
+    /// What each is encoded in.
+    codecs: (Option<Codec>, Option<Codec>),
     threads: (Option<VideoOut>, Option<AudioOut>),
     /// To the tasks that send.
     queues: (Option<Pictures>, Option<Sound>),
@@ -52,8 +51,9 @@ pub(super) struct Outgoing {
 }
 
 type Queue<P, W> = mpsc::Sender<ToSend<P, W>>;
-type Pictures = Queue<EncodedVideo, VideoWriter>;
-type Sound = Queue<EncodedAudio, AudioWriter>;
+type Pictures = Queue<EncodedFrame, VideoWriter>;
+/// With how many packets before it each is worth sending again.
+type Sound = Queue<(EncodedFrame, usize), AudioWriter>;
 
 /// What a task that sends is given.
 #[derive(Debug)]
@@ -134,11 +134,11 @@ impl Outgoing {
             let hold = path.is_stalled() || path.is_draining() || path.backlog() > HOLD;
             Allowance { bitrate, rung, limited: ladder.is_limited(), hold }
         };
-        let encoder: Box<dyn VideoEncoder> = Box::new(H264Encoder::new(settings)?);
+        let encoder = table::video_encoder(writer.codec(), settings)?;
         let (to_send, queue) = mpsc::channel(VIDEO_QUEUE);
         self.queues.0 = Some(to_send.clone());
-        let deliver = move |frame: EncodedVideo| {
-            let wanted = recording.as_ref().is_some_and(|recording| recording.local_video(&frame));
+        let deliver = move |frame: EncodedFrame| {
+            let wanted = recording.as_ref().is_some_and(|recording| recording.take(&frame));
             match to_send.try_send(ToSend::Packet(frame)) {
                 Ok(()) if wanted => Delivery::TakenAndKeyframe,
                 Ok(()) => Delivery::Taken,
@@ -149,6 +149,7 @@ impl Outgoing {
             VideoOutHooks { preview, notice: tell_notice(events), ended: tell_ended(events) };
         let out = VideoOut::start(source, encoder, allowance, deliver, hooks).map_err(no_thread)?;
         self.video = Some(Arc::clone(out.state()));
+        self.codecs.0 = Some(writer.codec());
         self.threads.0 = Some(out);
         self.tasks.push(tokio::spawn(send_video(writer, queue)));
         Ok(())
@@ -166,18 +167,18 @@ impl Outgoing {
         let dtx = writer.remote_wants("usedtx=1");
         let rate = SoundRate::new(channels, writer.takes_copies());
         let bitrate = rate.best().bitrate;
-        let settings = OpusSettings { channels, bitrate, inband_fec: true, dtx };
-        let encoder = Box::new(OpusEncoder::new(settings)?);
+        let settings = AudioEncoderSettings { channels, bitrate, inband_fec: true, dtx };
+        let encoder = table::audio_encoder(writer.codec(), settings)?;
         let allowance = move || sound_share(path.sustained_bitrate());
         let (to_send, queue) = mpsc::channel(AUDIO_QUEUE);
         self.queues.1 = Some(to_send.clone());
-        let deliver = move |packet: EncodedAudio| {
+        let deliver = move |packet: EncodedFrame, copies: usize| {
             if let Some(recording) = &recording {
-                recording.local_audio(&packet);
+                recording.take(&packet);
             }
             // When it is closed, the call is over.
             if let Err(mpsc::error::TrySendError::Full(_)) =
-                to_send.try_send(ToSend::Packet(packet))
+                to_send.try_send(ToSend::Packet((packet, copies)))
             {
                 tracing::warn!("a packet of sound found no room on the way out");
             }
@@ -186,6 +187,7 @@ impl Outgoing {
         let out = AudioOut::start(source, encoder, (rate, allowance), deliver, hooks)
             .map_err(no_thread)?;
         self.audio = Some(Arc::clone(out.state()));
+        self.codecs.1 = Some(writer.codec());
         self.threads.1 = Some(out);
         self.tasks.push(tokio::spawn(send_audio(writer, queue)));
         Ok(())
@@ -197,6 +199,11 @@ impl Outgoing {
 
     pub(super) fn audio(&self) -> Option<&Arc<AudioOutState>> {
         self.audio.as_ref()
+    }
+
+    /// What our pictures and our sound are encoded in, as far as there are any.
+    pub(super) fn codecs(&self) -> (Option<Codec>, Option<Codec>) {
+        self.codecs
     }
 
     /// Stops threads and tasks and waits until they have stopped.
@@ -228,7 +235,7 @@ async fn over<P, W>(queue: Option<Queue<P, W>>, writer: Option<W>) {
 
 async fn send_video(
     mut writer: VideoWriter,
-    mut queue: mpsc::Receiver<ToSend<EncodedVideo, VideoWriter>>,
+    mut queue: mpsc::Receiver<ToSend<EncodedFrame, VideoWriter>>,
 ) {
     while let Some(next) = queue.recv().await {
         match next {
@@ -241,12 +248,12 @@ async fn send_video(
 
 async fn send_audio(
     mut writer: AudioWriter,
-    mut queue: mpsc::Receiver<ToSend<EncodedAudio, AudioWriter>>,
+    mut queue: mpsc::Receiver<ToSend<(EncodedFrame, usize), AudioWriter>>,
 ) {
     while let Some(next) = queue.recv().await {
         match next {
-            ToSend::Packet(EncodedAudio { data, samples, captured_at, copies }) => {
-                if writer.send(data, samples, captured_at, copies).await.is_err() {
+            ToSend::Packet((packet, copies)) => {
+                if writer.send(packet, copies).await.is_err() {
                     return;
                 }
             }

@@ -9,18 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
 use crate::clock;
-use crate::media::codec::EncodedVideo;
-use crate::media::pipeline::audio_out::EncodedAudio;
+use crate::media::encoded::{EncodedFrame, FrameTime, MediaKind};
 use crate::media::playout::sync::LipSync;
 use crate::media::showing::Orientation;
 use crate::media::sink::recorder::Recorder;
 use crate::media::sink::{OpenRecorder, SinkError};
 use crate::rtc::codecs::{AUDIO_CLOCK, VIDEO_CLOCK};
-use crate::rtc::jitter_buffer::ReceivedFrame;
-use crate::rtc::receiver::ReceivedPacket;
+use crate::sequence::ticks_between;
 
 /// What waits for the disk: about two seconds of both streams.
 const QUEUE: usize = 256;
@@ -29,17 +25,6 @@ const QUEUE: usize = 256;
 /// sender's clock is known. Pictures keep their own steps: players expect them to be even.
 const SLEW: f64 = 0.001;
 
-enum Item {
-    Video { data: Bytes, keyframe: bool, at: At, orientation: Orientation },
-    Audio { data: Bytes, samples: u32, at: At },
-}
-
-/// When something happened: here (what we send), or on the sender's clock (what we receive).
-enum At {
-    Here(Instant),
-    There { rtp: u32, arrived: Instant },
-}
-
 /// A player can go to a picture that needs no other, so that one is asked for when the last is so
 /// long ago; it is there within ten seconds.
 const KEYFRAME_EVERY: Duration = Duration::from_secs(8);
@@ -47,7 +32,7 @@ const KEYFRAME_EVERY: Duration = Duration::from_secs(8);
 /// A recording that runs; clones feed the same file. When the last is gone the file is finished.
 #[derive(Clone)]
 pub(super) struct Recording {
-    to_write: SyncSender<Item>,
+    to_write: SyncSender<EncodedFrame>,
     shared: Arc<Mutex<Progress>>,
 }
 
@@ -131,34 +116,16 @@ impl Recording {
         turned || old
     }
 
-    /// Takes a picture of ours; says whether one that needs no other is wanted.
-    pub(super) fn local_video(&self, frame: &EncodedVideo) -> bool {
-        let (at, keyframe) = (At::Here(frame.captured_at), frame.keyframe);
-        let orientation = Orientation::UPRIGHT;
-        self.put(Item::Video { data: frame.data.clone(), keyframe, at, orientation });
-        self.wants_keyframe(keyframe, orientation)
+    /// Takes a picture or a packet of sound; says whether a picture that needs no other is wanted.
+    pub(super) fn take(&self, frame: &EncodedFrame) -> bool {
+        self.put(frame.clone());
+        frame.codec.kind() == MediaKind::Video
+            && self.wants_keyframe(frame.keyframe, frame.orientation)
     }
 
-    pub(super) fn local_audio(&self, packet: &EncodedAudio) {
-        let at = At::Here(packet.captured_at);
-        self.put(Item::Audio { data: packet.data.clone(), samples: packet.samples, at });
-    }
-
-    fn remote_video(&self, frame: &ReceivedFrame) -> bool {
-        let at = At::There { rtp: frame.timestamp, arrived: frame.first_packet_at };
-        let (keyframe, orientation) = (frame.keyframe, frame.orientation);
-        self.put(Item::Video { data: frame.data.clone(), keyframe, at, orientation });
-        self.wants_keyframe(keyframe, orientation)
-    }
-
-    fn remote_audio(&self, packet: &ReceivedPacket, samples: u32) {
-        let at = At::There { rtp: packet.timestamp, arrived: packet.arrived_at };
-        self.put(Item::Audio { data: packet.payload.clone(), samples, at });
-    }
-
-    fn put(&self, item: Item) {
+    fn put(&self, frame: EncodedFrame) {
         // A recording that has ended has said why.
-        if let Err(TrySendError::Full(_)) = self.to_write.try_send(item) {
+        if let Err(TrySendError::Full(_)) = self.to_write.try_send(frame) {
             tracing::warn!("the disk is too slow: a frame is missing in the recording");
         }
     }
@@ -180,15 +147,9 @@ impl RecordingTap {
         self.lock().as_ref().map(Recording::path)
     }
 
-    /// Takes a picture of theirs; says whether one that needs no other is wanted.
-    pub(super) fn remote_video(&self, frame: &ReceivedFrame) -> bool {
-        self.lock().as_ref().is_some_and(|recording| recording.remote_video(frame))
-    }
-
-    pub(super) fn remote_audio(&self, packet: &ReceivedPacket, samples: u32) {
-        if let Some(recording) = &*self.lock() {
-            recording.remote_audio(packet, samples);
-        }
+    /// See [`Recording::take`].
+    pub(super) fn take(&self, frame: &EncodedFrame) -> bool {
+        self.lock().as_ref().is_some_and(|recording| recording.take(frame))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Recording>> {
@@ -230,7 +191,7 @@ struct Writing {
 }
 
 impl Writing {
-    fn run(mut self, items: &Receiver<Item>, news: &mut dyn FnMut(RecordingNews)) {
+    fn run(mut self, items: &Receiver<EncodedFrame>, news: &mut dyn FnMut(RecordingNews)) {
         let end = self.write(items, news);
         let path = self.recorder.path().to_owned();
         let end = end.and_then(|()| self.recorder.finish());
@@ -239,29 +200,19 @@ impl Writing {
 
     fn write(
         &mut self,
-        items: &Receiver<Item>,
+        items: &Receiver<EncodedFrame>,
         news: &mut dyn FnMut(RecordingNews),
     ) -> Result<(), SinkError> {
-        for item in items {
-            match item {
-                Item::Video { data, keyframe, at, orientation } => {
-                    let at = self.times.of_video(&at);
-                    if keyframe && self.ends_here(at, orientation) {
-                        self.go_on(news)?;
-                    }
-                    if keyframe && self.recorder.orientation().is_none() {
-                        self.recorder.set_orientation(orientation);
-                    }
-                    self.recorder.video(&data, keyframe, at)?;
-                }
-                Item::Audio { data, samples, at } => {
-                    let at = self.times.of_audio(&at);
-                    if self.recorder.orientation().is_none() && self.lasted(at) {
-                        self.go_on(news)?;
-                    }
-                    self.recorder.audio(&data, samples, at)?;
-                }
+        for frame in items {
+            let at = self.times.of(&frame);
+            let begins_anew = match frame.codec.kind() {
+                MediaKind::Video => frame.keyframe && self.ends_here(at, frame.orientation),
+                MediaKind::Audio => self.recorder.orientation().is_none() && self.lasted(at),
+            };
+            if begins_anew {
+                self.go_on(news)?;
             }
+            self.recorder.take(&frame, at)?;
         }
         Ok(())
     }
@@ -300,25 +251,27 @@ struct Times {
 }
 
 impl Times {
-    fn of_video(&mut self, at: &At) -> Duration {
-        match at {
-            At::Here(at) => at.saturating_duration_since(self.epoch),
-            At::There { rtp, arrived } => {
-                Duration::from_secs_f64(self.video.seconds(*rtp, *arrived, self.epoch).max(0.0))
+    fn of(&mut self, frame: &EncodedFrame) -> Duration {
+        let (rtp, arrived) = match frame.time {
+            FrameTime::Captured(at) => return at.saturating_duration_since(self.epoch),
+            FrameTime::Received { rtp_timestamp, first_packet_at } => {
+                (rtp_timestamp, first_packet_at)
             }
-        }
-    }
-
-    fn of_audio(&mut self, at: &At) -> Duration {
-        let (rtp, arrived) = match at {
-            At::Here(at) => return at.saturating_duration_since(self.epoch),
-            At::There { rtp, arrived } => (*rtp, *arrived),
+            FrameTime::Stored { pts, .. } => {
+                return Duration::from_nanos(u64::try_from(pts).unwrap_or(0));
+            }
         };
-        let seconds = self.audio.seconds(rtp, arrived, self.epoch);
-        if let Some(wanted) = self.wanted_shift(rtp, seconds) {
-            self.shift += (wanted - self.shift).clamp(-SLEW, SLEW);
-        }
-        Duration::from_secs_f64((seconds + self.shift).max(0.0))
+        let seconds = match frame.codec.kind() {
+            MediaKind::Video => self.video.seconds(rtp, arrived, self.epoch),
+            MediaKind::Audio => {
+                let seconds = self.audio.seconds(rtp, arrived, self.epoch);
+                if let Some(wanted) = self.wanted_shift(rtp, seconds) {
+                    self.shift += (wanted - self.shift).clamp(-SLEW, SLEW);
+                }
+                seconds + self.shift
+            }
+        };
+        Duration::from_secs_f64(seconds.max(0.0))
     }
 
     /// What would put this sound where the sender's clock says, next to the last picture.
@@ -350,7 +303,7 @@ impl Stream {
         let arrival = arrived.saturating_duration_since(epoch).as_secs_f64();
         let seconds = match self.last {
             Some((last, at)) => {
-                let step = f64::from(rtp.wrapping_sub(last) as i32) / self.clock_rate;
+                let step = f64::from(ticks_between(last, rtp)) / self.clock_rate;
                 if step.abs() < NEW_STREAM { at + step } else { arrival }
             }
             None => arrival,

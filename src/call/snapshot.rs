@@ -57,7 +57,7 @@ fn inbound_video(media: &Media, counts: &Counts) -> Option<InboundVideo> {
     let pictures = state.counters();
     let ((frame_width, frame_height), (freeze_count, frozen)) = (pictures.size(), state.freezes());
     Some(InboundVideo {
-        codec: "H264".to_owned(),
+        codec: video.codec().name().to_owned(),
         frames_decoded: pictures.pictures(),
         frames_dropped: pictures.dropped() + received.frames_dropped,
         key_frames_decoded: pictures.keyframes(),
@@ -79,7 +79,7 @@ fn inbound_audio(media: &Media) -> Option<InboundAudio> {
     let audio = media.audio.as_ref()?;
     let counters = audio.playout().lock().unwrap_or_else(PoisonError::into_inner).counters();
     Some(InboundAudio {
-        codec: "opus".to_owned(),
+        codec: audio.codec().name().to_owned(),
         bytes_received: counters.bytes_received,
         packets_received: counters.packets_received,
         packets_lost: i64::try_from(counters.packets_lost).unwrap_or(i64::MAX),
@@ -93,11 +93,11 @@ fn inbound_audio(media: &Media) -> Option<InboundAudio> {
 }
 
 fn outbound_video(media: &Media, counts: &Counts) -> Option<OutboundVideo> {
-    let state = media.outgoing.video()?;
+    let (state, codec) = (media.outgoing.video()?, media.outgoing.codecs().0?);
     let pictures = state.counters();
     let (frame_width, frame_height) = pictures.size();
     Some(OutboundVideo {
-        codec: "H264".to_owned(),
+        codec: codec.name().to_owned(),
         frames_encoded: pictures.pictures(),
         frames_dropped: pictures.dropped(),
         key_frames_encoded: pictures.keyframes(),
@@ -116,9 +116,9 @@ fn outbound_video(media: &Media, counts: &Counts) -> Option<OutboundVideo> {
 }
 
 fn outbound_audio(media: &Media, counts: &Counts) -> Option<OutboundAudio> {
-    let state = media.outgoing.audio()?;
+    let (state, codec) = (media.outgoing.audio()?, media.outgoing.codecs().1?);
     Some(OutboundAudio {
-        codec: "opus".to_owned(),
+        codec: codec.name().to_owned(),
         bytes_sent: counts.audio_sent.bytes,
         packets_sent: counts.audio_sent.packets,
         packets_lost: counts.audio_lost_remotely,

@@ -10,15 +10,13 @@ use tokio::sync::oneshot;
 use super::{Check, left};
 use crate::clock;
 use crate::media::audio::echo::EchoReference;
-use crate::media::codec::h264::{H264Decoder, H264Encoder};
-use crate::media::codec::opus::{OpusDecoder, OpusEncoder};
 use crate::media::codec::{
-    AudioDecoder, AudioEncoder, CodecError, OPUS_FRAME_SAMPLES, OpusSettings, VideoDecoder,
-    VideoEncoder, VideoEncoderSettings,
+    AudioEncoderSettings, CodecError, OPUS_FRAME_SAMPLES, VideoEncoderSettings, table,
 };
 use crate::media::device::DeviceError;
 use crate::media::devices::{self, Camera, Listing, Sound};
-use crate::media::frame::{AudioFrame, Size};
+use crate::media::encoded::Codec;
+use crate::media::frame::{AudioFrame, MaxPicture, Size};
 use crate::media::sink::AudioSink;
 use crate::media::sink::speaker::Speaker;
 use crate::media::source::camera::CameraSource;
@@ -43,10 +41,17 @@ pub(super) async fn codecs(until: Instant) -> Check {
 }
 
 fn try_codecs() -> Result<String, CodecError> {
+    let pictures = table::PICTURES.iter().map(|codec| try_pictures(*codec));
+    let sound = table::SOUND.iter().map(|codec| try_sound(*codec));
+    Ok(pictures.chain(sound).collect::<Result<Vec<_>, _>>()?.join("; "))
+}
+
+fn try_pictures(codec: Codec) -> Result<String, CodecError> {
     const PICTURES: u32 = 10;
     let (size, fps) = (Size { width: 640, height: 360 }, 30.0);
     let settings = VideoEncoderSettings { size, fps, bitrate: 1_000_000 };
-    let (mut encoder, mut decoder) = (H264Encoder::new(settings)?, H264Decoder::new()?);
+    let mut encoder = table::video_encoder(codec, settings)?;
+    let mut decoder = table::video_decoder(codec, MaxPicture::default())?;
     // As fast as they can be drawn.
     let mut source = TestPicture::new(size, 1_000.0);
     let (mut spent, mut decoded) = (Duration::ZERO, 0);
@@ -54,17 +59,23 @@ fn try_codecs() -> Result<String, CodecError> {
         let Ok(Some(picture)) = source.next_frame() else { break };
         let began_at = clock::now();
         if let Some(encoded) = encoder.encode(&picture)? {
-            decoded += u32::from(decoder.decode(&encoded.data, encoded.captured_at)?.is_some());
+            decoded += u32::from(decoder.decode(&encoded.data, began_at)?.is_some());
         }
         spent += clock::now() - began_at;
     }
     let each = spent.as_secs_f64() * 1e3 / f64::from(PICTURES);
-    let settings = OpusSettings { channels: 1, bitrate: 32_000, inband_fec: true, dtx: false };
-    let packet = OpusEncoder::new(settings)?.encode(&[0.1; OPUS_FRAME_SAMPLES])?;
-    let samples = OpusDecoder::new(1)?.decode(&packet)?.len();
-    Ok(format!(
-        "H.264: {decoded} of {PICTURES} pictures of 640x360, {each:.1} ms each; Opus: {samples} samples"
-    ))
+    let title = codec.title();
+    Ok(format!("{title}: {decoded} of {PICTURES} pictures of 640x360, {each:.1} ms each"))
+}
+
+fn try_sound(codec: Codec) -> Result<String, CodecError> {
+    let settings =
+        AudioEncoderSettings { channels: 1, bitrate: 32_000, inband_fec: true, dtx: false };
+    let samples = vec![0.1; OPUS_FRAME_SAMPLES];
+    let block = AudioFrame { samples, channels: 1, captured_at: clock::now() };
+    let packet = table::audio_encoder(codec, settings)?.encode(&block)?;
+    let samples = table::audio_decoder(codec, 1)?.decode(&packet.data)?.len();
+    Ok(format!("{}: {samples} samples", codec.title()))
 }
 
 /// Tries every device that there is.

@@ -96,6 +96,18 @@ impl MaxPicture {
     }
 }
 
+/// Pictures that are larger than is allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "pictures of {size} are above the limit of {limit}; --max-picture {size} lets them through"
+)]
+pub struct TooLarge {
+    /// How large they are.
+    pub size: Size,
+    /// How large they may be.
+    pub limit: Size,
+}
+
 impl Default for MaxPicture {
     /// 4096x2304, what H.264 level 5.1 has (ITU-T H.264 table A-1).
     fn default() -> Self {

@@ -10,6 +10,7 @@ mod colour;
 pub mod container;
 pub mod device;
 pub mod devices;
+pub mod encoded;
 pub mod frame;
 mod identity;
 pub mod pipeline;

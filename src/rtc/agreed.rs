@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use super::codecs::{Format, MediaKind, ORIENTATION, format};
 use super::congestion::TRANSPORT_WIDE;
 use super::sdp::{Direction, sections, split_sections};
+use crate::media::encoded::Codec;
 
 /// The header extension that names the section a packet is of (RFC 9143 section 15).
 const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
@@ -59,6 +60,21 @@ pub(super) struct Section {
 }
 
 impl Section {
+    /// The first that they take of what we can send, and its codec, if our media may flow at all.
+    pub(super) fn taken_media(&self) -> Option<(Codec, &Taken)> {
+        let sendable =
+            |taken: &&Taken| matches!(taken.format, Format::Media { sendable: true, .. });
+        let taken = self.takes.iter().find(sendable).filter(|_| self.we_send)?;
+        Some((taken.format.codec()?, taken))
+    }
+
+    /// What a packet of copies carries whose blocks are of this payload type. Who says nothing of that
+    /// number means the sound that they take first.
+    pub(super) fn copied(&self, payload_type: u8) -> Option<Codec> {
+        let named = self.formats.get(&payload_type).and_then(|format| format.codec());
+        named.or_else(|| self.takes.iter().find_map(|taken| taken.format.codec()))
+    }
+
     /// The first that they take of the formats that are wanted, if our media may flow at all.
     pub(super) fn taken(&self, wanted: impl Fn(Format) -> bool) -> Option<&Taken> {
         self.takes.iter().find(|taken| self.we_send && wanted(taken.format))

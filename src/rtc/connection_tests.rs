@@ -1,7 +1,7 @@
 //! Two real connections of ours, first over real sockets on 127.0.0.1, then on a virtual clock.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::mpsc::Receiver;
@@ -9,8 +9,8 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::clock;
-use crate::media::codec::EncodedVideo;
-use crate::media::frame::Size;
+use crate::media::codec::table;
+use crate::media::encoded::{Codec, EncodedFrame, FrameTime};
 use crate::rtc::codecs::MediaKind;
 use crate::rtc::events::ConnectionEvent;
 use crate::rtc::receiver::RemoteTrack;
@@ -88,15 +88,15 @@ async fn connect(a: &mut End, b: &mut End) {
     }
 }
 
-fn picture(number: u8) -> EncodedVideo {
+fn picture(number: u8) -> EncodedFrame {
     let mut data = vec![0, 0, 0, 1, 0x65, number];
     data.resize(3_000, 0x55);
-    EncodedVideo {
-        data: Bytes::from(data),
-        keyframe: true,
-        size: Size::even(640, 360),
-        captured_at: clock::now(),
-    }
+    let time = FrameTime::Captured(clock::now());
+    EncodedFrame::picture(table::PICTURES[0], Bytes::from(data), true, time)
+}
+
+fn encoded(sound: Bytes, at: Instant) -> EncodedFrame {
+    EncodedFrame::sound(Codec::Opus, sound, 960, FrameTime::Captured(at))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -105,7 +105,7 @@ async fn media_flow_both_ways_and_keyframe_requests_arrive() {
         let (mut a, mut b) = (End::open(config()).await, End::open(config()).await);
         connect(&mut a, &mut b).await;
         let mut writer = a.connection.video_writer().await.unwrap();
-        assert_eq!(writer.profile_level_id(), Some("42e01f"));
+        assert_eq!(writer.parameter("profile-level-id"), Some("42e01f"));
         while b.tracks.is_empty() {
             writer.send(&picture(1)).await.unwrap();
             tokio::select! { () = b.next() => {} () = a.next() => {} }
@@ -141,14 +141,14 @@ async fn sound_comes_with_copies_of_what_went_before() {
         };
         while b.tracks.is_empty() {
             let (sound, at) = packet(1);
-            writer.send(sound, 960, at, 2).await.unwrap();
+            writer.send(encoded(sound, at), 2).await.unwrap();
             tokio::select! { () = b.next() => {} () = a.next() => {} }
         }
         let track = b.tracks[0].clone();
         assert_eq!(track.kind(), MediaKind::Audio);
         for n in 2..7 {
             let (sound, at) = packet(n);
-            writer.send(sound, 960, at, 2).await.unwrap();
+            writer.send(encoded(sound, at), 2).await.unwrap();
         }
         let last = loop {
             let received = track.next_packet().await.unwrap();

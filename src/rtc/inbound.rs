@@ -3,7 +3,7 @@
 //! Owns no rules. It puts bytes through the parsers in the order in which a connection does, the
 //! library's own among them where they stand before ours.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Instant;
 
 use rtc::interceptor::{Interceptor, Packet, RTPHeaderExtension, StreamInfo, TaggedPacket};
@@ -26,6 +26,7 @@ use super::sdp::{
 };
 use super::tcp::{look_at as look_at_candidate, take_out};
 use super::tracks::Tracks;
+use crate::media::codec::table;
 
 /// Puts a description of theirs through all that reads it before the library does, and through the
 /// library's parser. Whether it could be read.
@@ -33,7 +34,7 @@ pub fn description(sdp: &str) -> bool {
     let Ok(sdp) = &readable(sdp) else { return false };
     let _ = sections(sdp);
     let _ = agreed(sdp, sdp, true);
-    let _ = agreed(SESSION, sdp, false);
+    let _ = agreed(&SESSION, sdp, false);
     let _ = red_payload_types(sdp).count();
     let _ = without_candidates(sdp);
     let fit = Fingerprints::of(sdp).map(|found| found.fit(sdp.as_bytes()));
@@ -54,10 +55,15 @@ pub fn server_answer(now: Instant, datagrams: &[(bool, Vec<u8>)]) {
 }
 
 /// What the sides of a call have said.
-const SESSION: &str = "v=0\r\nm=audio 9 X 111 63\r\na=mid:0\r\na=rtpmap:111 opus/48000/2\r\n\
-    a=rtpmap:63 red/48000/2\r\na=extmap:3 urn:ietf:params:rtp-hdrext:sdes:mid\r\n\
-    m=video 9 X 102 103\r\na=mid:1\r\na=rtpmap:102 H264/90000\r\na=rtcp-fb:102 nack\r\n\
-    a=fmtp:102 packetization-mode=1\r\na=rtpmap:103 rtx/90000\r\na=fmtp:103 apt=102\r\n";
+static SESSION: LazyLock<String> = LazyLock::new(|| {
+    let pictures = table::PICTURES.first().map_or("", |codec| codec.name());
+    format!(
+        "v=0\r\nm=audio 9 X 111 63\r\na=mid:0\r\na=rtpmap:111 opus/48000/2\r\n\
+         a=rtpmap:63 red/48000/2\r\na=extmap:3 urn:ietf:params:rtp-hdrext:sdes:mid\r\n\
+         m=video 9 X 102 103\r\na=mid:1\r\na=rtpmap:102 {pictures}/90000\r\na=rtcp-fb:102 nack\r\n\
+         a=fmtp:102 packetization-mode=1\r\na=rtpmap:103 rtx/90000\r\na=fmtp:103 apt=102\r\n"
+    )
+});
 
 const VIDEO: u32 = 1;
 const REPAIRS: u32 = 2;
@@ -82,7 +88,7 @@ impl Default for Media {
         let (to, news) = mpsc::channel(8);
         let path = Path::new(2_000_000);
         let tracks = Arc::new(Tracks::new(path.clone()));
-        tracks.settle(agreed(SESSION, SESSION, true));
+        tracks.settle(agreed(&SESSION, &SESSION, true));
         tracks.vouched(&to);
         let state = Arc::new(TapState {
             counters: RtcpCounters::default(),

@@ -1,7 +1,7 @@
 //! Which received packets make a picture, and when to give up on one.
 //!
-//! Pure: packets in (in any order, twice, or not at all), complete access
-//! units out in decoding order. It asks for a keyframe when the stream is
+//! Pure: packets in (in any order, twice, or not at all), complete pictures
+//! out in decoding order; how they are cut up says `payload`. It asks for a keyframe when the stream is
 //! broken; repairs (NACK, RTX) are asked for by `congestion/receive.rs`.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::depacketizer::{Assembler, begins_nal_unit};
-use super::packetizer::STAP_A;
-use crate::media::codec::h264::nal::{contains_idr, nal_type, nal_unit_type};
+use super::payload::{self, Pictures};
+use crate::media::encoded::{Codec, EncodedFrame, FrameTime};
 use crate::media::showing::Orientation;
+use crate::sequence::unwrap_number;
 
 /// How long a missing packet may hold up the pictures behind it, before a round trip is known, at
 /// least and at most: a repair takes a round trip, and may be lost itself.
@@ -37,32 +37,19 @@ pub struct VideoPacket {
     pub timestamp: u32,
     /// The last packet of a picture.
     pub marker: bool,
-    /// H.264 payload (RFC 6184).
+    /// What its payload type means.
+    pub codec: Codec,
+    /// What it carries.
     pub payload: Bytes,
     /// Which way up its picture is to be shown, where the packet says so.
     pub orientation: Option<Orientation>,
-}
-
-/// A complete access unit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReceivedFrame {
-    /// Annex B form.
-    pub data: Bytes,
-    /// Whether it holds an IDR.
-    pub keyframe: bool,
-    /// RTP timestamp, 90 kHz.
-    pub timestamp: u32,
-    /// When its first packet came.
-    pub first_packet_at: Instant,
-    /// Which way up it is to be shown: as was said last.
-    pub orientation: Orientation,
 }
 
 /// What the buffer says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
     /// The next picture.
-    Frame(ReceivedFrame),
+    Frame(EncodedFrame),
     /// Pictures are lost; those that follow cannot be decoded without a keyframe.
     KeyframeNeeded,
 }
@@ -82,6 +69,17 @@ pub struct Counters {
     pub frames_dropped: u64,
 }
 
+impl VideoPacket {
+    fn begins(&self) -> bool {
+        payload::pictures(self.codec).is_some_and(|pictures| (pictures.begins)(&self.payload))
+    }
+
+    fn begins_keyframe(&self) -> bool {
+        let pictures = payload::pictures(self.codec);
+        pictures.is_some_and(|pictures| (pictures.begins_keyframe)(&self.payload))
+    }
+}
+
 #[derive(Debug)]
 struct Held {
     packet: VideoPacket,
@@ -96,6 +94,8 @@ pub struct JitterBuffer {
     next: Option<u64>,
     highest: Option<u64>,
     waits_for_keyframe: bool,
+    /// Of the last picture.
+    codec: Option<Codec>,
     /// The sender marks the last packet of each picture.
     marks: bool,
     orientation: Orientation,
@@ -119,6 +119,7 @@ impl JitterBuffer {
             next: None,
             highest: None,
             waits_for_keyframe: true,
+            codec: None,
             marks: false,
             orientation: Orientation::UPRIGHT,
             patience: PATIENCE,
@@ -134,7 +135,7 @@ impl JitterBuffer {
 
     /// Takes a packet that came at `now`.
     pub fn insert(&mut self, now: Instant, packet: VideoPacket) {
-        let sequence = self.extend(packet.sequence_number);
+        let sequence = unwrap_number(packet.sequence_number, self.highest);
         if self.highest.is_some_and(|highest| sequence.abs_diff(highest) > MAX_JUMP) {
             self.start_over();
             return self.insert(now, packet);
@@ -166,7 +167,7 @@ impl JitterBuffer {
         };
         let last = (sequence..).take_while(|&s| same(s).is_some()).last();
         let whole = last.and_then(same).is_some_and(|held| held.packet.marker)
-            && same(first).is_some_and(|held| begins_keyframe(&held.packet.payload));
+            && same(first).is_some_and(|held| held.packet.begins_keyframe());
         if !whole {
             return;
         }
@@ -193,7 +194,7 @@ impl JitterBuffer {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         let (&oldest, first) = self.packets.first_key_value()?;
-        if self.next.is_none() && !begins_nal_unit(&first.packet.payload) {
+        if self.next.is_none() && !first.packet.begins() {
             // The stream was joined in the middle of a picture.
             return Some(first.at + self.patience);
         }
@@ -214,14 +215,6 @@ impl JitterBuffer {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.counters
-    }
-
-    /// A sequence number that does not wrap, near the highest so far (RFC 3711 section 3.3.1).
-    fn extend(&self, sequence_number: u16) -> u64 {
-        // Far from zero, so that a packet before the first one has a number too.
-        let near = self.highest.unwrap_or(1 << 32 | u64::from(sequence_number));
-        let distance = i64::from(sequence_number.wrapping_sub(near as u16) as i16);
-        near.wrapping_add_signed(distance)
     }
 
     /// Another stream begins.
@@ -263,26 +256,26 @@ impl JitterBuffer {
         None
     }
 
-    /// At the start of a stream nobody says where its first picture begins: a parameter set or the
-    /// first fragment of an IDR is a safe place.
+    /// At the start of a stream nobody says where its first picture begins: what a picture may begin
+    /// with is a safe place.
     fn first_beginning(&self) -> Option<u64> {
         let (sequence, held) = self.packets.iter().next()?;
-        begins_nal_unit(&held.packet.payload).then_some(*sequence)
+        held.packet.begins().then_some(*sequence)
     }
 
     fn take_picture(&mut self, first: u64, last: u64) {
-        let mut assembler = Assembler::default();
-        let mut first_packet_at = None;
-        let (mut timestamp, mut only_padding, mut marked) = (0, true, false);
+        let mut payloads = Vec::new();
+        let (mut came, mut codec) = (None, None);
+        let (mut timestamp, mut only_padding, mut marked, mut mixed) = (0, true, false, false);
         for sequence in first..=last {
-            if let Some(held) = self.packets.remove(&sequence) {
-                first_packet_at = first_packet_at.min(Some(held.at)).or(Some(held.at));
-                timestamp = held.packet.timestamp;
-                only_padding &= held.packet.payload.is_empty();
-                marked |= held.packet.marker;
-                self.orientation = held.packet.orientation.unwrap_or(self.orientation);
-                // The error is remembered by the assembler, which then gives no picture.
-                let _ = assembler.add(&held.packet.payload);
+            if let Some(Held { packet, at }) = self.packets.remove(&sequence) {
+                came = came.min(Some(at)).or(Some(at));
+                timestamp = packet.timestamp;
+                only_padding &= packet.payload.is_empty();
+                marked |= packet.marker;
+                mixed |= codec.replace(packet.codec).is_some_and(|before| before != packet.codec);
+                self.orientation = packet.orientation.unwrap_or(self.orientation);
+                payloads.push(packet.payload);
             }
         }
         self.next = Some(last + 1);
@@ -290,20 +283,27 @@ impl JitterBuffer {
             return;
         }
         // Whoever marks the ends of pictures has not sent the end of this one.
-        if std::mem::replace(&mut self.marks, marked) && !marked {
+        if std::mem::replace(&mut self.marks, marked) && !marked || mixed {
             return self.drop_picture();
         }
-        let (Some(data), Some(first_packet_at)) = (assembler.finish(), first_packet_at) else {
+        let (Some(codec), Some(first_packet_at)) = (codec, came) else {
             return self.drop_picture();
         };
-        let keyframe = contains_idr(&data);
+        let join = |pictures: &Pictures| (pictures.join)(&payloads);
+        let Some(data) = payload::pictures(codec).and_then(join) else {
+            return self.drop_picture();
+        };
+        let keyframe = codec.is_keyframe(&data);
+        // What another codec begins with builds on nothing from before.
+        self.waits_for_keyframe |= self.codec.is_some_and(|before| before != codec);
         if self.waits_for_keyframe && !keyframe {
             return self.drop_picture();
         }
-        self.waits_for_keyframe = false;
+        (self.waits_for_keyframe, self.codec) = (false, Some(codec));
+        let time = FrameTime::Received { rtp_timestamp: timestamp, first_packet_at };
+        let frame = EncodedFrame::picture(codec, data, keyframe, time);
         let orientation = self.orientation;
-        let frame = ReceivedFrame { data, keyframe, timestamp, first_packet_at, orientation };
-        self.outputs.push_back(Output::Frame(frame));
+        self.outputs.push_back(Output::Frame(EncodedFrame { orientation, ..frame }));
     }
 
     fn drop_picture(&mut self) {
@@ -342,15 +342,7 @@ impl JitterBuffer {
     }
 
     fn begins_picture(&self, sequence: u64) -> bool {
-        self.packets.get(&sequence).is_some_and(|held| begins_nal_unit(&held.packet.payload))
-    }
-}
-
-/// Whether a payload is the first of a picture that needs no other: parameter sets stand before it.
-fn begins_keyframe(payload: &[u8]) -> bool {
-    match payload {
-        [first, _, _, nal, ..] if first & 0x1f == STAP_A => nal & 0x1f == nal_type::SPS,
-        payload => !payload.is_empty() && nal_unit_type(payload) == nal_type::SPS,
+        self.packets.get(&sequence).is_some_and(|held| held.packet.begins())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::clock;
+use crate::media::codec::table;
 use proptest::prelude::*;
 
 /// The packets of a picture: an IDR or a slice, in `parts` fragments.
@@ -22,6 +23,7 @@ fn picture(first_sequence: u16, timestamp: u32, keyframe: bool, parts: usize) ->
                 sequence_number: first_sequence.wrapping_add(part as u16),
                 timestamp,
                 marker: end,
+                codec: table::PICTURES[0],
                 payload: Bytes::from(payload),
                 orientation: None,
             }
@@ -29,11 +31,18 @@ fn picture(first_sequence: u16, timestamp: u32, keyframe: bool, parts: usize) ->
         .collect()
 }
 
+fn rtp_timestamp(frame: &EncodedFrame) -> u32 {
+    match frame.time {
+        FrameTime::Received { rtp_timestamp, .. } => rtp_timestamp,
+        other => panic!("{other:?}"),
+    }
+}
+
 fn drain(buffer: &mut JitterBuffer) -> (Vec<u32>, usize) {
     let (mut timestamps, mut keyframes_asked) = (vec![], 0);
     while let Some(output) = buffer.poll() {
         match output {
-            Output::Frame(frame) => timestamps.push(frame.timestamp),
+            Output::Frame(frame) => timestamps.push(rtp_timestamp(&frame)),
             Output::KeyframeNeeded => keyframes_asked += 1,
         }
     }
@@ -64,6 +73,7 @@ fn whole_keyframe(first_sequence: u16, timestamp: u32) -> Vec<VideoPacket> {
         sequence_number: first_sequence,
         timestamp,
         marker: false,
+        codec: table::PICTURES[0],
         payload: sets,
         orientation: None,
     };
@@ -185,6 +195,7 @@ fn padding_is_no_picture() {
         sequence_number,
         timestamp: 7,
         marker: false,
+        codec: table::PICTURES[0],
         payload: Bytes::new(),
         orientation: None,
     };
@@ -292,7 +303,17 @@ proptest! {
             let payload = Bytes::from(payload);
             let orientation = None;
             buffer
-                .insert(now, VideoPacket { sequence_number, timestamp, marker, payload, orientation });
+                .insert(
+                    now,
+                    VideoPacket {
+                        sequence_number,
+                        timestamp,
+                        marker,
+                        codec: table::PICTURES[0],
+                        payload,
+                        orientation,
+                    },
+                );
             buffer.handle_timeout(now + PATIENCE);
             while buffer.poll().is_some() {}
             prop_assert!(buffer.packets.len() <= MAX_PACKETS);

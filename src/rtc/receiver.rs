@@ -12,10 +12,11 @@ use tokio::sync::{Mutex as AsyncMutex, Notify, mpsc};
 
 use super::codecs::MediaKind;
 use super::congestion::Path;
-use super::jitter_buffer::{Counters, JitterBuffer, Output, ReceivedFrame, VideoPacket};
+use super::jitter_buffer::{Counters, JitterBuffer, Output, VideoPacket};
 use super::red::AudioCopy;
 use super::tracks::Feedback;
 use crate::clock;
+use crate::media::encoded::{Codec, EncodedFrame};
 use crate::media::showing::Orientation;
 
 /// One RTP packet of theirs, decrypted, repaired where need was.
@@ -31,6 +32,10 @@ pub struct ReceivedPacket {
     pub timestamp: u32,
     /// The last packet of a picture, or the first of a talk spurt.
     pub marker: bool,
+    /// The number by which it names its codec, of what is in it where there are copies with it.
+    pub payload_type: u8,
+    /// What that number means in this session.
+    pub codec: Codec,
     /// What it carries.
     pub payload: Bytes,
     /// Which way up its picture is to be shown, where it says so.
@@ -43,8 +48,9 @@ pub struct ReceivedPacket {
 #[derive(Debug, Clone)]
 pub struct RemoteTrack {
     kind: MediaKind,
-    /// The stream of its first packet.
+    /// The stream and the codec of its first packet.
     ssrc: u32,
+    codec: Codec,
     packets: Arc<AsyncMutex<mpsc::Receiver<ReceivedPacket>>>,
     path: Path,
     feedback: Feedback,
@@ -53,18 +59,24 @@ pub struct RemoteTrack {
 impl RemoteTrack {
     pub(super) fn new(
         kind: MediaKind,
-        ssrc: u32,
+        (ssrc, codec): (u32, Codec),
         packets: mpsc::Receiver<ReceivedPacket>,
         path: Path,
         feedback: Feedback,
     ) -> Self {
-        Self { kind, ssrc, packets: Arc::new(AsyncMutex::new(packets)), path, feedback }
+        Self { kind, ssrc, codec, packets: Arc::new(AsyncMutex::new(packets)), path, feedback }
     }
 
     /// Pictures or sound.
     #[must_use]
     pub fn kind(&self) -> MediaKind {
         self.kind
+    }
+
+    /// What it begins in; each packet says what it is in itself.
+    #[must_use]
+    pub fn codec(&self) -> Codec {
+        self.codec
     }
 
     /// The next packet; `None` when the connection has ended. Cancel-safe.
@@ -162,7 +174,7 @@ pub async fn receive_video(
     track: &RemoteTrack,
     bell: &KeyframeBell,
     counters: &ReceiveCounters,
-    mut deliver: impl FnMut(ReceivedFrame) -> bool + Send,
+    mut deliver: impl FnMut(EncodedFrame) -> bool + Send,
 ) {
     let mut buffer = JitterBuffer::new();
     let mut requests = KeyframeRequests::default();
@@ -213,6 +225,7 @@ fn video_packet(packet: ReceivedPacket) -> VideoPacket {
         sequence_number: packet.sequence_number,
         timestamp: packet.timestamp,
         marker: packet.marker,
+        codec: packet.codec,
         payload: packet.payload,
         orientation: packet.orientation,
     }

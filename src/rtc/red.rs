@@ -35,6 +35,13 @@ pub struct AudioCopy {
     pub payload: Bytes,
 }
 
+/// The payload type of what is new in a payload, which is that of the copies too.
+#[must_use]
+pub fn payload_type(payload: &[u8]) -> Option<u8> {
+    let headers = payload.chunks(HEADER).take(MAX_TAKEN + 1).map(|header| header[0]);
+    headers.into_iter().find(|first| first & 0x80 == 0)
+}
+
 /// Takes a payload apart: the copies, oldest first, and what is new. `None` when it is not whole.
 #[must_use]
 pub fn split(timestamp: u32, payload: &Bytes) -> Option<(Vec<AudioCopy>, Bytes)> {
@@ -131,6 +138,7 @@ mod tests {
         let copy = |n: u8| AudioCopy { timestamp: at(n), payload: sound(n) };
         assert_eq!(split(at(1), &packed[0]), Some((vec![copy(0)], sound(1))));
         assert_eq!(split(at(5), &packed[4]), Some((vec![copy(1), copy(4)], sound(5))));
+        assert_eq!(payload_type(&packed[4]), Some(111));
         let more = history.pack(111, at(6), &sound(6), 3).unwrap();
         assert_eq!(split(at(6), &more), Some((vec![copy(0), copy(3), copy(5)], sound(6))));
     }
@@ -162,6 +170,7 @@ mod tests {
             [b"", b"\xef\x0f", b"\xef\x0f\x00\x09\x6fab", b"\x6f", &[0xef; 4 * (MAX_TAKEN + 2)]];
         for payload in bad {
             assert_eq!(split(0, &Bytes::copy_from_slice(payload)), None, "{payload:?}");
+            let _ = payload_type(payload);
         }
         // A block of another type is passed over, and the rest taken.
         let other = Bytes::from_static(b"\x80\x0f\x00\x02\x6fabxyz");

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
-use std::time::Instant;
 
 use bytes::Bytes;
 use rtc::media_stream::MediaStreamTrack;
@@ -24,12 +23,13 @@ use webrtc::rtp_transceiver::RtpSender;
 use super::agreed::Section;
 use super::codecs::{self, AUDIO_CLOCK, Format};
 use super::interceptors::{RtpMapping, TapState};
-use super::packetizer::Packetizer;
+use super::payload::{self, Pictures, parameter};
 use super::red::History;
 use crate::clock;
-use crate::media::codec::EncodedVideo;
+use crate::media::encoded::{Codec, EncodedFrame, MediaKind};
+use crate::sequence::ticks_between;
 
-/// Room for H.264 in one packet: 1200 bytes of UDP payload less RTP header (12), extensions (8),
+/// Room for pictures in one packet: 1200 bytes of UDP payload less RTP header (12), extensions (8),
 /// RTX header (2) and the largest SRTP tag (16), rounded down.
 const MAX_PAYLOAD: usize = 1_150;
 
@@ -162,7 +162,9 @@ impl VideoSender {
     ) -> LibraryResult<Self> {
         let kind = (RtpCodecKind::Video, "video");
         let (ssrc, rtx) = (tap.video_ssrc, Some(tap.video_rtx_ssrc));
-        Stream::add(connection, tap, kind, codecs::h264(), ssrc, rtx).await.map(Self)
+        Stream::add(connection, tap, kind, codecs::preferred(MediaKind::Video), ssrc, rtx)
+            .await
+            .map(Self)
     }
 
     pub(super) fn id(&self) -> RTCRtpSenderId {
@@ -174,12 +176,12 @@ impl VideoSender {
         self.0.moved(connection).await.map(Self)
     }
 
-    /// As this section carries it; `None` when the other side takes no H.264 that we can send there.
+    /// As this section carries it; `None` when the other side takes nothing there that we can send.
     pub(super) fn open(&self, section: &Section) -> Option<VideoWriter> {
-        let taken = section.taken(|format| format == Format::H264 { cut: true })?;
+        let (codec, taken) = section.taken_media()?;
+        let pictures = payload::pictures(codec)?;
         let writer = Writer { stream: self.0.clone(), payload_type: taken.payload_type };
-        let fmtp = taken.parameters.clone();
-        Some(VideoWriter { writer, packetizer: Packetizer::new(MAX_PAYLOAD), fmtp })
+        Some(VideoWriter { writer, codec, pictures, fmtp: taken.parameters.clone() })
     }
 
     pub(super) fn sent(&self) -> &SentCounters {
@@ -190,7 +192,8 @@ impl VideoSender {
 /// Sends encoded pictures.
 pub struct VideoWriter {
     writer: Writer,
-    packetizer: Packetizer,
+    codec: Codec,
+    pictures: &'static Pictures,
     fmtp: String,
 }
 
@@ -201,13 +204,24 @@ impl std::fmt::Debug for VideoWriter {
 }
 
 impl VideoWriter {
-    /// Sends one access unit.
+    /// What was agreed on: pictures are to be encoded in it.
+    #[must_use]
+    pub fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    /// Sends one picture. One in another codec, as it may still wait when that has changed, is left out.
     ///
     /// # Errors
     /// When the connection is gone.
-    pub async fn send(&mut self, frame: &EncodedVideo) -> Result<(), SendError> {
-        let timestamp = self.writer.stream.mapping.at(frame.captured_at);
-        let mut payloads = self.packetizer.packetize(&frame.data).into_iter().peekable();
+    pub async fn send(&mut self, frame: &EncodedFrame) -> Result<(), SendError> {
+        if frame.codec != self.codec {
+            return Ok(());
+        }
+        // What comes out of a file is of the moment at which it is sent.
+        let timestamp = self.writer.stream.mapping.at(frame.time.here().unwrap_or_else(clock::now));
+        let payloads = (self.pictures.split)(&frame.data, MAX_PAYLOAD);
+        let mut payloads = payloads.into_iter().peekable();
         while let Some(payload) = payloads.next() {
             let last = payloads.peek().is_none();
             self.writer.write(timestamp, last, payload).await.map_err(|_| SendError)?;
@@ -215,10 +229,10 @@ impl VideoWriter {
         Ok(())
     }
 
-    /// The profile-level-id that was agreed on, such as `42e01f`.
+    /// A parameter that was agreed on, such as `profile-level-id`.
     #[must_use]
-    pub fn profile_level_id(&self) -> Option<&str> {
-        self.fmtp.split(';').find_map(|part| part.trim().strip_prefix("profile-level-id="))
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        parameter(&self.fmtp, name)
     }
 }
 
@@ -238,7 +252,8 @@ impl AudioSender {
         tap: &TapState,
     ) -> LibraryResult<Self> {
         let kind = (RtpCodecKind::Audio, "audio");
-        Stream::add(connection, tap, kind, codecs::opus(), tap.audio_ssrc, None).await.map(Self)
+        let codec = codecs::preferred(MediaKind::Audio);
+        Stream::add(connection, tap, kind, codec, tap.audio_ssrc, None).await.map(Self)
     }
 
     pub(super) fn id(&self) -> RTCRtpSenderId {
@@ -250,13 +265,13 @@ impl AudioSender {
         self.0.moved(connection).await.map(Self)
     }
 
-    /// As this section carries it; `None` when the other side takes no Opus there.
+    /// As this section carries it; `None` when the other side takes nothing there that we can send.
     pub(super) fn open(&self, section: &Section) -> Option<AudioWriter> {
-        let taken = section.taken(|format| format == Format::Opus)?;
+        let (codec, taken) = section.taken_media()?;
         let red = section.taken(|format| format == Format::Red).map(|red| red.payload_type);
         let writer = Writer { stream: self.0.clone(), payload_type: taken.payload_type };
         let (history, fmtp) = (History::default(), taken.parameters.clone());
-        Some(AudioWriter { writer, red, history, fmtp, next_timestamp: None, silent: true })
+        Some(AudioWriter { writer, codec, red, history, fmtp, next_timestamp: None, silent: true })
     }
 
     pub(super) fn sent(&self) -> &SentCounters {
@@ -267,6 +282,7 @@ impl AudioSender {
 /// Sends encoded sound.
 pub struct AudioWriter {
     writer: Writer,
+    codec: Codec,
     /// The payload type of sound with copies, where it was agreed on.
     red: Option<u8>,
     history: History,
@@ -286,19 +302,23 @@ impl std::fmt::Debug for AudioWriter {
 const TIMESTAMP_SLACK: u32 = AUDIO_CLOCK / 25;
 
 impl AudioWriter {
-    /// Sends one packet of `samples` samples per channel whose first was captured at `captured_at`,
-    /// together with as many of those before it as `copies` says, where the other side takes that.
+    /// What was agreed on: sound is to be encoded in it.
+    #[must_use]
+    pub fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    /// Sends one packet, together with as many of those before it as `copies` says, where the other side
+    /// takes that. One in another codec is left out.
     ///
     /// # Errors
     /// When the connection is gone.
-    pub async fn send(
-        &mut self,
-        packet: Bytes,
-        samples: u32,
-        captured_at: Instant,
-        copies: usize,
-    ) -> Result<(), SendError> {
-        let by_clock = self.writer.stream.mapping.at(captured_at);
+    pub async fn send(&mut self, packet: EncodedFrame, copies: usize) -> Result<(), SendError> {
+        let EncodedFrame { codec, data: packet, samples, time, .. } = packet;
+        if codec != self.codec {
+            return Ok(());
+        }
+        let by_clock = self.writer.stream.mapping.at(time.here().unwrap_or_else(clock::now));
         let timestamp = match self.next_timestamp {
             Some(next) if near(next, by_clock, TIMESTAMP_SLACK) => next,
             _ => by_clock,
@@ -306,11 +326,11 @@ impl AudioWriter {
         self.next_timestamp = Some(timestamp.wrapping_add(samples));
         // The marker begins a talk spurt (RFC 7587 section 4.2).
         let marker = std::mem::take(&mut self.silent);
-        let opus = self.writer.payload_type;
-        let packed = self.history.pack(opus, timestamp, &packet, copies);
+        let plain = self.writer.payload_type;
+        let packed = self.history.pack(plain, timestamp, &packet, copies);
         let (payload_type, payload) = match (self.red, packed) {
             (Some(red), Some(packed)) => (red, packed),
-            _ => (opus, packet),
+            _ => (plain, packet),
         };
         let sent = self.writer.write_as(payload_type, timestamp, marker, payload).await;
         sent.map_err(|_| SendError)
@@ -330,8 +350,7 @@ impl AudioWriter {
 }
 
 fn near(a: u32, b: u32, slack: u32) -> bool {
-    let distance = a.wrapping_sub(b);
-    distance.min(distance.wrapping_neg()) <= slack
+    ticks_between(a, b).unsigned_abs() <= slack
 }
 
 /// The connection is gone. Says nothing more: the library's own error holds the packet.

@@ -133,7 +133,7 @@ impl Tracks {
                 self.sound.store(u64::from(packet.header.ssrc), Ordering::Relaxed);
             }
             let orientation = inner.streams.extensions().orientation;
-            if let Some(read) = read(now, packet, format, orientation) {
+            if let Some(read) = read(now, packet, (found, format), orientation) {
                 self.hand_over(&mut inner, kind, read, news);
             }
         }
@@ -148,12 +148,12 @@ impl Tracks {
         packet: ReceivedPacket,
         news: &mpsc::Sender<ConnectionEvent>,
     ) {
-        let ssrc = packet.ssrc;
+        let (ssrc, codec) = (packet.ssrc, packet.codec);
         let mut begun = None;
         let reader = inner.readers.entry(kind).or_insert_with(|| {
             let (to, packets) = mpsc::channel(QUEUE);
             let (path, feedback) = (self.path.clone(), self.feedback.clone());
-            begun = Some(RemoteTrack::new(kind, ssrc, packets, path, feedback));
+            begun = Some(RemoteTrack::new(kind, (ssrc, codec), packets, path, feedback));
             to
         });
         // Closed: nobody reads it any more. Full: whoever reads it does not keep up, and sees a gap.
@@ -204,13 +204,20 @@ fn unpack(packet: &mut rtp::Packet, of: u32, payload_type: u8) -> bool {
 fn read(
     now: Instant,
     packet: &rtp::Packet,
-    format: Format,
+    (section, format): (&Section, Format),
     orientation: Option<u8>,
 ) -> Option<ReceivedPacket> {
     let header = &packet.header;
-    let (copies, payload) = match format {
-        Format::Red => red::split(header.timestamp, &packet.payload)?,
-        _ => (Vec::new(), Bytes::clone(&packet.payload)),
+    let (payload_type, codec, copies, payload) = match format {
+        Format::Media { codec, .. } => {
+            (header.payload_type, codec, Vec::new(), Bytes::clone(&packet.payload))
+        }
+        Format::Red => {
+            let payload_type = red::payload_type(&packet.payload)?;
+            let (copies, new) = red::split(header.timestamp, &packet.payload)?;
+            (payload_type, section.copied(payload_type)?, copies, new)
+        }
+        Format::Repair { .. } => return None,
     };
     let said = orientation.and_then(|id| header.get_extension(id));
     let said = said.and_then(|said| said.first().copied());
@@ -220,6 +227,8 @@ fn read(
         sequence_number: header.sequence_number,
         timestamp: header.timestamp,
         marker: header.marker,
+        payload_type,
+        codec,
         payload,
         orientation: said.map(Orientation::from_cvo),
         copies,

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::clock;
+use crate::media::codec::table;
+use crate::media::encoded::Codec;
 use crate::rtc::agreed::agreed;
 
 const AUDIO: &str = "m=audio 9 X 111 63\r\na=mid:a\r\na=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid\r\n\
@@ -30,7 +32,8 @@ fn media(section: usize, format: Format) -> Option<Whose> {
     Some(Whose::Media { section, format })
 }
 
-const H264: Format = Format::H264 { cut: true };
+const PICTURES: Format = Format::Media { codec: table::PICTURES[0], sendable: true };
+const SOUND: Format = Format::Media { codec: Codec::Opus, sendable: true };
 
 #[test]
 fn what_was_agreed_on_is_read_from_both() {
@@ -48,8 +51,11 @@ fn what_was_agreed_on_is_read_from_both() {
     assert_eq!((found[1].we_send, found[1].they_send, found[1].repeats), (true, true, true));
     let takes: Vec<_> = found[1].takes.iter().map(|taken| taken.payload_type).collect();
     assert_eq!(takes, [102, 103], "and not what we did not answer");
-    assert_eq!(found[1].taken(|format| format == H264).map(|taken| taken.payload_type), Some(102));
-    assert!(found[0].taken(|format| format == Format::Opus).is_none(), "they only send");
+    assert_eq!(
+        found[1].taken(|format| format == PICTURES).map(|taken| taken.payload_type),
+        Some(102)
+    );
+    assert!(found[0].taken(|format| format == SOUND).is_none(), "they only send");
     assert_eq!(found[1].extensions.mid, Some(4));
     assert_eq!(found[1].extensions.orientation, Some(13));
 }
@@ -76,10 +82,10 @@ fn a_section_that_a_packet_names_counts_most() {
     let declared = VIDEO.to_owned() + "a=ssrc:7 cname:x\r\n";
     let second = declared.replace("mid:v", "mid:w").replace("ssrc:7", "ssrc:8");
     let mut streams = streams(both(&[AUDIO, &declared, &second]));
-    assert_eq!(streams.whose(7, 102, None), media(1, H264));
-    assert_eq!(streams.whose(8, 102, None), media(2, H264));
-    assert_eq!(streams.whose(7, 102, Some(b"w")), media(2, H264));
-    assert_eq!(streams.whose(7, 102, None), media(2, H264), "as it said last");
+    assert_eq!(streams.whose(7, 102, None), media(1, PICTURES));
+    assert_eq!(streams.whose(8, 102, None), media(2, PICTURES));
+    assert_eq!(streams.whose(7, 102, Some(b"w")), media(2, PICTURES));
+    assert_eq!(streams.whose(7, 102, None), media(2, PICTURES), "as it said last");
     assert_eq!(streams.whose(9, 102, Some(b"x")), None, "there is no such section");
     assert_eq!(streams.whose(9, 102, None), None, "it may be of either");
     assert_eq!(streams.whose(9, 111, Some(b"v")), None, "no sound there");
@@ -88,10 +94,10 @@ fn a_section_that_a_packet_names_counts_most() {
 #[test]
 fn streams_that_nobody_announced_are_known_by_what_they_carry() {
     let mut streams = streams(both(&[AUDIO, VIDEO]));
-    assert_eq!(streams.whose(1, 111, None), media(0, Format::Opus));
+    assert_eq!(streams.whose(1, 111, None), media(0, SOUND));
     assert_eq!(streams.whose(1, 63, None), media(0, Format::Red));
     assert_eq!(streams.whose(3, 103, None), None, "a repair of nothing");
-    assert_eq!(streams.whose(2, 102, None), media(1, H264));
+    assert_eq!(streams.whose(2, 102, None), media(1, PICTURES));
     assert_eq!(streams.whose(3, 103, None), Some(Whose::Repair { of: 2, payload_type: 102 }));
     for unknown in [96, 0, 127] {
         assert_eq!(streams.whose(4, unknown, None), None);
@@ -102,7 +108,7 @@ fn streams_that_nobody_announced_are_known_by_what_they_carry() {
 fn a_repair_is_of_the_stream_that_was_announced_for_it() {
     let two = VIDEO.to_owned() + "a=ssrc-group:FID 20 21\r\na=ssrc-group:FID 30 31\r\n";
     let mut streams = streams(both(&[AUDIO, &two]));
-    assert_eq!(streams.whose(30, 102, None), media(1, H264));
+    assert_eq!(streams.whose(30, 102, None), media(1, PICTURES));
     assert_eq!(streams.whose(21, 103, None), Some(Whose::Repair { of: 20, payload_type: 102 }));
     assert_eq!(streams.whose(31, 103, None), Some(Whose::Repair { of: 30, payload_type: 102 }));
 }
@@ -115,7 +121,7 @@ fn what_is_not_theirs_to_send_is_nobodys() {
     assert_eq!(streams.played(MediaKind::Video), None);
     // They may again; what was learned stays.
     streams.settle(both(&[AUDIO, VIDEO]));
-    assert_eq!(streams.whose(2, 102, None), media(1, H264));
+    assert_eq!(streams.whose(2, 102, None), media(1, PICTURES));
 }
 
 #[test]
@@ -124,7 +130,7 @@ fn another_round_may_put_sections_elsewhere() {
     streams.whose(2, 102, None);
     let second = VIDEO.replace("mid:v", "mid:w");
     streams.settle(both(&[AUDIO, &second, VIDEO]));
-    assert_eq!(streams.whose(2, 102, None), media(2, H264));
+    assert_eq!(streams.whose(2, 102, None), media(2, PICTURES));
     assert_eq!(streams.whose(3, 103, None), None, "of either");
     assert_eq!(streams.whose(3, 103, Some(b"v")), Some(Whose::Repair { of: 2, payload_type: 102 }));
     assert_eq!(streams.played(MediaKind::Video), Some(1));

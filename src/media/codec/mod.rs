@@ -1,18 +1,23 @@
 //! Pictures and sound to bytes and back.
 //!
-//! Owns the four codec traits and the encoded-frame types. Codecs know no
-//! network: they are told a bitrate and asked for keyframes.
+//! Owns the codec traits. Codecs know no network: they are told a bitrate and asked for keyframes.
+//! Which there are stands in `table.rs`.
 
 pub mod h264;
 pub mod opus;
+pub mod table;
+
+/// Streams that tests are made of, in the first codec of pictures.
+#[cfg(test)]
+pub(in crate::media) use h264::test_support;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-
-use super::frame::{Size, VideoFrame};
-use super::showing::Showing;
+use super::encoded::EncodedFrame;
+use super::frame::{AudioFrame, Size, VideoFrame};
+use super::scale::Planes;
+use super::showing::{ColourHint, Showing};
 
 /// Why encoding or decoding did not work.
 #[derive(Debug, thiserror::Error)]
@@ -43,19 +48,6 @@ pub enum CodecError {
     },
 }
 
-/// One encoded picture (an access unit).
-#[derive(Debug, Clone)]
-pub struct EncodedVideo {
-    /// H.264 in Annex B form (start codes), SPS and PPS before every IDR.
-    pub data: Bytes,
-    /// Whether it can be decoded by itself (an IDR).
-    pub keyframe: bool,
-    /// Width and height of the picture in it.
-    pub size: Size,
-    /// When the picture was taken.
-    pub captured_at: Instant,
-}
-
 /// What the encoder is told; may change at any frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct VideoEncoderSettings {
@@ -74,7 +66,7 @@ pub trait VideoEncoder: Send {
     ///
     /// # Errors
     /// When the library fails on this picture.
-    fn encode(&mut self, frame: &VideoFrame) -> Result<Option<EncodedVideo>, CodecError>;
+    fn encode(&mut self, frame: &VideoFrame) -> Result<Option<EncodedFrame>, CodecError>;
 
     /// Makes the next picture a keyframe.
     fn request_keyframe(&mut self);
@@ -85,8 +77,8 @@ pub trait VideoEncoder: Send {
 
 /// Decodes pictures.
 pub trait VideoDecoder: Send {
-    /// Decodes one access unit in Annex B form; `None` when it completed no picture.
-    /// `captured_at` is passed on to the picture.
+    /// Decodes the bytes of one picture; `None` when it completed none. `captured_at` is passed on to
+    /// the picture.
     ///
     /// # Errors
     /// When the stream is broken; decode on from the next keyframe.
@@ -103,14 +95,62 @@ pub trait VideoDecoder: Send {
     }
 }
 
+/// Why a stream of a file is not played, whatever container it is in.
+#[derive(Debug, thiserror::Error)]
+pub enum StreamError {
+    /// The stream breaks its own format.
+    #[error("{0}")]
+    Corrupt(String),
+    /// The stream may be whole, but it is not decoded; with what would work.
+    #[error("{0}")]
+    Unsupported(String),
+}
+
+/// What a stream of pictures says of itself before any of them is decoded.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StreamHead {
+    /// Width and height in pixels, before they are spread, turned or made even.
+    pub size: (u32, u32),
+    /// Pictures a second, when it says so.
+    pub fps: Option<f64>,
+    /// Width to height of a sample, when it says so.
+    pub aspect: Option<(u32, u32)>,
+    /// What it says of its colours.
+    pub colour: ColourHint,
+}
+
+/// Takes a picture that was decoded: its time in nanoseconds on the clock of the file, and its samples.
+pub(in crate::media) type ShowStored<'a> = &'a mut dyn FnMut(i64, Planes<'_>);
+
+/// Decodes the pictures of a file, which may be stored in another order than they are shown in.
+pub(in crate::media) trait StoredVideoDecoder: Send {
+    /// Decodes one frame; hands on the pictures that came out of it, in the order of showing.
+    ///
+    /// # Errors
+    /// When nothing more is to be had of this stream.
+    fn decode(&mut self, frame: &EncodedFrame, show: ShowStored<'_>) -> Result<(), StreamError>;
+
+    /// Hands on what is still inside, and starts afresh.
+    ///
+    /// # Errors
+    /// When the library cannot be set up anew.
+    fn finish(&mut self, show: ShowStored<'_>) -> Result<(), StreamError>;
+
+    /// Forgets what it holds: another picture follows than the one it expects.
+    ///
+    /// # Errors
+    /// When the library cannot be set up anew.
+    fn renew(&mut self) -> Result<(), StreamError>;
+}
+
 /// Encodes sound of 48 kHz: 20, 40 or 60 ms a packet.
 pub trait AudioEncoder: Send {
-    /// Encodes one block of 20, 40 or 60 ms (960, 1920 or 2880 samples per channel, interleaved).
-    /// The length may change at any packet.
+    /// Encodes one block of 20, 40 or 60 ms (960, 1920 or 2880 samples per channel). The length may
+    /// change at any packet.
     ///
     /// # Errors
     /// When the block has another length or the library fails.
-    fn encode(&mut self, samples: &[f32]) -> Result<Bytes, CodecError>;
+    fn encode(&mut self, block: &AudioFrame) -> Result<EncodedFrame, CodecError>;
 
     /// Sets the target in bits a second from the next packet on.
     fn set_bitrate(&mut self, bitrate: u32);
@@ -157,9 +197,9 @@ pub trait AudioDecoder: Send {
 /// The block that the audio encoder usually takes: 20 ms at 48 kHz.
 pub const OPUS_FRAME_SAMPLES: usize = 960;
 
-/// How sound is encoded (RFC 7587 section 6).
+/// How sound is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OpusSettings {
+pub struct AudioEncoderSettings {
     /// 1 or 2 channels.
     pub channels: usize,
     /// Target, bits a second.

@@ -6,8 +6,9 @@
 use bytes::Bytes;
 use opus::{Application, Bitrate, Channels, Decoder, Encoder};
 
-use super::{AudioDecoder, AudioEncoder, CodecError, OPUS_FRAME_SAMPLES, OpusSettings};
-use crate::media::frame::SAMPLE_RATE;
+use super::{AudioDecoder, AudioEncoder, AudioEncoderSettings, CodecError, OPUS_FRAME_SAMPLES};
+use crate::media::encoded::{Codec, EncodedFrame, FrameTime};
+use crate::media::frame::{AudioFrame, SAMPLE_RATE};
 
 /// How errors name this codec.
 const CODEC: &str = "Opus";
@@ -42,7 +43,7 @@ impl OpusEncoder {
     ///
     /// # Errors
     /// When the library refuses them.
-    pub fn new(settings: OpusSettings) -> Result<Self, CodecError> {
+    pub fn new(settings: AudioEncoderSettings) -> Result<Self, CodecError> {
         let setup =
             |error: opus::Error| CodecError::Setup { codec: CODEC, reason: error.to_string() };
         let channels = channels(settings.channels);
@@ -57,15 +58,19 @@ impl OpusEncoder {
 }
 
 impl AudioEncoder for OpusEncoder {
-    fn encode(&mut self, samples: &[f32]) -> Result<Bytes, CodecError> {
+    fn encode(&mut self, block: &AudioFrame) -> Result<EncodedFrame, CodecError> {
+        let samples = &block.samples[..];
         if !PACKETS.iter().any(|packet| packet * self.channels == samples.len()) {
             let reason = format!("{} samples are not 20, 40 or 60 ms", samples.len());
             return Err(CodecError::Encode { codec: CODEC, reason });
         }
-        let packet = self.encoder.encode_vec_float(samples, MAX_PACKET);
-        packet
-            .map(Bytes::from)
-            .map_err(|error| CodecError::Encode { codec: CODEC, reason: error.to_string() })
+        let packet = self
+            .encoder
+            .encode_vec_float(samples, MAX_PACKET)
+            .map_err(|error| CodecError::Encode { codec: CODEC, reason: error.to_string() })?;
+        let each = samples.len() / self.channels;
+        let time = FrameTime::Captured(block.captured_at);
+        Ok(EncodedFrame::sound(Codec::Opus, Bytes::from(packet), each as u32, time))
     }
 
     fn set_bitrate(&mut self, bitrate: u32) {
@@ -191,18 +196,22 @@ fn channels(count: usize) -> Channels {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::clock;
 
-    fn settings(channels: usize) -> OpusSettings {
-        OpusSettings { channels, bitrate: 32_000, inband_fec: true, dtx: false }
+    fn settings(channels: usize) -> AudioEncoderSettings {
+        AudioEncoderSettings { channels, bitrate: 32_000, inband_fec: true, dtx: false }
     }
 
-    fn tone(block: usize) -> Vec<f32> {
-        (0..OPUS_FRAME_SAMPLES)
-            .map(|n| {
-                let t = (block * OPUS_FRAME_SAMPLES + n) as f32 / SAMPLE_RATE as f32;
-                0.3 * (std::f32::consts::TAU * 440.0 * t).sin()
-            })
-            .collect()
+    fn block(samples: Vec<f32>) -> AudioFrame {
+        AudioFrame { samples, channels: 1, captured_at: clock::now() }
+    }
+
+    fn tone(number: usize) -> AudioFrame {
+        let sample = |n: usize| {
+            let t = (number * OPUS_FRAME_SAMPLES + n) as f32 / SAMPLE_RATE as f32;
+            0.3 * (std::f32::consts::TAU * 440.0 * t).sin()
+        };
+        block((0..OPUS_FRAME_SAMPLES).map(sample).collect())
     }
 
     fn energy(sound: &[f32]) -> f32 {
@@ -216,6 +225,8 @@ mod tests {
         let mut heard = (0.0, 0.0);
         for block in 0..10 {
             let packet = encoder.encode(&tone(block)).unwrap();
+            assert_eq!((packet.codec, packet.samples), (Codec::Opus, 960));
+            let packet = packet.data;
             let (one, two) = (mono.decode(&packet).unwrap(), stereo.decode(&packet).unwrap());
             assert_eq!((one.len(), two.len()), (960, 1_920));
             heard = (energy(&one), energy(&two));
@@ -227,7 +238,8 @@ mod tests {
     fn repairs_from_the_next_packet_and_makes_up_the_rest() {
         let mut encoder = OpusEncoder::new(settings(1)).unwrap();
         encoder.set_packet_loss(0.2);
-        let packets: Vec<_> = (0..20).map(|block| encoder.encode(&tone(block)).unwrap()).collect();
+        let packets: Vec<_> =
+            (0..20).map(|block| encoder.encode(&tone(block)).unwrap().data).collect();
         let mut decoder = OpusDecoder::new(1).unwrap();
         for packet in &packets[..10] {
             decoder.decode(packet).unwrap();
@@ -250,7 +262,7 @@ mod tests {
 
     #[test]
     fn refuses_what_is_not_20_ms_and_what_is_not_opus() {
-        assert!(OpusEncoder::new(settings(2)).unwrap().encode(&[0.0; 960]).is_err());
+        assert!(OpusEncoder::new(settings(2)).unwrap().encode(&block(vec![0.0; 960])).is_err());
         assert!(OpusDecoder::new(1).unwrap().decode(&[]).is_err());
         assert!(OpusDecoder::new(1).unwrap().decode(&[0xff; 3]).is_err());
     }

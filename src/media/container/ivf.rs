@@ -1,17 +1,20 @@
 //! Reads IVF: a 32-byte header, then pictures with a size and a timestamp each.
 //!
-//! Only H.264 in Annex B form is taken. Knows nothing of what is in a packet.
+//! Knows nothing of what is in a packet.
 
 use std::collections::VecDeque;
 use std::io::{Read, Seek, SeekFrom};
 
 use super::bytes::read_bounded;
-use super::{ContainerError, MAX_PACKET, Packet, names, to_nanos};
+use super::pictures::{not_played, of_ivf, stored_picture};
+use super::{ContainerError, MAX_PACKET, names, to_nanos};
+use crate::media::encoded::{Codec, EncodedFrame};
 
 /// An IVF file, read one packet at a time.
 #[derive(Debug)]
 pub struct IvfReader<R> {
     reader: R,
+    codec: Codec,
     rate: u32,
     scale: u32,
     /// Ticks from one picture to the next, of the first ones the fewest.
@@ -32,7 +35,7 @@ impl<R: Read + Seek> IvfReader<R> {
     /// Reads the header.
     ///
     /// # Errors
-    /// When it is not IVF, or holds another codec than H.264.
+    /// When it is not IVF, or holds a codec that is not played.
     pub fn open(mut reader: R) -> Result<Self, ContainerError> {
         let head = read_bounded(&mut reader, 32, 32)?;
         let le =
@@ -41,18 +44,21 @@ impl<R: Read + Seek> IvfReader<R> {
             return Err(ContainerError::corrupt("the IVF header does not start with DKIF"));
         }
         let fourcc = &head[8..12];
-        if !fourcc.eq_ignore_ascii_case(b"H264") && !fourcc.eq_ignore_ascii_case(b"AVC1") {
-            return Err(ContainerError::unsupported(format!(
-                "its pictures are {}, and only H.264 is played; convert it with \
-                 `ffmpeg -i IN -c:v libx264 -pix_fmt yuv420p OUT.mp4`",
-                names::of_fourcc(fourcc)
-            )));
-        }
+        let codec = of_ivf(fourcc).ok_or_else(|| not_played(&names::of_fourcc(fourcc)))?;
         let header_len = u64::from(u16::from_le_bytes([head[6], head[7]])).max(32);
         reader.seek(SeekFrom::Start(header_len))?;
         let (rate, scale) = (le(16).max(1), le(20).max(1));
         let ahead = VecDeque::new();
-        Ok(Self { reader, rate, scale, step: 1, first_packet: header_len, ahead, cut: false })
+        Ok(Self {
+            reader,
+            codec,
+            rate,
+            scale,
+            step: 1,
+            first_packet: header_len,
+            ahead,
+            cut: false,
+        })
     }
 
     /// Looks at the first time stamps, of so many packets: pictures that would be seconds apart by the
@@ -80,6 +86,12 @@ impl<R: Read + Seek> IvfReader<R> {
         Ok(())
     }
 
+    /// What its pictures are encoded in.
+    #[must_use]
+    pub fn codec(&self) -> Codec {
+        self.codec
+    }
+
     /// Whether the file turned out to end in the middle of something.
     #[must_use]
     pub fn was_cut(&self) -> bool {
@@ -96,10 +108,10 @@ impl<R: Read + Seek> IvfReader<R> {
     ///
     /// # Errors
     /// When the file cannot be read, or a packet is too large.
-    pub fn next_packet(&mut self) -> Result<Option<Packet>, ContainerError> {
+    pub fn next_packet(&mut self) -> Result<Option<EncodedFrame>, ContainerError> {
         let Some((data, ticks)) = self.next_raw()? else { return Ok(None) };
         let ticks = i64::try_from(ticks).unwrap_or(i64::MAX).saturating_mul(i64::from(self.scale));
-        Ok(Some(Packet::new(data, to_nanos(ticks, u64::from(self.rate)))))
+        Ok(Some(stored_picture(self.codec, data, to_nanos(ticks, u64::from(self.rate)))))
     }
 
     fn next_raw(&mut self) -> Result<Option<(Vec<u8>, u64)>, ContainerError> {
@@ -150,6 +162,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::media::container::pictures::RAW;
 
     fn file(fourcc: &[u8; 4]) -> Vec<u8> {
         let mut data = b"DKIF\0\0\x20\0".to_vec();
@@ -165,12 +178,12 @@ mod tests {
     fn packets_have_their_times() {
         let mut ivf = IvfReader::open(Cursor::new(file(b"H264"))).unwrap();
         assert!((ivf.fps() - 30.0).abs() < 1e-9);
-        assert_eq!(ivf.next_packet().unwrap().unwrap(), Packet::new(vec![0; 3], 0));
+        assert_eq!(ivf.next_packet().unwrap().unwrap(), stored_picture(RAW, vec![0; 3], 0));
         let second = ivf.next_packet().unwrap().unwrap();
-        assert_eq!((second.data, second.pts), (vec![1; 3], 33_333_333));
+        assert_eq!((&second.data[..], second.time.stored().0), (&[1; 3][..], 33_333_333));
         assert_eq!(ivf.next_packet().unwrap(), None);
         ivf.rewind().unwrap();
-        assert_eq!(ivf.next_packet().unwrap().unwrap().pts, 0);
+        assert_eq!(ivf.next_packet().unwrap().unwrap().time.stored().0, 0);
     }
 
     #[test]
@@ -184,8 +197,8 @@ mod tests {
         let mut ivf = IvfReader::open(Cursor::new(data)).unwrap();
         ivf.find_clock(16).unwrap();
         assert!((ivf.fps() - 30.0).abs() < 1e-9, "{}", ivf.fps());
-        let first = ivf.next_packet().unwrap().unwrap().pts;
-        assert_eq!(ivf.next_packet().unwrap().unwrap().pts - first, 33_333_333);
+        let first = ivf.next_packet().unwrap().unwrap().time.stored().0;
+        assert_eq!(ivf.next_packet().unwrap().unwrap().time.stored().0 - first, 33_333_333);
     }
 
     #[test]

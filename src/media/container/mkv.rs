@@ -11,8 +11,8 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use super::bytes::{Cursor, read_bounded};
 pub use super::mkv_elements::{MkvCodec, MkvTrack};
 use super::mkv_elements::{elements, int, read_id, read_size, time_scale, tracks, uint, unlaced};
-use super::{AudioCodec, ContainerError, MAX_PACKET, Packet};
-use crate::media::codec::opus::packet_samples;
+use super::{ContainerError, MAX_PACKET, stored_sound};
+use crate::media::encoded::EncodedFrame;
 
 const EBML: u32 = 0x1A45_DFA3;
 const SEGMENT: u32 = 0x1853_8067;
@@ -40,10 +40,15 @@ pub struct MkvReader<R> {
     /// The track that is read.
     chosen: Option<usize>,
     /// Packets of a block that were not handed out yet.
-    laced: VecDeque<Packet>,
+    laced: VecDeque<EncodedFrame>,
     /// Where what has begun ends, as far as it says so.
     end: u64,
     cut: bool,
+}
+
+/// How long a packet of sound lasts that says so itself, nanoseconds.
+fn lasting(frame: &EncodedFrame) -> Option<u64> {
+    (frame.samples > 0).then(|| u64::from(frame.samples) * 1_000_000_000 / 48_000)
 }
 
 /// The head of an element.
@@ -127,7 +132,7 @@ impl<R: Read + Seek> MkvReader<R> {
     ///
     /// # Errors
     /// When the file cannot be read, or a packet is too large.
-    pub fn next_packet(&mut self) -> Result<Option<Packet>, ContainerError> {
+    pub fn next_packet(&mut self) -> Result<Option<EncodedFrame>, ContainerError> {
         let Some(chosen) = self.chosen.and_then(|track| self.tracks.get(track)) else {
             return Ok(None);
         };
@@ -164,19 +169,16 @@ impl<R: Read + Seek> MkvReader<R> {
         let mut span: Option<(i64, i64)> = None;
         let (mut last, mut usual) = (i64::MIN, 0);
         while let Some(packet) = self.next_packet()? {
-            let at = packet.pts.saturating_add(track.delay);
+            let (pts, trim) = packet.time.stored();
+            let at = pts.saturating_add(track.delay);
             if last != i64::MIN && at > last {
                 usual = at.saturating_sub(last);
             }
             last = last.max(at);
-            let samples = match &track.codec {
-                MkvCodec::Audio(AudioCodec::Opus { .. }) => packet_samples(&packet.data),
-                _ => None,
-            };
-            let lasts = samples.map(|samples| i64::from(samples) * 1_000_000_000 / 48_000);
-            let lasts = lasts.or(track.packet_duration.map(|nanos| nanos as i64)).unwrap_or(usual);
+            let lasts = lasting(&packet).or(track.packet_duration);
+            let lasts = lasts.map_or(usual, |nanos| nanos as i64);
             // What the encoder put before the sound is not heard, and so ends nothing later.
-            let end = packet.pts.saturating_add(lasts).saturating_sub(packet.trim);
+            let end = pts.saturating_add(lasts).saturating_sub(trim);
             let span = span.get_or_insert((at, end));
             *span = (span.0.min(at), span.1.max(end));
         }
@@ -193,17 +195,18 @@ impl<R: Read + Seek> MkvReader<R> {
         let told = block.lasts.map(|ticks| ticks.saturating_mul(self.scale) / count);
         let mut at = nanos(block.at, self.scale).saturating_sub(track.delay);
         for (n, part) in parts.iter().enumerate() {
-            let mut data = [&track.prefix[..], part].concat();
-            let opus = matches!(track.codec, MkvCodec::Audio(AudioCodec::Opus { .. }));
-            let samples = packet_samples(&data).filter(|_| opus);
-            let lasts = samples.map(|samples| u64::from(samples) * 1_000_000_000 / 48_000);
-            let lasts = lasts.or(told).or(track.packet_duration).unwrap_or(0);
-            if let MkvCodec::H264(config) = &track.codec {
-                data = config.to_annexb(&data)?;
-            }
+            let data = [&track.prefix[..], part].concat();
             let last = n + 1 == parts.len();
             let trim = if last { block.discard.max(0) } else { 0 };
-            self.laced.push_back(Packet { data, pts: at, trim });
+            let frame = match &track.codec {
+                MkvCodec::Video(config) => config.frame(&data, at)?,
+                MkvCodec::Audio(config) => stored_sound(config.codec(), data, at, trim),
+                MkvCodec::OtherVideo(_) | MkvCodec::OtherAudio(_) | MkvCodec::Other => {
+                    return Ok(());
+                }
+            };
+            let lasts = lasting(&frame).or(told).or(track.packet_duration).unwrap_or(0);
+            self.laced.push_back(frame);
             at = at.saturating_add(i64::try_from(lasts).unwrap_or(0));
         }
         Ok(())

@@ -3,10 +3,10 @@
 //!
 //! Pure over bytes; whatever they hold, nothing panics. Where they lie in a file, `mkv.rs` knows.
 
-use super::avc::AvcConfig;
 use super::bytes::Cursor;
 use super::ogg::parse_opus_head;
-use super::{AudioCodec, ContainerError, ENCRYPTED, names, shortcoming, to_nanos};
+use super::pictures::{VideoConfig, of_matroska};
+use super::{AudioConfig, ContainerError, ENCRYPTED, names, shortcoming, to_nanos};
 use crate::media::showing::{ColourHint, Crop, Matrix, Orientation, Showing};
 
 /// What a track is and how its packets are stored.
@@ -37,10 +37,10 @@ impl MkvTrack {
 /// What a Matroska track holds.
 #[derive(Debug, Clone, PartialEq)]
 pub enum MkvCodec {
-    /// H.264 pictures.
-    H264(AvcConfig),
+    /// Pictures.
+    Video(VideoConfig),
     /// Sound.
-    Audio(AudioCodec),
+    Audio(AudioConfig),
     /// Pictures that we do not play, and why.
     OtherVideo(String),
     /// Sound that we do not play, and why.
@@ -150,11 +150,13 @@ fn other(kind: u64, what: String) -> MkvCodec {
 
 fn codec(id: &str, kind: u64, entry: &[u8]) -> Result<MkvCodec, ContainerError> {
     let private = find(entry, 0x63A2).unwrap_or_default();
+    if let Some(config) = of_matroska(id, private) {
+        return config.map(MkvCodec::Video);
+    }
     Ok(match id {
-        "V_MPEG4/ISO/AVC" => MkvCodec::H264(AvcConfig::parse(private)?),
-        "A_OPUS" => MkvCodec::Audio(AudioCodec::Opus(parse_opus_head(private)?)),
+        "A_OPUS" => MkvCodec::Audio(AudioConfig::Opus(parse_opus_head(private)?)),
         id if id.starts_with("A_AAC") && private.len() >= 2 => {
-            MkvCodec::Audio(AudioCodec::Aac { config: private.to_vec() })
+            MkvCodec::Audio(AudioConfig::Aac { config: private.to_vec() })
         }
         id => other(kind, names::of_matroska(id, private)),
     })

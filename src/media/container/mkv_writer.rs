@@ -7,6 +7,7 @@ use super::ebml::{
     put_wide_uint, wide_size,
 };
 use super::mux::{HEAD, Heads, MuxSample, Track, begins_piece};
+use super::pictures::matroska_id;
 
 use crate::media::showing::Orientation;
 
@@ -253,7 +254,8 @@ fn tracks(heads: &Heads) -> Vec<u8> {
     put_master(&mut out, TRACKS, |tracks| {
         if let Some(video) = &heads.video {
             put_master(tracks, 0xAE, |entry| {
-                track_entry(entry, Track::Video, 1, b"V_MPEG4/ISO/AVC", &video.config);
+                let id = matroska_id(video.codec).unwrap_or_default();
+                track_entry(entry, Track::Video, 1, id, &video.config);
                 put_master(entry, 0xE0, |size| {
                     put_uint(size, 0xB0, video.width.into());
                     put_uint(size, 0xBA, video.height.into());

@@ -2,9 +2,15 @@
 //!
 //! Every reader treats its file as hostile: no length is believed before it
 //! was compared with a limit, and nothing here panics. Containers know no
-//! codecs beyond what must be parsed to cut a stream into packets.
+//! codecs beyond what must be parsed to cut a stream into packets; how they
+//! store pictures, codec by codec, is `pictures.rs`.
 
 use std::io;
+
+use ::bytes::Bytes;
+
+use super::codec::StreamError;
+use super::encoded::{Codec, EncodedFrame, FrameTime};
 
 pub mod annexb;
 pub mod avc;
@@ -23,6 +29,7 @@ pub mod mp4_writer;
 pub mod mux;
 pub mod names;
 pub mod ogg;
+pub mod pictures;
 pub mod wav;
 pub mod y4m;
 
@@ -69,30 +76,18 @@ pub const ENCRYPTED: &str = "encrypted";
 /// The largest packet that is read: far above any picture up to 4096x4096.
 pub const MAX_PACKET: usize = 32 << 20;
 
-/// One encoded picture or block of sound, as it lay in the file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Packet {
-    /// The bytes: Annex B for H.264 whatever the container held, a raw frame otherwise.
-    pub data: Vec<u8>,
-    /// When to present it, nanoseconds on the clock of the file; what lies before its start is what a
-    /// decoder needs but nobody hears (encoder delay).
-    pub pts: i64,
-    /// How much of what comes out of it is not to be heard, nanoseconds at its end: an encoder fills
-    /// its last packet up.
-    pub trim: i64,
-}
-
-impl Packet {
-    /// A packet that is wanted whole.
-    #[must_use]
-    pub fn new(data: Vec<u8>, pts: i64) -> Self {
-        Self { data, pts, trim: 0 }
+impl From<StreamError> for ContainerError {
+    fn from(error: StreamError) -> Self {
+        match error {
+            StreamError::Corrupt(reason) => Self::Corrupt(reason),
+            StreamError::Unsupported(reason) => Self::Unsupported(reason),
+        }
     }
 }
 
-/// The codec of a sound track.
+/// What a track of sound is encoded in, and what its decoder is to be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AudioCodec {
+pub enum AudioConfig {
     /// AAC, with its AudioSpecificConfig (ISO/IEC 14496-3 section 1.6.2.1).
     Aac {
         /// The AudioSpecificConfig.
@@ -100,6 +95,24 @@ pub enum AudioCodec {
     },
     /// Opus, with what its identification header says.
     Opus(OpusHead),
+}
+
+impl AudioConfig {
+    /// The codec alone.
+    #[must_use]
+    pub fn codec(&self) -> Codec {
+        match self {
+            Self::Aac { .. } => Codec::Aac,
+            Self::Opus(_) => Codec::Opus,
+        }
+    }
+}
+
+/// A packet of sound as it stands in a file; see [`FrameTime::Stored`].
+fn stored_sound(codec: Codec, data: Vec<u8>, pts: i64, trim: i64) -> EncodedFrame {
+    let data = Bytes::from(data);
+    let samples = codec.samples(&data).unwrap_or(0);
+    EncodedFrame::sound(codec, data, samples, FrameTime::Stored { pts, trim })
 }
 
 /// What an Opus identification header says (RFC 7845 section 5.1).

@@ -9,7 +9,8 @@ use super::bytes::{Cursor, read_bounded};
 use super::mp4_boxes::{BoxLen, TrackCodec, boxes, find, find_path, header, track_codec};
 use super::mp4_fragments::{Defaults, FragmentTrack, parse_trex, read_fragment};
 use super::mp4_tables::{Sample, read_samples};
-use super::{ContainerError, MAX_PACKET, Packet, shortcoming, to_nanos};
+use super::{ContainerError, MAX_PACKET, shortcoming, stored_sound, to_nanos};
+use crate::media::encoded::EncodedFrame;
 use crate::media::showing::{Orientation, Showing};
 
 /// The largest index (`moov` or `moof`) that is read.
@@ -130,19 +131,27 @@ impl<R: Read + Seek> Mp4Reader<R> {
         self.cut
     }
 
-    /// Reads sample `index` of track `track`; `None` past the last. H.264 comes as Annex B.
+    /// Reads sample `index` of track `track`; `None` past the last, and of what is not played.
     ///
     /// # Errors
     /// When the file cannot be read there.
-    pub fn packet(&mut self, track: usize, index: usize) -> Result<Option<Packet>, ContainerError> {
+    pub fn packet(
+        &mut self,
+        track: usize,
+        index: usize,
+    ) -> Result<Option<EncodedFrame>, ContainerError> {
         let Some(track) = self.tracks.get(track) else { return Ok(None) };
         let Some(sample) = track.samples.get(index) else { return Ok(None) };
         self.reader.seek(SeekFrom::Start(sample.offset))?;
-        let mut data = read_bounded(&mut self.reader, u64::from(sample.size), MAX_PACKET)?;
-        if let TrackCodec::H264(config) = &track.codec {
-            data = config.to_annexb(&data)?;
-        }
-        Ok(Some(Packet { data, pts: track.nanos(sample.pts), trim: track.excess(sample) }))
+        let data = read_bounded(&mut self.reader, u64::from(sample.size), MAX_PACKET)?;
+        let pts = track.nanos(sample.pts);
+        Ok(match &track.codec {
+            TrackCodec::Video(config) => Some(config.frame(&data, pts)?),
+            TrackCodec::Audio(config) => {
+                Some(stored_sound(config.codec(), data, pts, track.excess(sample)))
+            }
+            TrackCodec::OtherVideo(_) | TrackCodec::OtherAudio(_) | TrackCodec::Other => None,
+        })
     }
 }
 
@@ -244,7 +253,7 @@ fn build_track(trak: &[u8], movie_scale: u32) -> Option<(Mp4Track, u32)> {
     if let Err(error) = tables {
         samples.clear();
         codec = match codec {
-            TrackCodec::H264(_) | TrackCodec::OtherVideo(_) => {
+            TrackCodec::Video(_) | TrackCodec::OtherVideo(_) => {
                 TrackCodec::OtherVideo(shortcoming(&error))
             }
             _ => TrackCodec::OtherAudio(shortcoming(&error)),

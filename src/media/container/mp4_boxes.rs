@@ -3,10 +3,10 @@
 //! Owns walking over nested boxes and the description of a track's codec.
 //! Knows nothing of samples or files.
 
-use super::avc::AvcConfig;
 use super::bytes::Cursor;
 use super::ogg::opus_head;
-use super::{AudioCodec, ContainerError, names, shortcoming};
+use super::pictures::{VideoConfig, of_mp4};
+use super::{AudioConfig, ContainerError, names, shortcoming};
 use crate::media::showing::{ColourHint, Crop, Matrix, Showing};
 
 /// The name of a box.
@@ -66,10 +66,10 @@ pub fn find_path<'a>(data: &'a [u8], path: &[&Name]) -> Option<&'a [u8]> {
 /// What a track holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TrackCodec {
-    /// H.264 pictures.
-    H264(AvcConfig),
+    /// Pictures.
+    Video(VideoConfig),
     /// Sound.
-    Audio(AudioCodec),
+    Audio(AudioConfig),
     /// Pictures that we do not play: their codec, or why.
     OtherVideo(String),
     /// Sound that we do not play: its codec, or why.
@@ -100,16 +100,11 @@ pub fn track_codec(handler: &[u8], stsd: &[u8]) -> (TrackCodec, Showing) {
 const VISUAL: usize = 78;
 
 fn video_codec(format: &Name, entry: &[u8]) -> TrackCodec {
-    let avcc = entry.get(VISUAL..).and_then(|inner| find(inner, b"avcC"));
-    match (format, avcc) {
-        (b"avc1" | b"avc3", Some(avcc)) => match AvcConfig::parse(avcc) {
-            Ok(config) => TrackCodec::H264(config),
-            Err(error) => TrackCodec::OtherVideo(shortcoming(&error)),
-        },
-        (b"avc1" | b"avc3", None) => {
-            TrackCodec::OtherVideo("H.264 without its configuration (avcC)".to_owned())
-        }
-        _ => TrackCodec::OtherVideo(names::of_fourcc(format)),
+    let inner = entry.get(VISUAL..).unwrap_or_default();
+    match of_mp4(format, |name| find(inner, name)) {
+        Some(Ok(config)) => TrackCodec::Video(config),
+        Some(Err(error)) => TrackCodec::OtherVideo(shortcoming(&error)),
+        None => TrackCodec::OtherVideo(names::of_fourcc(format)),
     }
 }
 
@@ -185,7 +180,7 @@ fn audio_codec(format: &Name, entry: &[u8]) -> Result<TrackCodec, ContainerError
             let esds = find(inner, b"esds").or_else(|| find_path(inner, &[b"wave", b"esds"]));
             Ok(match esds.and_then(elementary_stream) {
                 Some((0x40 | 0x66..=0x68, Some(config))) => {
-                    TrackCodec::Audio(AudioCodec::Aac { config })
+                    TrackCodec::Audio(AudioConfig::Aac { config })
                 }
                 Some((kind, _)) => TrackCodec::OtherAudio(names::of_object(kind)),
                 None => TrackCodec::OtherAudio("AAC without its description".to_owned()),
@@ -199,7 +194,7 @@ fn audio_codec(format: &Name, entry: &[u8]) -> Result<TrackCodec, ContainerError
             let (channels, pre_skip) = (cursor.u8()?, cursor.u16()?);
             cursor.u32()?;
             let gain = cursor.u16()? as i16;
-            Ok(TrackCodec::Audio(AudioCodec::Opus(opus_head(channels, pre_skip, gain, cursor)?)))
+            Ok(TrackCodec::Audio(AudioConfig::Opus(opus_head(channels, pre_skip, gain, cursor)?)))
         }
         _ => Ok(TrackCodec::OtherAudio(names::of_fourcc(format))),
     }

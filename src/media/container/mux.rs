@@ -2,12 +2,15 @@
 //!
 //! Knows neither Matroska nor MP4, and no clock: times come with the samples.
 
+use crate::media::encoded::Codec;
 use crate::media::showing::{Orientation, Showing};
 
-/// The H.264 track of a recording.
+/// The track of pictures of a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VideoHead {
-    /// The avcC record.
+    /// What they are encoded in.
+    pub codec: Codec,
+    /// What their decoder is to be told, as containers keep it: of H.264 the avcC record.
     pub config: Vec<u8>,
     /// Width in pixels.
     pub width: u32,

@@ -8,8 +8,8 @@ use std::io::{Read, Seek, SeekFrom};
 use ogg::PacketReader;
 
 use super::bytes::Cursor;
-use super::{AudioCodec, ContainerError, OpusHead, Packet, names, to_nanos};
-use crate::media::codec::opus::packet_samples;
+use super::{AudioConfig, ContainerError, OpusHead, names, stored_sound, to_nanos};
+use crate::media::encoded::{Codec, EncodedFrame};
 
 /// The Opus streams of an Ogg file, those that are chained one after the other; of several that are
 /// multiplexed, the first.
@@ -66,8 +66,8 @@ impl<R: Read + Seek> OggOpusReader<R> {
 
     /// What the identification header of the stream that is read says.
     #[must_use]
-    pub fn codec(&self) -> AudioCodec {
-        AudioCodec::Opus(self.head.clone())
+    pub fn codec(&self) -> AudioConfig {
+        AudioConfig::Opus(self.head.clone())
     }
 
     /// Whether the packet that was read last is the first of another stream; told once.
@@ -85,18 +85,18 @@ impl<R: Read + Seek> OggOpusReader<R> {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn next_packet(&mut self) -> Result<Option<Packet>, ContainerError> {
+    pub fn next_packet(&mut self) -> Result<Option<EncodedFrame>, ContainerError> {
         let Some(packet) = self.next_raw()? else { return Ok(None) };
         let skip = i64::from(self.head.pre_skip);
         let pts = self.began.saturating_add(to_nanos(self.position - skip, 48_000));
         // What is not Opus takes no time; decoding it will say so.
-        let samples = i64::from(packet_samples(&packet.data).unwrap_or(0));
+        let samples = i64::from(Codec::Opus.samples(&packet.data).unwrap_or(0));
         self.position += samples;
         // A page says how many samples end with it; the last one may say less than it holds.
         let told = i64::try_from(packet.absgp_page()).ok().filter(|told| *told > 0);
         let excess = told.map_or(0, |told| self.position - told).clamp(0, samples);
         self.heard = self.position - excess - skip;
-        Ok(Some(Packet { data: packet.data, pts, trim: to_nanos(excess, 48_000) }))
+        Ok(Some(stored_sound(Codec::Opus, packet.data, pts, to_nanos(excess, 48_000))))
     }
 
     /// Goes back to the first packet.
@@ -290,11 +290,14 @@ mod tests {
     fn packets_start_before_zero_by_the_pre_skip() {
         let mut ogg = OggOpusReader::open(Cursor::new(file())).unwrap();
         let head = OpusHead { pre_skip: 100, ..OpusHead::plain(2) };
-        assert_eq!(ogg.codec(), AudioCodec::Opus(head));
+        assert_eq!(ogg.codec(), AudioConfig::Opus(head));
         for _ in 0..2 {
             let first = ogg.next_packet().unwrap().unwrap();
-            assert_eq!((first.data[1], first.pts), (1, -2_083_333));
-            assert_eq!(ogg.next_packet().unwrap().unwrap().pts, 860 * 1_000_000_000 / 48_000);
+            assert_eq!((first.data[1], first.time.stored().0), (1, -2_083_333));
+            assert_eq!(
+                ogg.next_packet().unwrap().unwrap().time.stored().0,
+                860 * 1_000_000_000 / 48_000
+            );
             assert_eq!(ogg.next_packet().unwrap().unwrap().data[1], 3);
             assert_eq!(ogg.next_packet().unwrap(), None);
             ogg.rewind().unwrap();
@@ -321,7 +324,8 @@ mod tests {
         for _ in 0..2 {
             let mut found = Vec::new();
             while let Some(packet) = ogg.next_packet().unwrap() {
-                found.push((packet.pts, packet.trim, ogg.take_change()));
+                let (pts, trim) = packet.time.stored();
+                found.push((pts, trim, ogg.take_change()));
             }
             let (second, heard, trim) = (20_000_000, 37_916_666, 2_083_333);
             let both = [

@@ -5,30 +5,15 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
-
-use bytes::Bytes;
 
 use super::{Ended, SourceThread};
 use crate::media::audio::level::LevelMeter;
 use crate::media::codec::AudioEncoder;
 use crate::media::device::DeviceNotice;
+use crate::media::encoded::EncodedFrame;
 use crate::media::frame::AudioFrame;
 use crate::media::sound_rate::{LossMemory, SoundMode, SoundRate};
 use crate::media::source::AudioSource;
-
-/// One encoded packet of sound.
-#[derive(Debug, Clone)]
-pub struct EncodedAudio {
-    /// The Opus packet.
-    pub data: Bytes,
-    /// Samples per channel at 48 kHz.
-    pub samples: u32,
-    /// When its first sample was taken.
-    pub captured_at: Instant,
-    /// How many packets before it are worth sending again with it.
-    pub copies: usize,
-}
 
 /// What the thread is told; shared with whoever runs the call.
 #[derive(Debug, Default)]
@@ -98,8 +83,9 @@ pub struct AudioOut {
 
 impl AudioOut {
     /// Starts the thread. `allowance` says what sound may take of the path at present, bits a second,
-    /// headers and copies counted; sound does with less as well as `rate` can make it. It and `deliver`
-    /// run on the thread and must not block.
+    /// headers and copies counted; sound does with less as well as `rate` can make it. `deliver` is given
+    /// each packet, and how many of those before it are worth sending again with it. Both run on the
+    /// thread and must not block.
     ///
     /// # Errors
     /// When the operating system gives no thread.
@@ -107,7 +93,7 @@ impl AudioOut {
         source: Box<dyn AudioSource>,
         encoder: Box<dyn AudioEncoder>,
         (rate, allowance): (SoundRate, impl FnMut() -> u32 + Send + 'static),
-        deliver: impl FnMut(EncodedAudio) + Send + 'static,
+        deliver: impl FnMut(EncodedFrame, usize) + Send + 'static,
         hooks: AudioOutHooks,
     ) -> std::io::Result<Self> {
         let takes = AtomicU32::new(rate.best().total());
@@ -142,7 +128,7 @@ impl Drop for AudioOut {
     }
 }
 
-fn run<A: FnMut() -> u32, D: FnMut(EncodedAudio)>(
+fn run<A: FnMut() -> u32, D: FnMut(EncodedFrame, usize)>(
     mut source: Box<dyn AudioSource>,
     mut encoding: Encoding<A, D>,
     notice: &impl Fn(DeviceNotice),
@@ -184,7 +170,7 @@ struct Encoding<A, D> {
     told: (u32, u32),
 }
 
-impl<A: FnMut() -> u32, D: FnMut(EncodedAudio)> Encoding<A, D> {
+impl<A: FnMut() -> u32, D: FnMut(EncodedFrame, usize)> Encoding<A, D> {
     fn new(encoder: Box<dyn AudioEncoder>, (rate, allowance): (SoundRate, A), deliver: D) -> Self {
         Self { encoder, rate, allowance, deliver, pending: None, mode: None, told: (0, 0) }
     }
@@ -234,13 +220,8 @@ impl<A: FnMut() -> u32, D: FnMut(EncodedAudio)> Encoding<A, D> {
     }
 
     fn encode(&mut self, block: &AudioFrame, mode: SoundMode) {
-        match self.encoder.encode(&block.samples) {
-            Ok(data) => (self.deliver)(EncodedAudio {
-                data,
-                samples: mode.packet_samples as u32,
-                captured_at: block.captured_at,
-                copies: mode.copies,
-            }),
+        match self.encoder.encode(block) {
+            Ok(packet) => (self.deliver)(packet, mode.copies),
             Err(error) => tracing::error!(%error, "a packet of sound is lost"),
         }
     }

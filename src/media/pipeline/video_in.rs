@@ -11,32 +11,16 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use bytes::Bytes;
-
 use super::counters::PictureCounters;
 use super::spawn;
 use crate::clock;
-use crate::media::codec::VideoDecoder;
+use crate::media::codec::table::AnyVideoDecoder;
+use crate::media::encoded::{EncodedFrame, FrameTime};
 use crate::media::frame::{Size, VideoFrame};
 use crate::media::playout::freeze::FreezeMeter;
-use crate::media::showing::{Orientation, Showing};
+use crate::media::showing::Showing;
 use crate::media::sink::VideoSink;
 use crate::media::upright::Upright;
-
-/// One complete access unit from the network.
-#[derive(Debug, Clone)]
-pub struct ReceivedVideo {
-    /// H.264 in Annex B form.
-    pub data: Bytes,
-    /// Whether it is an IDR.
-    pub keyframe: bool,
-    /// The sender's clock, 90 kHz.
-    pub rtp_timestamp: u32,
-    /// When its first packet came.
-    pub first_packet_at: Instant,
-    /// Which way up it is to be shown.
-    pub orientation: Orientation,
-}
 
 /// Pictures that wait for the decoder: one second. More means that it cannot keep up.
 const DECODE_QUEUE: usize = 30;
@@ -73,10 +57,11 @@ impl VideoInState {
         (meter.count(), meter.total().as_secs_f64())
     }
 
-    fn count(&self, frame: &VideoFrame, received: &ReceivedVideo) {
+    fn count(&self, frame: &VideoFrame, received: &EncodedFrame) {
         let now = frame.captured_at();
         self.counters.count(received.keyframe, frame.size());
-        let wait = now.saturating_duration_since(received.first_packet_at);
+        let came = received.time.here().unwrap_or(now);
+        let wait = now.saturating_duration_since(came);
         self.wait_us.fetch_add(wait.as_micros() as u64, Ordering::Relaxed);
         self.freezes.lock().unwrap_or_else(PoisonError::into_inner).on_frame(now);
     }
@@ -88,15 +73,15 @@ pub struct VideoInHooks {
     pub broken: Box<dyn Fn() + Send>,
     /// The first picture was decoded.
     pub first: Box<dyn FnOnce(Size) + Send>,
-    /// When the picture with this RTP timestamp, decoded at that time, is due.
-    pub due: Box<dyn Fn(u32, Instant) -> Instant + Send>,
+    /// When the picture of that time, decoded at that instant, is due.
+    pub due: Box<dyn Fn(FrameTime, Instant) -> Instant + Send>,
 }
 
 /// The running threads; dropping it stops them.
 #[derive(Debug)]
 pub struct VideoIn {
     state: Arc<VideoInState>,
-    input: Option<SyncSender<ReceivedVideo>>,
+    input: Option<SyncSender<EncodedFrame>>,
     render: Option<RenderQueue>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -107,7 +92,7 @@ impl VideoIn {
     /// # Errors
     /// When the operating system gives no thread.
     pub fn start(
-        decoder: Box<dyn VideoDecoder>,
+        decoder: AnyVideoDecoder,
         sink: Option<Box<dyn VideoSink>>,
         hooks: VideoInHooks,
     ) -> std::io::Result<Self> {
@@ -132,7 +117,7 @@ impl VideoIn {
 
     /// The way in for the receiving task. Never blocks; `false` when there was no room, and then a
     /// keyframe is needed.
-    pub fn input(&self) -> impl Fn(ReceivedVideo) -> bool + Send + 'static {
+    pub fn input(&self) -> impl Fn(EncodedFrame) -> bool + Send + 'static {
         let (input, state) = (self.input.clone(), Arc::clone(&self.state));
         move |picture| match input.as_ref().map(|input| input.try_send(picture)) {
             Some(Err(TrySendError::Full(_))) => {
@@ -163,19 +148,19 @@ impl Drop for VideoIn {
 }
 
 struct Decoding {
-    decoder: Box<dyn VideoDecoder>,
+    decoder: AnyVideoDecoder,
     upright: Upright,
     state: Arc<VideoInState>,
     render: Option<RenderQueue>,
     broken: Box<dyn Fn() + Send>,
-    due: Box<dyn Fn(u32, Instant) -> Instant + Send>,
+    due: Box<dyn Fn(FrameTime, Instant) -> Instant + Send>,
 }
 
 impl Decoding {
-    fn run(mut self, pictures: &Receiver<ReceivedVideo>, first: Box<dyn FnOnce(Size) + Send>) {
+    fn run(mut self, pictures: &Receiver<EncodedFrame>, first: Box<dyn FnOnce(Size) + Send>) {
         let mut first = Some(first);
         while let Ok(picture) = pictures.recv() {
-            match self.decoder.decode(&picture.data, clock::now()) {
+            match self.decoder.decode(&picture, clock::now()) {
                 Ok(Some(frame)) => {
                     let frame = decoded_now(frame);
                     self.state.count(&frame, &picture);
@@ -186,7 +171,7 @@ impl Decoding {
                         first(frame.size());
                     }
                     if let Some(render) = &self.render {
-                        render.push((self.due)(picture.rtp_timestamp, frame.captured_at()), frame);
+                        render.push((self.due)(picture.time, frame.captured_at()), frame);
                     }
                 }
                 Ok(None) => {}
@@ -284,8 +269,10 @@ mod tests {
     use std::fs::File;
 
     use super::*;
-    use crate::media::codec::h264::H264Decoder;
     use crate::media::container::annexb::AnnexBReader;
+    use crate::media::container::pictures::RAW;
+    use crate::media::frame::MaxPicture;
+    use crate::media::showing::Orientation;
     use crate::media::sink::SinkError;
 
     struct Sizes(SyncSender<Size>);
@@ -325,21 +312,16 @@ mod tests {
                 }),
                 due: Box::new(|_, at| at),
             };
-            let decoder = Box::new(H264Decoder::new().unwrap());
+            let decoder = AnyVideoDecoder::new(RAW, MaxPicture::default()).unwrap();
             let decoding = VideoIn::start(decoder, Some(Box::new(Sizes(tell))), hooks).unwrap();
             let input = decoding.input();
             stream.rewind().unwrap();
             for index in 0..20 {
                 let data = stream.next_unit().unwrap().unwrap().into();
-                let (keyframe, first_packet_at) = (index == 0, clock::now());
-                let rtp_timestamp = index * 3_600;
-                assert!(input(ReceivedVideo {
-                    data,
-                    keyframe,
-                    rtp_timestamp,
-                    first_packet_at,
-                    orientation
-                }));
+                let (rtp_timestamp, first_packet_at) = (index * 3_600, clock::now());
+                let time = FrameTime::Received { rtp_timestamp, first_packet_at };
+                let picture = EncodedFrame::picture(RAW, data, index == 0, time);
+                assert!(input(EncodedFrame { orientation, ..picture }));
             }
             let wanted = Size { width, height };
             let limit = std::time::Duration::from_secs(60);

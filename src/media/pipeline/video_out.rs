@@ -15,8 +15,9 @@ use super::spending::Spending;
 use super::{Ended, SourceThread, spawn};
 use crate::clock;
 use crate::media::adaptation::Rung;
-use crate::media::codec::{EncodedVideo, VideoEncoder};
+use crate::media::codec::VideoEncoder;
 use crate::media::device::DeviceNotice;
+use crate::media::encoded::EncodedFrame;
 use crate::media::frame::{FramePool, Size, VideoFrame};
 use crate::media::scale::{Planes, Scaler};
 use crate::media::sink::VideoSink;
@@ -142,7 +143,7 @@ impl VideoOut {
         source: Box<dyn VideoSource>,
         encoder: Box<dyn VideoEncoder>,
         allowance: impl FnMut(Instant) -> Allowance + Send + 'static,
-        deliver: impl FnMut(EncodedVideo) -> Delivery + Send + 'static,
+        deliver: impl FnMut(EncodedFrame) -> Delivery + Send + 'static,
         hooks: VideoOutHooks,
     ) -> std::io::Result<Self> {
         let state = Arc::new(VideoOutState::default());
@@ -252,7 +253,7 @@ struct Encoding<A, D> {
     overwritten: u64,
 }
 
-impl<A: FnMut(Instant) -> Allowance, D: FnMut(EncodedVideo) -> Delivery> Encoding<A, D> {
+impl<A: FnMut(Instant) -> Allowance, D: FnMut(EncodedFrame) -> Delivery> Encoding<A, D> {
     fn new(
         encoder: Box<dyn VideoEncoder>,
         state: Arc<VideoOutState>,
@@ -284,7 +285,7 @@ impl<A: FnMut(Instant) -> Allowance, D: FnMut(EncodedVideo) -> Delivery> Encodin
             match self.encoder.encode(&frame) {
                 Ok(Some(encoded)) => {
                     refused = 0;
-                    self.hand_over(encoded);
+                    self.hand_over(encoded, frame.size());
                 }
                 Ok(None) => self.state.counters.count_dropped(1),
                 Err(error) => {
@@ -346,8 +347,8 @@ impl<A: FnMut(Instant) -> Allowance, D: FnMut(EncodedVideo) -> Delivery> Encodin
         Some(self.scaled.to(rung.size, frame))
     }
 
-    fn hand_over(&mut self, encoded: EncodedVideo) {
-        let (keyframe, size) = (encoded.keyframe, encoded.size);
+    fn hand_over(&mut self, encoded: EncodedFrame, size: Size) {
+        let keyframe = encoded.keyframe;
         self.spending.on_picture(encoded.data.len());
         if keyframe {
             tracing::debug!(bytes = encoded.data.len(), %size, "keyframe");

@@ -225,6 +225,12 @@ impl AudioPlayout {
         self.delay = DelayEstimator::default();
     }
 
+    /// Another stream begins, which this decoder is for.
+    pub fn decode_with(&mut self, decoder: Box<dyn AudioDecoder>) {
+        self.start_over();
+        self.decoder = decoder;
+    }
+
     /// What is waited for beyond the headroom: sound is taken in parts, the middle of which counts.
     /// Where the parts are out of step with packets, sometimes one more must be there.
     fn more(&self, samples: usize, at_once: usize) -> f64 {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::*;
 use crate::clock;
 use crate::media::codec::opus::{OpusDecoder, OpusEncoder};
-use crate::media::codec::{AudioEncoder, OpusSettings};
+use crate::media::codec::{AudioEncoder, AudioEncoderSettings};
 
 /// A network: where packets of 20 ms go, and what else comes with them.
 struct Network {
@@ -70,7 +70,8 @@ impl Network {
 
     /// Voiced and unvoiced syllables with pauses, in packets.
     fn packets(&self) -> Vec<(u32, Bytes)> {
-        let settings = OpusSettings { channels: 1, bitrate: 24_000, inband_fec: true, dtx: false };
+        let settings =
+            AudioEncoderSettings { channels: 1, bitrate: 24_000, inband_fec: true, dtx: false };
         let mut encoder = OpusEncoder::new(settings).unwrap();
         encoder.set_packet_loss(self.loss);
         let mut dice = Dice(7);
@@ -92,7 +93,9 @@ impl Network {
                     }
                 })
                 .collect();
-            made.push((3_000_000_000_u32.wrapping_add(at as u32), encoder.encode(&sound).unwrap()));
+            let block = AudioFrame { samples: sound, channels: 1, captured_at: clock::now() };
+            let packet = encoder.encode(&block).unwrap();
+            made.push((3_000_000_000_u32.wrapping_add(at as u32), packet.data));
             at += samples;
         }
         made
@@ -359,7 +362,8 @@ fn packets_may_change_their_length_at_any_time() {
 
 #[test]
 fn a_silence_that_is_not_sent_is_none_that_is_lost() {
-    let settings = OpusSettings { channels: 1, bitrate: 24_000, inband_fec: true, dtx: true };
+    let settings =
+        AudioEncoderSettings { channels: 1, bitrate: 24_000, inband_fec: true, dtx: true };
     let mut encoder = OpusEncoder::new(settings).unwrap();
     let start = clock::now();
     let mut playout = AudioPlayout::new(Box::new(OpusDecoder::new(1).unwrap()));
@@ -367,7 +371,8 @@ fn a_silence_that_is_not_sent_is_none_that_is_lost() {
     for n in 0..300_u32 {
         let loud = if (50..200).contains(&n) { 0.0 } else { 0.3 };
         let sound: Vec<f32> = (0..960).map(|at| loud * (at as f32 * 0.0576).sin()).collect();
-        let packet = encoder.encode(&sound).unwrap();
+        let block = AudioFrame { samples: sound, channels: 1, captured_at: start };
+        let packet = encoder.encode(&block).unwrap().data;
         let at = start + Duration::from_millis(u64::from(n) * 20);
         // As a browser does: of a silence only every twentieth packet is sent.
         if packet.len() > 2 || n % 20 == 0 || skipped == 0 {

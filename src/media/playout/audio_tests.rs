@@ -5,10 +5,11 @@ use std::time::Duration;
 use super::*;
 use crate::clock;
 use crate::media::codec::opus::{OpusDecoder, OpusEncoder};
-use crate::media::codec::{AudioEncoder, OpusSettings};
+use crate::media::codec::{AudioEncoder, AudioEncoderSettings};
 
 fn packets(count: usize) -> Vec<Bytes> {
-    let settings = OpusSettings { channels: 1, bitrate: 32_000, inband_fec: true, dtx: false };
+    let settings =
+        AudioEncoderSettings { channels: 1, bitrate: 32_000, inband_fec: true, dtx: false };
     let mut encoder = OpusEncoder::new(settings).unwrap();
     encoder.set_packet_loss(0.1);
     let step = 440.0 * std::f32::consts::TAU / SAMPLE_RATE as f32;
@@ -16,7 +17,8 @@ fn packets(count: usize) -> Vec<Bytes> {
         .map(|packet| {
             let samples: Vec<f32> =
                 (0..960).map(|n| 0.3 * ((packet * 960 + n) as f32 * step).sin()).collect();
-            encoder.encode(&samples).unwrap()
+            let block = AudioFrame { samples, channels: 1, captured_at: clock::now() };
+            encoder.encode(&block).unwrap().data
         })
         .collect()
 }

@@ -1,12 +1,14 @@
 //! The packets of sound that wait to be decoded, in the order of the sender's clock. Pure.
 //!
-//! Owns timestamps and sequence numbers that do not wrap, and the count of what is lost. What is
+//! Owns what is held, and the count of what is lost. What is
 //! done with packets is decided by whoever plays them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use bytes::Bytes;
+
+use crate::sequence::{unwrap_number, unwrap_timestamp};
 
 /// Packets that are held at most: two seconds of the usual 20 ms.
 pub(super) const MAX_PACKETS: usize = 100;
@@ -56,21 +58,18 @@ pub(super) struct Packets {
 }
 
 impl Packets {
-    /// The sequence number and the timestamp as they would be if they did not wrap (RFC 3711 section
-    /// 3.3.1), near those so far; `None` when they are so far away that the stream began anew.
+    /// The sequence number and the timestamp as they would be if they did not wrap, near those so far;
+    /// `None` when they are so far away that the stream began anew.
     pub(super) fn unwrap(&self, sequence_number: u16, timestamp: u32) -> Option<(u64, i64)> {
-        // Far from zero, so that a packet before the first one has a number too.
-        let near = self.highest.unwrap_or(1 << 32 | u64::from(sequence_number));
-        let distance = i64::from(sequence_number.wrapping_sub(near as u16) as i16);
+        let sequence = unwrap_number(sequence_number, self.highest);
         let timestamp = self.unwrap_timestamp(timestamp);
+        let jump = self.highest.map_or(0, |highest| sequence.abs_diff(highest));
         let step = self.latest.map_or(0, |latest| timestamp.abs_diff(latest));
-        (distance.unsigned_abs() <= MAX_JUMP && step <= MAX_STEP)
-            .then_some((near.wrapping_add_signed(distance), timestamp))
+        (jump <= MAX_JUMP && step <= MAX_STEP).then_some((sequence, timestamp))
     }
 
     pub(super) fn unwrap_timestamp(&self, timestamp: u32) -> i64 {
-        let near = self.latest.unwrap_or(i64::from(timestamp));
-        near + i64::from(timestamp.wrapping_sub(near as u32) as i32)
+        unwrap_timestamp(timestamp, self.latest)
     }
 
     /// Keeps a packet; `false` when it is here already.

@@ -7,6 +7,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::sequence::ticks_between;
+
 /// Pictures that are looked back on: two seconds of the usual rate.
 const WINDOW: usize = 60;
 
@@ -50,7 +52,7 @@ impl PictureTiming {
     pub fn due(&mut self, rtp: u32, now: Instant) -> Instant {
         let here = now.saturating_duration_since(self.epoch).as_secs_f64();
         let last = self.last.replace(rtp).unwrap_or(rtp);
-        self.there += f64::from(rtp.wrapping_sub(last) as i32) / CLOCK;
+        self.there += f64::from(ticks_between(last, rtp)) / CLOCK;
         let late = here - self.there;
         if self.lateness.back().is_some_and(|before| (late - before).abs() > RESTART) {
             (self.wait, self.there) = (0.0, 0.0);

@@ -7,6 +7,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::sequence::ticks_between;
+
 /// A picture waits for its sound at most so long: more is worse than lips that are off.
 const MAX_WAIT: Duration = Duration::from_millis(120);
 
@@ -61,7 +63,7 @@ impl SenderClock {
     pub fn seconds_at(&self, rtp: u32) -> Option<f64> {
         let (seconds, base) = self.report?;
         // The distance as signed: timestamps wrap, and a picture may be older than the report.
-        let ticks = f64::from(rtp.wrapping_sub(base) as i32);
+        let ticks = f64::from(ticks_between(base, rtp));
         Some(seconds + ticks / self.clock_rate)
     }
 }

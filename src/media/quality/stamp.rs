@@ -106,9 +106,8 @@ fn with_checksum(number: u32) -> u32 {
 mod tests {
     use super::*;
     use crate::clock;
-    use crate::media::codec::h264::{H264Decoder, H264Encoder};
-    use crate::media::codec::{VideoDecoder, VideoEncoder, VideoEncoderSettings};
-    use crate::media::frame::FramePool;
+    use crate::media::codec::{VideoEncoderSettings, table};
+    use crate::media::frame::{FramePool, MaxPicture};
     use crate::media::quality::resized;
     use std::time::Duration;
 
@@ -137,8 +136,9 @@ mod tests {
     fn survives_the_encoder_at_its_lowest_rate() {
         let size = Size { width: 640, height: 360 };
         let settings = VideoEncoderSettings { size, fps: 30.0, bitrate: 60_000 };
-        let mut encoder = H264Encoder::new(settings).unwrap();
-        let mut decoder = H264Decoder::new().unwrap();
+        let codec = table::PICTURES[0];
+        let mut encoder = table::video_encoder(codec, settings).unwrap();
+        let mut decoder = table::video_decoder(codec, MaxPicture::default()).unwrap();
         let (start, mut read) = (clock::now(), 0);
         for number in 0..60 {
             let mut frame = noise(size, number / 20);

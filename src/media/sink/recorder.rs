@@ -8,13 +8,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::SinkError;
-use crate::media::codec::h264::sps::Sps;
-use crate::media::codec::opus::packet_samples;
-use crate::media::container::avc::{build_config, parameter_sets_of, to_length_prefixed};
 use crate::media::container::mkv_writer::MkvWriter;
 use crate::media::container::mp4_writer::Mp4Writer;
-use crate::media::container::mux::{Heads, MuxSample, Track, VideoHead};
-use crate::media::showing::{Orientation, Showing};
+use crate::media::container::mux::{Heads, MuxSample, Track};
+use crate::media::container::pictures;
+use crate::media::encoded::{Codec, EncodedFrame, MediaKind};
+use crate::media::showing::Orientation;
 use crate::system;
 
 mod place;
@@ -31,7 +30,7 @@ pub struct RecorderTracks {
     pub audio: Option<u8>,
 }
 
-/// Writes one call to a file: H.264 and Opus as received, nothing encoded again.
+/// Writes one call to a file: pictures and sound as received, nothing encoded again.
 ///
 /// The recording begins with the first packet of sound or the first keyframe, and what comes later
 /// joins it, whenever that is. A picture that was lost leaves a gap in time; where sound was lost or
@@ -47,9 +46,8 @@ pub struct Recorder {
     state: State,
     last_video: Option<u64>,
     last_audio: Option<u64>,
-    /// The first byte of the last packet of sound, and when the sound after it is due.
-    sound: Option<(u8, u64)>,
-    orientation: Orientation,
+    /// The codec and the first byte of the last packet of sound, and when the sound after it is due.
+    sound: Option<(Codec, u8, u64)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,7 +163,6 @@ impl Recorder {
             last_video: None,
             last_audio: None,
             sound: None,
-            orientation: Orientation::UPRIGHT,
         })
     }
 
@@ -173,11 +170,6 @@ impl Recorder {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Which way up the pictures that begin are to be shown; said before the first.
-    pub fn set_orientation(&mut self, orientation: Orientation) {
-        self.orientation = orientation;
     }
 
     /// Which way up its pictures are shown; `None` before there are any.
@@ -195,19 +187,27 @@ impl Recorder {
         }
     }
 
-    /// Takes one access unit in Annex B form. `at` is its presentation time on the clock that it
-    /// shares with the sound.
+    /// Takes a picture or a packet of sound. `at` is its presentation time on the clock that both share.
     ///
     /// # Errors
     /// When the file cannot be written; only once, then the recording has ended.
-    pub fn video(&mut self, data: &[u8], keyframe: bool, at: Duration) -> Result<(), SinkError> {
-        if !self.tracks.video || matches!(self.state, State::Failed) {
+    pub fn take(&mut self, frame: &EncodedFrame, at: Duration) -> Result<(), SinkError> {
+        if matches!(self.state, State::Failed) {
             return Ok(());
         }
-        let at = nanos(at);
+        match frame.codec.kind() {
+            MediaKind::Video => self.video(frame, nanos(at)),
+            MediaKind::Audio => self.audio(frame, nanos(at)),
+        }
+    }
+
+    fn video(&mut self, frame: &EncodedFrame, at: u64) -> Result<(), SinkError> {
+        if !self.tracks.video {
+            return Ok(());
+        }
         if self.heads.video.is_none() {
             // Nothing can be shown before the first picture that needs no other.
-            let head = if keyframe { video_head(data, self.orientation) } else { None };
+            let head = if frame.keyframe { pictures::head(frame) } else { None };
             let Some(head) = head else { return Ok(()) };
             self.begin(Heads { video: Some(head), ..self.heads.clone() }, at)?;
             if self.heads.video.is_none() {
@@ -216,29 +216,17 @@ impl Recorder {
             }
         }
         let Some(at) = self.time_of(at, Track::Video) else { return Ok(()) };
-        let data = to_length_prefixed(data);
+        let data = pictures::to_stored(frame);
         if data.is_empty() {
             return Ok(());
         }
-        let lasts = PICTURE_LASTS;
+        let (lasts, keyframe) = (PICTURE_LASTS, frame.keyframe);
         self.write(MuxSample { track: Track::Video, data, keyframe, at, lasts })
     }
 
-    /// Takes one Opus packet of `samples_per_channel` samples at 48 kHz.
-    ///
-    /// # Errors
-    /// When the file cannot be written; only once, then the recording has ended.
-    pub fn audio(
-        &mut self,
-        packet: &[u8],
-        samples_per_channel: u32,
-        at: Duration,
-    ) -> Result<(), SinkError> {
+    fn audio(&mut self, packet: &EncodedFrame, at: u64) -> Result<(), SinkError> {
         let Some(channels) = self.tracks.audio else { return Ok(()) };
-        if packet.is_empty() || matches!(self.state, State::Failed) {
-            return Ok(());
-        }
-        let at = nanos(at);
+        let Some(first) = packet.data.first() else { return Ok(()) };
         if self.heads.audio.is_none() {
             self.begin(Heads { audio: Some(channels), ..self.heads.clone() }, at)?;
             if self.heads.audio.is_none() {
@@ -246,10 +234,10 @@ impl Recorder {
                 return Ok(());
             }
         }
-        let lasts = sound_lasts(samples_per_channel);
+        let lasts = sound_lasts(packet.samples);
         self.fill_hole(at)?;
-        self.sound = packet.first().map(|first| (*first, at.saturating_add(lasts)));
-        self.sound_packet(packet.to_vec(), at, lasts)
+        self.sound = Some((packet.codec, *first, at.saturating_add(lasts)));
+        self.sound_packet(packet.data.to_vec(), at, lasts)
     }
 
     fn sound_packet(&mut self, data: Vec<u8>, at: u64, lasts: u64) -> Result<(), SinkError> {
@@ -260,10 +248,10 @@ impl Recorder {
     /// Where sound is missing before `at`, packets that hold nothing ask the decoder to make it up
     /// (RFC 7845 section 4.1): players take a hole in the packets for a fault of the file.
     fn fill_hole(&mut self, at: u64) -> Result<(), SinkError> {
-        let Some((first, mut due)) = self.sound else { return Ok(()) };
+        let Some((codec, first, mut due)) = self.sound else { return Ok(()) };
         // One frame a packet, of the length that the packet before had.
         let empty = vec![first & 0xFC];
-        let lasts = sound_lasts(packet_samples(&empty).unwrap_or(960));
+        let lasts = sound_lasts(codec.samples(&empty).unwrap_or(960));
         if !HOLE.contains(&at.saturating_sub(due)) {
             return Ok(());
         }
@@ -384,19 +372,6 @@ fn nanos(at: Duration) -> u64 {
 
 fn sound_lasts(samples_per_channel: u32) -> u64 {
     u64::from(samples_per_channel) * 1_000_000_000 / 48_000
-}
-
-/// What the head of the file says of the pictures, from the first keyframe.
-fn video_head(unit: &[u8], orientation: Orientation) -> Option<VideoHead> {
-    let (sps, pps) = parameter_sets_of(unit)?;
-    let size = Sps::parse(sps)?;
-    let config = build_config(sps, pps)?;
-    let (width, height) = (size.width, size.height);
-    let showing = Showing { aspect: size.aspect, ..Showing::default() };
-    // A shape that nobody can mean is none.
-    let is_wide = showing.shown(width as usize, height as usize) != (width & !1, height & !1);
-    let aspect = size.aspect.filter(|_| is_wide);
-    Some(VideoHead { config, width, height, aspect, orientation })
 }
 
 #[cfg(test)]

@@ -2,24 +2,35 @@
 
 use std::process::Command;
 
-use openh264::encoder::Encoder;
-use openh264::formats::YUVBuffer;
+use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::*;
+use crate::clock;
+use crate::media::codec::{table, test_support};
+use crate::media::encoded::FrameTime;
 
 const BOTH: RecorderTracks = RecorderTracks { video: true, audio: Some(2) };
 
 /// Pictures at 25 a second, keyframes with parameter sets where the encoder puts them.
 fn pictures(width: usize, height: usize, count: usize) -> Vec<Vec<u8>> {
-    let mut encoder = Encoder::new().unwrap();
-    (0..count).map(|_| encoder.encode(&YUVBuffer::new(width, height)).unwrap().to_vec()).collect()
+    test_support::units((width, height), &vec![vec![0; width * height * 3 / 2]; count], 0)
 }
 
 fn packets(count: usize) -> Vec<Vec<u8>> {
     let mut encoder =
         opus::Encoder::new(48_000, opus::Channels::Stereo, opus::Application::Voip).unwrap();
     (0..count).map(|_| encoder.encode_vec_float(&[0.1; 1920], 1000).unwrap()).collect()
+}
+
+fn picture(unit: &[u8], keyframe: bool) -> EncodedFrame {
+    let time = FrameTime::Captured(clock::now());
+    EncodedFrame::picture(table::PICTURES[0], Bytes::copy_from_slice(unit), keyframe, time)
+}
+
+fn sound(packet: &[u8]) -> EncodedFrame {
+    let time = FrameTime::Captured(clock::now());
+    EncodedFrame::sound(Codec::Opus, Bytes::copy_from_slice(packet), 960, time)
 }
 
 /// Records two seconds at each size: sound from the start, the first picture after 100 ms.
@@ -33,10 +44,10 @@ fn record(path: &Path, sizes: &[(usize, usize)]) -> Recorder {
         .collect();
     for (n, packet) in packets(all.len() * 2 + 5).iter().enumerate() {
         let at = start + Duration::from_millis(n as u64 * 20);
-        recorder.audio(packet, 960, at).unwrap();
+        recorder.take(&sound(packet), at).unwrap();
         if n >= 5 && n % 2 == 1 && (n - 5) / 2 < all.len() {
             let (unit, keyframe) = &all[(n - 5) / 2];
-            recorder.video(unit, *keyframe, at).unwrap();
+            recorder.take(&picture(unit, *keyframe), at).unwrap();
         }
     }
     recorder
@@ -142,7 +153,7 @@ fn sound_alone_is_recorded_and_lost_packets_leave_a_gap() {
         let tracks = RecorderTracks { video: false, audio: Some(2) };
         let mut recorder = Recorder::create(&path, tracks).unwrap();
         for (n, packet) in packets(100).iter().enumerate().filter(|(n, _)| !(40..60).contains(n)) {
-            recorder.audio(packet, 960, Duration::from_millis(n as u64 * 20)).unwrap();
+            recorder.take(&sound(packet), Duration::from_millis(n as u64 * 20)).unwrap();
         }
         recorder.finish().unwrap();
         assert!((duration(&path) - 2.0).abs() < 0.1, "{name}: {}", duration(&path));
@@ -154,13 +165,13 @@ fn sound_alone_is_recorded_and_lost_packets_leave_a_gap() {
 fn late(path: &Path, late_ms: u64) {
     let mut recorder = Recorder::create(path, BOTH).unwrap();
     for (n, packet) in packets(100).iter().enumerate() {
-        recorder.audio(packet, 960, Duration::from_millis(n as u64 * 20)).unwrap();
+        recorder.take(&sound(packet), Duration::from_millis(n as u64 * 20)).unwrap();
     }
     let packet = &packets(1)[0];
     for (n, unit) in pictures(64, 48, 25).iter().enumerate() {
         let at = Duration::from_millis(late_ms + n as u64 * 40);
-        recorder.audio(packet, 960, at).unwrap();
-        recorder.video(unit, n == 0, at).unwrap();
+        recorder.take(&sound(packet), at).unwrap();
+        recorder.take(&picture(unit, n == 0), at).unwrap();
     }
     recorder.finish().unwrap();
 }
@@ -222,10 +233,10 @@ fn a_player_seeks_in_tracks_that_began_late() {
         });
         for at in (0..late + 6_000).step_by(20) {
             let time = Duration::from_millis(at);
-            recorder.audio(packet, 960, time).unwrap();
+            recorder.take(&sound(packet), time).unwrap();
             if at >= late && at % 40 == 0 {
                 let (unit, keyframe) = films.next().unwrap();
-                recorder.video(&unit, keyframe, time).unwrap();
+                recorder.take(&picture(&unit, keyframe), time).unwrap();
             }
         }
         recorder.finish().unwrap();
@@ -285,7 +296,9 @@ fn wide_samples_are_told_by_the_head_of_the_file() {
         let mut units = AnnexBReader::new(std::io::Cursor::new(&stream));
         for index in 0..10 {
             let unit = units.next_unit().unwrap().unwrap();
-            recorder.video(&unit, index == 0, Duration::from_millis(index as u64 * 40)).unwrap();
+            recorder
+                .take(&picture(&unit, index == 0), Duration::from_millis(index as u64 * 40))
+                .unwrap();
         }
         recorder.finish().unwrap();
         let file = std::fs::File::open(&path).unwrap();
@@ -313,8 +326,9 @@ fn a_recording_that_was_removed_or_moved_says_so() {
     let mut recorder = record(&path, &[(64, 48)]);
     std::fs::remove_file(&path).unwrap();
     let packet = &packets(1)[0];
-    let told = (0..100)
-        .find_map(|n| recorder.audio(packet, 960, Duration::from_millis(1_010_000 + n * 20)).err());
+    let told = (0..100).find_map(|n| {
+        recorder.take(&sound(packet), Duration::from_millis(1_010_000 + n * 20)).err()
+    });
     assert!(told.unwrap().to_string().contains("was removed"));
     assert!(recorder.finish().is_ok(), "it is said once");
 }
@@ -326,11 +340,11 @@ fn sound_that_begins_later_is_in_the_file() {
         let path = dir.path().join(name);
         let mut recorder = Recorder::create(&path, BOTH).unwrap();
         for (n, unit) in pictures(64, 48, 50).iter().enumerate() {
-            recorder.video(unit, n == 0, Duration::from_millis(n as u64 * 40)).unwrap();
+            recorder.take(&picture(unit, n == 0), Duration::from_millis(n as u64 * 40)).unwrap();
         }
         for (n, packet) in packets(50).iter().enumerate() {
             let at = Duration::from_millis(2_000 + n as u64 * 20);
-            recorder.audio(packet, 960, at).unwrap();
+            recorder.take(&sound(packet), at).unwrap();
         }
         recorder.finish().unwrap();
         assert_eq!(run("ffmpeg", &["-v", "error", "-i"], &path), "", "{name}");
@@ -347,7 +361,7 @@ fn silence_of_which_nothing_was_sent_is_no_hole() {
         for (n, packet) in packets(200).iter().enumerate() {
             // As DTX does: one packet in twenty.
             if n < 50 || n % 20 == 0 {
-                recorder.audio(packet, 960, Duration::from_millis(n as u64 * 20)).unwrap();
+                recorder.take(&sound(packet), Duration::from_millis(n as u64 * 20)).unwrap();
             }
         }
         recorder.finish().unwrap();
@@ -367,9 +381,10 @@ fn turned_pictures_stand_upright_in_players() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("a.mp4");
     let mut recorder = Recorder::create(&path, BOTH).unwrap();
-    recorder.set_orientation(Orientation::quarters(1));
     for (n, unit) in pictures(64, 48, 5).iter().enumerate() {
-        recorder.video(unit, n == 0, Duration::from_millis(n as u64 * 40)).unwrap();
+        let orientation = Orientation::quarters(1);
+        let turned = EncodedFrame { orientation, ..picture(unit, n == 0) };
+        recorder.take(&turned, Duration::from_millis(n as u64 * 40)).unwrap();
     }
     recorder.finish().unwrap();
     // ffprobe tells turns counter-clockwise.
@@ -377,8 +392,9 @@ fn turned_pictures_stand_upright_in_players() {
     assert_eq!(rotation.trim().trim_end_matches(','), "-90", "{rotation}");
     let path = dir.path().join("a.mkv");
     let mut recorder = Recorder::create(&path, BOTH).unwrap();
-    recorder.set_orientation(Orientation::quarters(3));
-    recorder.video(&pictures(64, 48, 1)[0], true, Duration::ZERO).unwrap();
+    let orientation = Orientation::quarters(3);
+    let turned = EncodedFrame { orientation, ..picture(&pictures(64, 48, 1)[0], true) };
+    recorder.take(&turned, Duration::ZERO).unwrap();
     recorder.finish().unwrap();
     let data = std::fs::read(&path).unwrap();
     let mkv = crate::media::container::mkv::MkvReader::open(std::io::Cursor::new(data)).unwrap();
@@ -438,10 +454,10 @@ fn a_full_disk_is_said_once() {
     std::os::unix::fs::symlink(full, &path).unwrap();
     let mut recorder = Recorder::create(&path, BOTH).unwrap();
     let unit = &pictures(64, 48, 1)[0];
-    let error = recorder.video(unit, true, Duration::ZERO).unwrap_err();
+    let error = recorder.take(&picture(unit, true), Duration::ZERO).unwrap_err();
     assert!(error.to_string().contains("cannot write"), "{error}");
-    recorder.video(unit, true, Duration::from_secs(1)).unwrap();
-    recorder.audio(&[1, 2, 3], 960, Duration::from_secs(1)).unwrap();
+    recorder.take(&picture(unit, true), Duration::from_secs(1)).unwrap();
+    recorder.take(&sound(&[1, 2, 3]), Duration::from_secs(1)).unwrap();
     recorder.finish().unwrap();
 }
 

@@ -8,13 +8,13 @@ use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
 use super::SourceError;
+use crate::media::container::pictures::FILES;
 use crate::media::container::{ContainerError, Kind, detect};
 use crate::media::device::{DeviceNews, DeviceNotice};
 use crate::system;
 
 mod aac;
 mod audio;
-mod h264;
 mod input;
 pub mod live;
 mod mixdown;
@@ -65,8 +65,8 @@ fn known(mut reader: Input, seekable: bool) -> Result<Opened, ContainerError> {
         head.clear();
         (&mut reader).take(512).read_to_end(&mut head)?;
         return Err(ContainerError::unsupported(format!(
-            "{}; supported are y4m, mp4, mkv, webm, ivf, h264 (pictures), wav and ogg (sound); \
-             convert it with `ffmpeg -i IN -pix_fmt yuv420p OUT.mp4`",
+            "{}; supported are {FILES} (pictures), wav and ogg (sound); convert it with \
+             `ffmpeg -i IN -pix_fmt yuv420p OUT.mp4`",
             other_kind(&head)
         )));
     };

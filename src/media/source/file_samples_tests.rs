@@ -7,9 +7,7 @@ use super::pcm::Pcm;
 use super::pictures::Pictures;
 use super::*;
 use crate::clock;
-use crate::media::codec::h264::H264Encoder;
-use crate::media::codec::h264::sps::Sps;
-use crate::media::codec::{VideoEncoder, VideoEncoderSettings};
+use crate::media::codec::{VideoEncoderSettings, table};
 use crate::media::frame::{FramePool, MaxPicture, Size, VideoFrame};
 use crate::media::showing::{Matrix, Orientation};
 use crate::media::source::timeline::Timeline;
@@ -91,8 +89,10 @@ fn a_turned_picture_stands_upright_whichever_of_eight_ways_it_is_turned() {
 /// What the stream says that is made of a picture.
 fn told(frame: &VideoFrame) -> crate::media::showing::ColourHint {
     let settings = VideoEncoderSettings { size: frame.size(), fps: 25.0, bitrate: 1_000_000 };
-    let encoded = H264Encoder::new(settings).unwrap().encode(frame).unwrap().unwrap();
-    Sps::find(&encoded.data).unwrap().colour
+    let codec = table::PICTURES[0];
+    let mut encoder = table::video_encoder(codec, settings).unwrap();
+    let encoded = encoder.encode(frame).unwrap().unwrap();
+    table::stream_head(codec, &encoded.data, MaxPicture::default()).unwrap().unwrap().colour
 }
 
 #[test]

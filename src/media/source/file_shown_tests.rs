@@ -4,11 +4,9 @@
 use std::io::Cursor;
 use std::process::Command;
 
-use openh264::encoder::Encoder;
-use openh264::formats::YUVSlices;
-
 use super::samples_tests::heard;
 use super::*;
+use crate::media::codec::test_support;
 use crate::media::container::avc::{build_config, parameter_sets_of, to_length_prefixed};
 use crate::media::container::ebml::{put_bytes, put_float, put_master, put_uint};
 use crate::media::container::ivf::IvfReader;
@@ -16,6 +14,7 @@ use crate::media::container::mkv::MkvReader;
 use crate::media::container::mp4::Mp4Reader;
 use crate::media::container::mp4_writer::Mp4Writer;
 use crate::media::container::mux::{Heads, MuxSample, Track, VideoHead};
+use crate::media::container::pictures::RAW;
 use crate::media::container::wav::WavReader;
 use crate::media::frame::{MaxPicture, Size, VideoFrame};
 use crate::media::showing::{Matrix, Orientation};
@@ -33,13 +32,7 @@ fn picture() -> Vec<u8> {
 
 /// The same as a few access units, which say nothing of how it is shown.
 fn units() -> Vec<Vec<u8>> {
-    let mut encoder = Encoder::new().unwrap();
-    let all = picture();
-    let (y, chroma) = all.split_at(WIDTH * HEIGHT);
-    let (u, v) = chroma.split_at(chroma.len() / 2);
-    let strides = (WIDTH, WIDTH / 2, WIDTH / 2);
-    let yuv = || YUVSlices::new((y, u, v), (WIDTH, HEIGHT), strides);
-    (0..5).map(|_| encoder.encode(&yuv()).unwrap().to_vec()).collect()
+    test_support::units((WIDTH, HEIGHT), &vec![picture(); 5], 0)
 }
 
 fn config(units: &[Vec<u8>]) -> Vec<u8> {
@@ -104,7 +97,8 @@ fn mkv(video: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 /// An MP4 whose sample entry has these boxes, too.
 fn mp4(orientation: Orientation, boxes: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
     let (width, height) = (WIDTH as u32, HEIGHT as u32);
-    let head = VideoHead { config: config(&units()), width, height, aspect: None, orientation };
+    let (codec, config) = (RAW, config(&units()));
+    let head = VideoHead { codec, config, width, height, aspect: None, orientation };
     let (mut writer, mut file) = Mp4Writer::new(Heads { video: Some(head), audio: None });
     for (n, unit) in units().iter().enumerate() {
         let (data, at) = (to_length_prefixed(unit), n as u64 * 40_000_000);

@@ -4,11 +4,10 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use openh264::encoder::{Encoder, EncoderConfig, IntraFramePeriod};
-use openh264::formats::YUVSlices;
 use tempfile::TempDir;
 
 use super::*;
+use crate::media::codec::test_support;
 use crate::media::frame::{MaxPicture, Size};
 use crate::media::scale;
 use crate::media::source::timeline::{Shared, Timeline};
@@ -46,17 +45,10 @@ fn y4m(count: usize, fps: u32) -> Vec<u8> {
     data
 }
 
-fn h264(count: usize) -> Vec<Vec<u8>> {
-    let config = EncoderConfig::new().intra_frame_period(IntraFramePeriod::from_num_frames(4));
-    let api = openh264::OpenH264API::from_source();
-    let mut encoder = Encoder::with_api_config(api, config).unwrap();
-    (0..count)
-        .map(|n| {
-            let (y, chroma) = (vec![grey(n); 64 * 48], vec![128; 32 * 24]);
-            let yuv = YUVSlices::new((&y, &chroma, &chroma), (64, 48), (64, 32, 32));
-            encoder.encode(&yuv).unwrap().to_vec()
-        })
-        .collect()
+fn encoded(count: usize) -> Vec<Vec<u8>> {
+    let picture = |n| [vec![grey(n); 64 * 48], vec![128; 64 * 24]].concat();
+    let pictures: Vec<Vec<u8>> = (0..count).map(picture).collect();
+    test_support::units((64, 48), &pictures, 4)
 }
 
 fn ivf(units: &[Vec<u8>]) -> Vec<u8> {
@@ -113,9 +105,9 @@ fn pictures_of(path: &Path) -> Vec<(u8, i64)> {
 }
 
 #[test]
-fn h264_in_ivf_and_raw_gives_every_picture_in_order() {
+fn ivf_and_raw_streams_give_every_picture_in_order() {
     let dir = TempDir::new().unwrap();
-    let units = h264(8);
+    let units = encoded(8);
     let ivf = pictures_of(&file(&dir, "a.ivf", &ivf(&units)));
     let raw = pictures_of(&file(&dir, "a.h264", &units.concat()));
     for (seen, step) in [(ivf, 10_000_000), (raw, 40_000_000)] {
@@ -233,7 +225,7 @@ fn a_file_that_leads_in_circles_ends() {
 #[test]
 fn pictures_that_are_too_large_are_not_read() {
     let dir = TempDir::new().unwrap();
-    let units = h264(2);
+    let units = encoded(2);
     let header = b"YUV4MPEG2 W96 H64 F25:1\nFRAME\n";
     let y4m = [&header[..], &[128; 96 * 64 * 3 / 2]].concat();
     let files = [

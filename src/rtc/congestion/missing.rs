@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::sequence::unwrap_number;
+
 /// Gaps that are kept; more at once is an interruption that only a keyframe mends.
 const MOST: usize = 400;
 
@@ -91,9 +93,8 @@ impl Default for Missing {
 impl Missing {
     /// A packet came, by itself or as a repair.
     pub(super) fn on_packet(&mut self, now: Instant, number: u16, repair: bool) {
-        let highest = self.highest.unwrap_or(1 << 32 | u64::from(number));
-        let distance = i64::from(number.wrapping_sub(highest as u16) as i16);
-        let sequence = highest.wrapping_add_signed(distance);
+        let sequence = unwrap_number(number, self.highest);
+        let highest = self.highest.unwrap_or(sequence);
         if let Some(gap) = self.gaps.remove(&sequence) {
             return self.filled(now, gap, repair);
         }

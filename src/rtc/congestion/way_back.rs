@@ -7,6 +7,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::sequence::unwrap_timestamp;
+
 /// The best is that of the last so many parts of this length.
 const PART: Duration = Duration::from_secs(1);
 const PARTS: usize = 10;
@@ -43,8 +45,7 @@ impl WayBack {
             None => 0,
             Some(newest) => {
                 let expected = newest * i64::from(self.clock_rate) / 1_000_000;
-                let wrapped = timestamp.wrapping_sub(origin).wrapping_sub(expected as u32);
-                micros(expected + i64::from(wrapped as i32))
+                micros(unwrap_timestamp(timestamp.wrapping_sub(origin), Some(expected)))
             }
         };
         if self.newest.is_some_and(|newest| sent_us <= newest) {

@@ -11,7 +11,8 @@ use openh264::formats::YUVSource;
 use openh264::{OpenH264API, Timestamp};
 
 use super::{CODEC, level_idc};
-use crate::media::codec::{CodecError, EncodedVideo, VideoEncoder, VideoEncoderSettings};
+use crate::media::codec::{CodecError, VideoEncoder, VideoEncoderSettings};
+use crate::media::encoded::{Codec, EncodedFrame, FrameTime};
 use crate::media::frame::{Size, VideoFrame};
 use crate::media::showing::{Colour, Matrix};
 
@@ -86,7 +87,7 @@ impl H264Encoder {
 }
 
 impl VideoEncoder for H264Encoder {
-    fn encode(&mut self, frame: &VideoFrame) -> Result<Option<EncodedVideo>, CodecError> {
+    fn encode(&mut self, frame: &VideoFrame) -> Result<Option<EncodedFrame>, CodecError> {
         if frame.size() != self.settings.size || frame.colour() != self.colour {
             (self.settings.size, self.colour) = (frame.size(), frame.colour());
             let VideoEncoderSettings { size, fps, bitrate } = self.settings;
@@ -114,12 +115,9 @@ impl VideoEncoder for H264Encoder {
             // The safe API sets the bound to the target, which makes pictures be skipped all the time.
             set_live_bitrate(&mut self.encoder, 0, self.settings.bitrate);
         }
-        Ok((!data.is_empty()).then(|| EncodedVideo {
-            data: Bytes::from(data),
-            keyframe,
-            size: frame.size(),
-            captured_at: frame.captured_at(),
-        }))
+        let time = FrameTime::Captured(frame.captured_at());
+        Ok((!data.is_empty())
+            .then(|| EncodedFrame::picture(Codec::H264, Bytes::from(data), keyframe, time)))
     }
 
     fn request_keyframe(&mut self) {

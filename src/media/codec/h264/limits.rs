@@ -5,7 +5,7 @@
 
 use super::nal::{nal_type, nal_unit_type, nal_units};
 use super::sps::Sps;
-use crate::media::frame::{MaxPicture, Size};
+use crate::media::frame::{MaxPicture, Size, TooLarge};
 
 /// Slices of a picture: more than a row of macroblocks of the highest pictures each on its own, or
 /// packets of a keyframe. The decoder takes milliseconds for each when there are thousands.
@@ -24,8 +24,8 @@ const SUBSET_SPS: u8 = 15;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TooMuch {
     /// Its pictures are larger than is allowed.
-    #[error("pictures of {0} are above the limit of {1}; --max-picture {0} lets them through")]
-    Picture(Size, Size),
+    #[error(transparent)]
+    Picture(#[from] TooLarge),
     /// It wants more pictures kept than any level has.
     #[error("it wants {0} pictures kept, more than any H.264 level has")]
     Kept(u32),
@@ -68,7 +68,7 @@ pub fn check_sps(sps: &Sps, most: MaxPicture) -> Result<(), TooMuch> {
     let limit = most.size();
     let rounded = MaxPicture::new(Size { width: whole(limit.width), height: whole(limit.height) });
     if !rounded.admits(width, height) {
-        return Err(TooMuch::Picture(Size { width, height }, limit));
+        return Err(TooLarge { size: Size { width, height }, limit }.into());
     }
     let blocks = |width: u32, height: u32| {
         u64::from(width.div_ceil(MACROBLOCK)) * u64::from(height.div_ceil(MACROBLOCK))

@@ -11,6 +11,10 @@ mod level;
 pub mod limits;
 pub mod nal;
 pub mod sps;
+pub(in crate::media) mod stored;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(in crate::media) mod test_support;
 
 pub use decoder::H264Decoder;
 pub use encoder::H264Encoder;

@@ -7,7 +7,8 @@ use crate::clock;
 use crate::media::codec::h264::H264Encoder;
 use crate::media::codec::h264::nal::{nal_type, nal_unit_type, nal_units};
 use crate::media::codec::h264::sps::Sps;
-use crate::media::codec::{EncodedVideo, VideoEncoder, VideoEncoderSettings};
+use crate::media::codec::{VideoEncoder, VideoEncoderSettings};
+use crate::media::encoded::EncodedFrame;
 
 /// A picture with a gradient that moves.
 fn picture(size: Size, number: u32, start: Instant) -> VideoFrame {
@@ -31,7 +32,7 @@ fn encode(
     encoder: &mut H264Encoder,
     size: Size,
     numbers: std::ops::Range<u32>,
-) -> Vec<EncodedVideo> {
+) -> Vec<EncodedFrame> {
     let start = clock::now();
     numbers.filter_map(|n| encoder.encode(&picture(size, n, start)).unwrap()).collect()
 }

@@ -4,15 +4,17 @@
 //! nothing. Decodes nothing.
 
 use super::{Input, Opened};
-use crate::media::codec::opus::packet_samples;
 use crate::media::container::annexb::AnnexBReader;
-use crate::media::container::avc::AvcConfig;
 use crate::media::container::ivf::IvfReader;
 use crate::media::container::mkv::{MkvCodec, MkvReader};
 use crate::media::container::mp4::Mp4Reader;
 use crate::media::container::mp4_boxes::TrackCodec;
 use crate::media::container::ogg::OggOpusReader;
-use crate::media::container::{AudioCodec, ContainerError, DAMAGED, ENCRYPTED, Kind, Packet};
+use crate::media::container::pictures::{
+    RAW, VideoConfig, no_pictures, not_played, stored_picture,
+};
+use crate::media::container::{AudioConfig, ContainerError, DAMAGED, ENCRYPTED, Kind};
+use crate::media::encoded::{Codec, EncodedFrame};
 use crate::media::showing::Showing;
 
 /// The packets of one track.
@@ -26,7 +28,7 @@ pub(super) enum Packets {
 
 impl Packets {
     /// The next packet in the order of decoding; `None` at the end.
-    pub(super) fn next(&mut self) -> Result<Option<Packet>, ContainerError> {
+    pub(super) fn next(&mut self) -> Result<Option<EncodedFrame>, ContainerError> {
         match self {
             Self::Mp4 { file, track, next } => {
                 let packet = file.packet(*track, *next)?;
@@ -40,7 +42,7 @@ impl Packets {
                 let Some(data) = reader.next_unit()? else { return Ok(None) };
                 let pts = (*next as f64 * 1e9 / *fps) as i64;
                 *next += 1;
-                Ok(Some(Packet::new(data, pts)))
+                Ok(Some(stored_picture(RAW, data, pts)))
             }
         }
     }
@@ -74,7 +76,7 @@ impl Packets {
     }
 
     /// The codec of another stream that has begun with the last packet, or with rewinding; told once.
-    pub(super) fn take_change(&mut self) -> Option<AudioCodec> {
+    pub(super) fn take_change(&mut self) -> Option<AudioConfig> {
         match self {
             Self::Ogg(reader) => reader.take_change().then(|| reader.codec()),
             _ => None,
@@ -113,13 +115,13 @@ impl Packets {
             let lasts = match self {
                 Self::Ivf(reader) => (1e9 / reader.fps()) as i64,
                 Self::AnnexB { fps, .. } => (1e9 / *fps) as i64,
-                _ => packet_samples(&packet.data)
-                    .map_or(0, |samples| i64::from(samples) * 1_000_000_000 / 48_000),
+                _ => i64::from(packet.samples) * 1_000_000_000 / 48_000,
             };
-            let end = packet.pts.saturating_add(lasts).saturating_sub(packet.trim);
+            let (pts, trim) = packet.time.stored();
+            let end = pts.saturating_add(lasts).saturating_sub(trim);
             // What lies before is what an encoder put before the sound.
-            let (begin, before) = span.unwrap_or((packet.pts.max(0), end));
-            span = Some((begin.min(packet.pts.max(0)), before.max(end)));
+            let (begin, before) = span.unwrap_or((pts.max(0), end));
+            span = Some((begin.min(pts.max(0)), before.max(end)));
         }
         Ok(span)
     }
@@ -129,7 +131,7 @@ impl Packets {
         let mut first = i64::MAX;
         for _ in 0..REORDERED {
             let Some(packet) = self.next()? else { break };
-            first = first.min(packet.pts);
+            first = first.min(packet.time.stored().0);
         }
         self.rewind()?;
         Ok(if first == i64::MAX { 0 } else { first })
@@ -139,11 +141,12 @@ impl Packets {
 /// Pictures that may stand before the one that is shown first (ITU-T H.264 annex A.3.1: 16 frames).
 const REORDERED: usize = 17;
 
-/// A track of H.264.
-pub(super) struct H264Track {
+/// A track of pictures.
+pub(super) struct PictureTrack {
     pub(super) packets: Packets,
-    /// The parameter sets, when they are outside of the stream.
-    pub(super) config: Option<AvcConfig>,
+    pub(super) codec: Codec,
+    /// What decoders are to be told that is outside of the stream.
+    pub(super) config: Option<VideoConfig>,
     /// Pictures a second, when the container says so.
     pub(super) fps: Option<f64>,
     /// What the container says of showing.
@@ -155,25 +158,25 @@ pub(super) struct H264Track {
 /// A track of sound.
 pub(super) struct SoundTrack {
     pub(super) packets: Packets,
-    pub(super) codec: AudioCodec,
+    pub(super) codec: AudioConfig,
     /// When it begins to be heard, nanoseconds; `None`: with the first packet, whenever that comes.
     pub(super) begins: Option<i64>,
 }
 
-/// The first H.264 track of a file that is not y4m.
-pub(super) fn open_h264(opened: Opened) -> Result<H264Track, ContainerError> {
+/// The first track of pictures that we play of a file that is not y4m.
+pub(super) fn open_pictures(opened: Opened) -> Result<PictureTrack, ContainerError> {
     let Opened { reader, kind, seekable } = opened;
     let mut track = match kind {
-        Kind::Mp4 => mp4_h264(reader),
-        Kind::Mkv => mkv_h264(reader),
+        Kind::Mp4 => mp4_pictures(reader),
+        Kind::Mkv => mkv_pictures(reader),
         Kind::Ivf => IvfReader::open(reader).and_then(|mut ivf| {
             ivf.find_clock(if seekable { LOOKED_AT } else { LOOKED_AT_LIVE })?;
             let fps = Some(ivf.fps()).filter(|fps| (1.0..=240.0).contains(fps));
-            Ok(H264Track { fps, ..bare(Packets::Ivf(ivf)) })
+            Ok(PictureTrack { fps, ..bare(ivf.codec(), Packets::Ivf(ivf)) })
         }),
         Kind::AnnexB => {
             let reader = AnnexBReader::new(reader);
-            Ok(bare(Packets::AnnexB { reader, fps: DEFAULT_FPS, next: 0 }))
+            Ok(bare(RAW, Packets::AnnexB { reader, fps: DEFAULT_FPS, next: 0 }))
         }
         Kind::Y4m | Kind::Ogg | Kind::Wav => Err(no_pictures()),
     }?;
@@ -189,18 +192,13 @@ const LOOKED_AT: usize = 16;
 const LOOKED_AT_LIVE: usize = 3;
 
 /// A track of which only the packets are known.
-fn bare(packets: Packets) -> H264Track {
-    H264Track { packets, config: None, fps: None, showing: Showing::default(), begins: 0 }
+fn bare(codec: Codec, packets: Packets) -> PictureTrack {
+    let showing = Showing::default();
+    PictureTrack { packets, codec, config: None, fps: None, showing, begins: 0 }
 }
 
 /// What a raw stream plays at when nothing says otherwise; ffmpeg takes the same.
 pub(super) const DEFAULT_FPS: f64 = 25.0;
-
-fn no_pictures() -> ContainerError {
-    ContainerError::unsupported(
-        "it holds no pictures; files with pictures are y4m, mp4, mkv, ivf and h264",
-    )
-}
 
 /// Of what is damaged or locked nothing else can be made.
 fn is_lost(codec: &str) -> bool {
@@ -211,10 +209,7 @@ fn other_video(codec: &str) -> ContainerError {
     if is_lost(codec) {
         return ContainerError::unsupported(format!("its pictures are {codec}"));
     }
-    ContainerError::unsupported(format!(
-        "its pictures are {codec}, and only H.264 is played; convert it with \
-         `ffmpeg -i IN -c:v libx264 -pix_fmt yuv420p OUT.mp4`"
-    ))
+    not_played(codec)
 }
 
 /// An MP4, which is read here and there.
@@ -228,18 +223,18 @@ fn mp4(reader: Input) -> Result<Mp4Reader<Input>, ContainerError> {
     }
 }
 
-fn mp4_h264(reader: Input) -> Result<H264Track, ContainerError> {
+fn mp4_pictures(reader: Input) -> Result<PictureTrack, ContainerError> {
     let file = mp4(reader)?;
     let mut other = None;
     for (track, found) in file.tracks.iter().enumerate() {
         match &found.codec {
-            TrackCodec::H264(config) if !found.is_empty() => {
-                let config = Some(config.clone());
+            TrackCodec::Video(config) if !found.is_empty() => {
+                let (codec, config) = (config.codec(), Some(config.clone()));
                 let (begins, end) = found.span();
                 let fps = Some(found.len() as f64 * 1e9 / (end - begins).max(1) as f64);
                 let showing = found.showing;
                 let packets = Packets::Mp4 { file: Box::new(file), track, next: 0 };
-                return Ok(H264Track { packets, config, fps, showing, begins });
+                return Ok(PictureTrack { packets, codec, config, fps, showing, begins });
             }
             TrackCodec::OtherVideo(name) => other = other.or(Some(name)),
             _ => {}
@@ -248,18 +243,18 @@ fn mp4_h264(reader: Input) -> Result<H264Track, ContainerError> {
     Err(other.map_or_else(no_pictures, |name| other_video(name)))
 }
 
-fn mkv_h264(reader: Input) -> Result<H264Track, ContainerError> {
+fn mkv_pictures(reader: Input) -> Result<PictureTrack, ContainerError> {
     let mut file = MkvReader::open(reader)?;
     let mut other = None;
     for (index, track) in file.tracks.iter().enumerate() {
         match &track.codec {
-            MkvCodec::H264(config) => {
-                let config = Some(config.clone());
+            MkvCodec::Video(config) => {
+                let (codec, config) = (config.codec(), Some(config.clone()));
                 let fps = track.packet_duration.map(|nanos| 1e9 / nanos.max(1) as f64);
                 let showing = track.showing;
                 file.choose(index);
                 let packets = Packets::Mkv(Box::new(file));
-                return Ok(H264Track { packets, config, fps, showing, begins: 0 });
+                return Ok(PictureTrack { packets, codec, config, fps, showing, begins: 0 });
             }
             MkvCodec::OtherVideo(name) => other = other.or(Some(name.clone())),
             _ => {}

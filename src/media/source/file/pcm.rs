@@ -5,13 +5,15 @@
 
 use std::path::Path;
 
+use bytes::Bytes;
+
 use super::aac::Aac;
 use super::mixdown::{Mixdown, rechannel};
 use super::packets::{self, Packets, SoundTrack};
 use super::placing::Placing;
 use super::{Input, Opened, SourceError, in_file, open_file};
 use crate::media::container::wav::WavReader;
-use crate::media::container::{AudioCodec, ContainerError, Kind, OpusHead};
+use crate::media::container::{AudioConfig, ContainerError, Kind, OpusHead};
 
 /// A file of sound.
 pub(super) struct Pcm {
@@ -30,7 +32,7 @@ enum Stream {
 /// Sound in packets, and how far it was decoded.
 struct PacketSound {
     packets: Packets,
-    codec: AudioCodec,
+    codec: AudioConfig,
     decoder: Decoder,
     /// The time that becomes zero, nanoseconds; `None` before the first packet, whose it will be.
     origin: Option<i64>,
@@ -142,9 +144,9 @@ fn to_samples(nanos: i64, rate: u32) -> i64 {
     })
 }
 
-fn decoder(codec: &AudioCodec) -> Result<(Decoder, u32, usize), ContainerError> {
+fn decoder(codec: &AudioConfig) -> Result<(Decoder, u32, usize), ContainerError> {
     match codec {
-        AudioCodec::Opus(head) => {
+        AudioConfig::Opus(head) => {
             let decoder = opus_decoder(head).map_err(|error| {
                 tracing::debug!(%error, "no Opus decoder");
                 ContainerError::unsupported("its Opus sound cannot be decoded")
@@ -153,7 +155,7 @@ fn decoder(codec: &AudioCodec) -> Result<(Decoder, u32, usize), ContainerError> 
             let channels = mixdown.mixed();
             Ok((Decoder::Opus { decoder, mixdown }, 48_000, channels))
         }
-        AudioCodec::Aac { config } => {
+        AudioConfig::Aac { config } => {
             let aac = Aac::new(config)?;
             let (rate, channels) = (aac.rate, aac.channels);
             Ok((Decoder::Aac(Box::new(aac)), rate, channels))
@@ -170,7 +172,7 @@ fn opus_decoder(head: &OpusHead) -> opus::Result<opus::MSDecoder> {
 }
 
 impl PacketSound {
-    fn new(packets: Packets, codec: AudioCodec, decoder: Decoder) -> Self {
+    fn new(packets: Packets, codec: AudioConfig, decoder: Decoder) -> Self {
         Self {
             packets,
             codec,
@@ -223,10 +225,11 @@ impl PacketSound {
             self.decoder = decoder(&self.codec)?.0;
             self.skip = None;
         }
-        let origin = *self.origin.get_or_insert(packet.pts);
-        let at = to_samples(packet.pts.saturating_sub(origin), rate);
+        let (pts, trim) = packet.time.stored();
+        let origin = *self.origin.get_or_insert(pts);
+        let at = to_samples(pts.saturating_sub(origin), rate);
         self.decode(packet.data, channels)?;
-        let trim = usize::try_from(to_samples(packet.trim, rate)).unwrap_or(0) * channels;
+        let trim = usize::try_from(to_samples(trim, rate)).unwrap_or(0) * channels;
         self.raw.truncate(self.raw.len().saturating_sub(trim));
         let at = at.saturating_add(self.drop_delay(at, channels));
         if !self.raw.is_empty() {
@@ -236,9 +239,9 @@ impl PacketSound {
     }
 
     /// Decodes a packet; one that is broken becomes nothing, and so a gap.
-    fn decode(&mut self, packet: Vec<u8>, channels: usize) -> Result<(), ContainerError> {
+    fn decode(&mut self, packet: Bytes, channels: usize) -> Result<(), ContainerError> {
         let result = match &mut self.decoder {
-            Decoder::Aac(aac) => aac.decode(packet, &mut self.raw),
+            Decoder::Aac(aac) => aac.decode(packet.into(), &mut self.raw),
             Decoder::Opus { decoder, mixdown } => {
                 decode_opus(decoder, &packet, mixdown, channels, &mut self.raw)
             }
@@ -266,8 +269,8 @@ impl PacketSound {
         let skip = self.skip.get_or_insert_with(|| {
             let before = usize::try_from(at.saturating_neg().max(0)).unwrap_or(0);
             let told = match &self.codec {
-                AudioCodec::Opus(head) => usize::from(head.pre_skip),
-                AudioCodec::Aac { .. } => 0,
+                AudioConfig::Opus(head) => usize::from(head.pre_skip),
+                AudioConfig::Aac { .. } => 0,
             };
             before.min(48_000).max(told)
         });

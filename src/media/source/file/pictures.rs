@@ -1,18 +1,18 @@
 //! The pictures of a file, decoded one step at a time.
 //!
-//! Owns the choice between uncompressed and H.264 files and checks at opening
+//! Owns the choice between uncompressed and encoded files and checks at opening
 //! that the first picture can be decoded. Paces nothing.
 
 use std::path::Path;
 
-use super::h264::{FileDecoder, check};
-use super::packets::{self, H264Track, Packets};
+use super::packets::{self, Packets, PictureTrack};
 use super::{Input, Opened, SourceError, in_file, open_file};
-use crate::media::codec::h264::limits::TooMuch;
-use crate::media::codec::h264::sps::Sps;
+use crate::media::codec::table::{stored_decoder, stream_head};
+use crate::media::codec::{StoredVideoDecoder, StreamError, StreamHead};
 use crate::media::container::y4m::Y4mReader;
-use crate::media::container::{ContainerError, Kind, MAX_PACKET, Packet};
-use crate::media::frame::{MaxPicture, Size, VideoFrame};
+use crate::media::container::{ContainerError, Kind, MAX_PACKET};
+use crate::media::encoded::Codec;
+use crate::media::frame::{MaxPicture, Size, TooLarge, VideoFrame};
 use crate::media::scale::Planes;
 use crate::media::showing::Showing;
 use crate::media::upright::bounded;
@@ -32,7 +32,7 @@ pub(super) struct Pictures {
 
 enum Stream {
     Y4m { reader: Y4mReader<Input>, buffer: Vec<u8>, next: u64 },
-    H264 { packets: Packets, decoder: Box<FileDecoder>, ended: bool },
+    Encoded { packets: Packets, decoder: Box<dyn StoredVideoDecoder>, ended: bool },
 }
 
 /// So many packets may pass before the first picture: a file that starts in the middle of a sequence.
@@ -49,13 +49,13 @@ impl Pictures {
         if opened.kind == Kind::Y4m {
             return Y4mReader::open(opened.reader).and_then(|y4m| Self::y4m(y4m, most));
         }
-        packets::open_h264(opened).and_then(|track| Self::h264(track, most))
+        packets::open_pictures(opened).and_then(|track| Self::encoded(track, most))
     }
 
     fn y4m(reader: Y4mReader<Input>, most: MaxPicture) -> Result<Self, ContainerError> {
         let (width, height) = (reader.width, reader.height);
         if !most.admits(width, height) {
-            let refused = TooMuch::Picture(Size { width, height }, most.size());
+            let refused = TooLarge { size: Size { width, height }, limit: most.size() };
             return Err(ContainerError::unsupported(refused.to_string()));
         }
         let (fps, showing) = (reader.fps, reader.showing);
@@ -64,24 +64,21 @@ impl Pictures {
         Ok(Self { stream, size: bounded(width, height), fps, showing, begins: 0 })
     }
 
-    fn h264(track: H264Track, most: MaxPicture) -> Result<Self, ContainerError> {
-        let H264Track { mut packets, config, fps, mut showing, begins } = track;
-        let outside = config.as_ref().and_then(|config| config.sps.first());
-        let sps = match outside {
-            Some(sps) => Sps::parse(sps)
-                .ok_or_else(|| ContainerError::corrupt("the H.264 parameter set is broken"))?,
-            None => first_sps(&mut packets)?,
+    fn encoded(track: PictureTrack, most: MaxPicture) -> Result<Self, ContainerError> {
+        let PictureTrack { mut packets, codec, config, fps, mut showing, begins } = track;
+        let before = config.map(|config| config.before()).unwrap_or_default();
+        let head = match stream_head(codec, &before, most)? {
+            Some(head) => head,
+            None => first_head(&mut packets, codec, most)?,
         };
-        check(&sps, most)?;
         // The container knows best how wide samples are, the stream what they mean.
-        showing.aspect = showing.aspect.or(sps.aspect);
-        showing.colour = sps.colour.or(showing.colour);
-        let fps = fps.or(sps.fps).unwrap_or(packets::DEFAULT_FPS).clamp(0.1, 240.0);
+        showing.aspect = showing.aspect.or(head.aspect);
+        showing.colour = head.colour.or(showing.colour);
+        let fps = fps.or(head.fps).unwrap_or(packets::DEFAULT_FPS).clamp(0.1, 240.0);
         packets.set_fps(fps);
-        let sets = config.map(|config| config.sets()).unwrap_or_default();
-        let decoder = Box::new(FileDecoder::new(sets, most)?);
-        let (width, height) = showing.shown(sps.width as usize, sps.height as usize);
-        let stream = Stream::H264 { packets, decoder, ended: false };
+        let decoder = stored_decoder(codec, before, most)?;
+        let (width, height) = showing.shown(head.size.0 as usize, head.size.1 as usize);
+        let stream = Stream::Encoded { packets, decoder, ended: false };
         Ok(Self { stream, size: bounded(width, height), fps, showing, begins })
     }
 
@@ -89,7 +86,7 @@ impl Pictures {
     pub(super) fn was_cut(&self) -> bool {
         match &self.stream {
             Stream::Y4m { reader, .. } => reader.was_cut(),
-            Stream::H264 { packets, .. } => packets.was_cut(),
+            Stream::Encoded { packets, .. } => packets.was_cut(),
         }
     }
 
@@ -100,7 +97,7 @@ impl Pictures {
                 *next = 0;
                 Ok(Some((0, (reader.count()? as f64 * 1e9 / reader.fps) as i64)))
             }
-            Stream::H264 { packets, .. } => packets.span(),
+            Stream::Encoded { packets, .. } => packets.span(),
         }
     }
 
@@ -141,8 +138,8 @@ impl Pictures {
                 *next += 1;
                 Ok(true)
             }
-            Stream::H264 { ended: true, .. } => Ok(false),
-            Stream::H264 { packets, decoder, ended } => {
+            Stream::Encoded { ended: true, .. } => Ok(false),
+            Stream::Encoded { packets, decoder, ended } => {
                 match packets.next()? {
                     Some(packet) => decoder.decode(&packet, show)?,
                     None => {
@@ -182,7 +179,7 @@ impl Pictures {
                 *next = 0;
                 reader.rewind()
             }
-            Stream::H264 { packets, decoder, ended } => {
+            Stream::Encoded { packets, decoder, ended } => {
                 decoder.renew()?;
                 *ended = false;
                 packets.rewind()
@@ -191,17 +188,27 @@ impl Pictures {
     }
 }
 
-/// The parameter set of a stream that carries it inside.
-fn first_sps(packets: &mut Packets) -> Result<Sps, ContainerError> {
-    let mut seen = 0;
-    let mut sps = None;
-    while let Some(Packet { data, .. }) = packets.next()? {
-        sps = Sps::find(&data);
-        seen += data.len();
-        if sps.is_some() || seen > MAX_PACKET {
-            break;
-        }
+/// What a stream says of itself that carries it inside.
+fn first_head(
+    packets: &mut Packets,
+    codec: Codec,
+    most: MaxPicture,
+) -> Result<StreamHead, ContainerError> {
+    let (mut seen, mut found) = (0, None);
+    while found.is_none()
+        && seen <= MAX_PACKET
+        && let Some(packet) = packets.next()?
+    {
+        seen += packet.data.len();
+        found = match stream_head(codec, &packet.data, most) {
+            // Another one follows, perhaps.
+            Err(StreamError::Corrupt(_)) => None,
+            head => head?,
+        };
     }
     packets.rewind()?;
-    sps.ok_or_else(|| ContainerError::corrupt("it holds no H.264 parameter set; is it H.264?"))
+    found.ok_or_else(|| {
+        let name = codec.title();
+        ContainerError::corrupt(format!("it holds no {name} parameter set; is it {name}?"))
+    })
 }

@@ -27,7 +27,7 @@ const MAX_LOOKED_THROUGH: u64 = 1 << 30;
 pub fn shared(path: &Path) -> Result<Option<Shared>, SourceError> {
     let mut picture = match open_file(path)? {
         opened if matches!(opened.kind, Kind::Mp4 | Kind::Mkv) => {
-            packets::open_h264(opened).map_err(in_file(path))?.packets
+            packets::open_pictures(opened).map_err(in_file(path))?.packets
         }
         _ => return Ok(None),
     };

@@ -1,6 +1,6 @@
 //! Decodes the H.264 of a file; pictures come in the order they are shown.
 //!
-//! Owns the decoder and giving times back to pictures that it reordered.
+//! Owns what can be played, the decoder, and giving times back to pictures that it reordered.
 //! Knows nothing of containers.
 
 use std::borrow::Cow;
@@ -11,16 +11,19 @@ use openh264::OpenH264API;
 use openh264::decoder::{DecodedYUV, Decoder, DecoderConfig, Flush};
 use openh264::formats::YUVSource;
 
-use crate::media::codec::h264::grey;
-use crate::media::codec::h264::limits::{self, TooMuch};
-use crate::media::codec::h264::nal::{contains_idr, for_decoder, recovery_point, reference_number};
-use crate::media::codec::h264::sps::Sps;
-use crate::media::container::{ContainerError, Packet};
+use super::grey;
+use super::limits::{self, TooMuch};
+use super::nal::{
+    contains_idr, for_decoder, nal_type, nal_unit_type, nal_units, recovery_point, reference_number,
+};
+use super::sps::Sps;
+use crate::media::codec::{ShowStored, StoredVideoDecoder, StreamError, StreamHead};
+use crate::media::encoded::{EncodedFrame, FrameTime};
 use crate::media::frame::MaxPicture;
 use crate::media::scale::Planes;
 
 /// Decodes access units; takes B-frames.
-pub(super) struct FileDecoder {
+pub(in crate::media) struct StoredH264Decoder {
     decoder: Decoder,
     inside: Inside,
     errors: u32,
@@ -102,28 +105,18 @@ const MAX_HELD: usize = 17;
 /// So many broken pictures in a row end the file.
 const MAX_ERRORS: u32 = 120;
 
-impl FileDecoder {
-    /// A decoder for a stream whose parameter sets are these, in Annex B form, or come with it.
-    pub(super) fn new(sets: Vec<u8>, most: MaxPicture) -> Result<Self, ContainerError> {
-        let (decoder, inside) = (new_decoder()?, Inside::default());
-        Ok(Self { decoder, inside, errors: 0, sets, begun: Begun::Not, most })
-    }
-
-    /// Decodes one packet; hands on the picture that came out of it, if any.
-    pub(super) fn decode(
-        &mut self,
-        packet: &Packet,
-        show: &mut dyn FnMut(i64, Planes<'_>),
-    ) -> Result<(), ContainerError> {
+impl StoredVideoDecoder for StoredH264Decoder {
+    fn decode(&mut self, frame: &EncodedFrame, show: ShowStored<'_>) -> Result<(), StreamError> {
+        let FrameTime::Stored { pts, .. } = frame.time else { return Ok(()) };
         let data = match self.begun {
-            Begun::WithIdr | Begun::AfterGrey => for_decoder(&packet.data),
+            Begun::WithIdr | Begun::AfterGrey => for_decoder(&frame.data),
             Begun::Not => {
-                let whole = [&self.sets[..], &packet.data].concat();
+                let whole = [&self.sets[..], &frame.data].concat();
                 let whole = for_decoder(&whole).into_owned();
                 if contains_idr(&whole) {
                     self.begun = Begun::WithIdr;
-                } else if let Some(count) = recovery_point(&packet.data) {
-                    self.begin_grey(&whole, packet.pts);
+                } else if let Some(count) = recovery_point(&frame.data) {
+                    self.begin_grey(&whole, pts);
                     self.inside.recovery = Recovery::of(&whole, count);
                 } else {
                     // It builds on pictures that are not in the file.
@@ -136,13 +129,13 @@ impl FileDecoder {
             Ok(()) => {}
             // One among others; the decoder would not have made anything of it either.
             Err(TooMuch::Broken) => return self.broken(&"a broken parameter set"),
-            Err(refused) => return Err(ContainerError::unsupported(refused.to_string())),
+            Err(refused) => return Err(StreamError::Unsupported(refused.to_string())),
         }
         if self.inside.recovery.is_some_and(|recovery| recovery.ends_with(&data)) {
             // In the order of showing: what the decoder still holds from before is not right.
-            (self.inside.recovery, self.inside.from) = (None, packet.pts);
+            (self.inside.recovery, self.inside.from) = (None, pts);
         }
-        self.inside.times.push(Reverse(packet.pts));
+        self.inside.times.push(Reverse(pts));
         match self.decoder.decode(&data) {
             Ok(Some(picture)) => {
                 self.errors = 0;
@@ -166,6 +159,26 @@ impl FileDecoder {
         Ok(())
     }
 
+    fn finish(&mut self, show: ShowStored<'_>) -> Result<(), StreamError> {
+        if let Ok(pictures) = self.decoder.flush_remaining() {
+            pictures.iter().for_each(|picture| hand_on(&mut self.inside, picture, show));
+        }
+        self.renew()
+    }
+
+    fn renew(&mut self) -> Result<(), StreamError> {
+        *self = Self::new(std::mem::take(&mut self.sets), self.most)?;
+        Ok(())
+    }
+}
+
+impl StoredH264Decoder {
+    /// A decoder for a stream whose parameter sets are these, in Annex B form, or come with it.
+    pub(in crate::media) fn new(sets: Vec<u8>, most: MaxPicture) -> Result<Self, StreamError> {
+        let (decoder, inside) = (new_decoder()?, Inside::default());
+        Ok(Self { decoder, inside, errors: 0, sets, begun: Begun::Not, most })
+    }
+
     /// Makes the decoder ready for a recovery point that is shown at `from`.
     fn begin_grey(&mut self, whole: &[u8], from: i64) {
         self.begun = Begun::AfterGrey;
@@ -178,28 +191,11 @@ impl FileDecoder {
         }
     }
 
-    /// Hands on what is still inside, and starts afresh.
-    pub(super) fn finish(
-        &mut self,
-        show: &mut dyn FnMut(i64, Planes<'_>),
-    ) -> Result<(), ContainerError> {
-        if let Ok(pictures) = self.decoder.flush_remaining() {
-            pictures.iter().for_each(|picture| hand_on(&mut self.inside, picture, show));
-        }
-        self.renew()
-    }
-
-    /// Forgets what it holds: another picture follows than the one it expects.
-    pub(super) fn renew(&mut self) -> Result<(), ContainerError> {
-        *self = Self::new(std::mem::take(&mut self.sets), self.most)?;
-        Ok(())
-    }
-
-    fn broken(&mut self, error: &dyn std::fmt::Display) -> Result<(), ContainerError> {
+    fn broken(&mut self, error: &dyn std::fmt::Display) -> Result<(), StreamError> {
         tracing::debug!(%error, "a picture is not decoded");
         self.errors += 1;
         match self.errors > MAX_ERRORS {
-            true => Err(ContainerError::corrupt(format!(
+            true => Err(StreamError::Corrupt(format!(
                 "{MAX_ERRORS} pictures one after the other cannot be decoded"
             ))),
             false => Ok(()),
@@ -207,11 +203,12 @@ impl FileDecoder {
     }
 }
 
-fn new_decoder() -> Result<Decoder, ContainerError> {
+fn new_decoder() -> Result<Decoder, StreamError> {
     let config = DecoderConfig::new().flush_after_decode(Flush::NoFlush);
     Decoder::with_api_config(OpenH264API::from_source(), config).map_err(|error| {
         tracing::error!(%error, "no H.264 decoder");
-        ContainerError::unsupported("the H.264 decoder cannot be set up; is there memory left?")
+        let reason = "the H.264 decoder cannot be set up; is there memory left?";
+        StreamError::Unsupported(reason.to_owned())
     })
 }
 
@@ -229,10 +226,28 @@ fn hand_on(inside: &mut Inside, picture: &DecodedYUV<'_>, show: &mut dyn FnMut(i
     show(time, planes);
 }
 
+/// What the first parameter set among these bytes says; `None` where there is none.
+///
+/// # Errors
+/// When it is broken, or says that its pictures cannot be played.
+pub(in crate::media) fn head(
+    annex_b: &[u8],
+    most: MaxPicture,
+) -> Result<Option<StreamHead>, StreamError> {
+    let Some(sps) = Sps::find(annex_b) else {
+        let there = nal_units(annex_b).any(|nal| nal_unit_type(nal) == nal_type::SPS);
+        let broken = || StreamError::Corrupt("the H.264 parameter set is broken".to_owned());
+        return if there { Err(broken()) } else { Ok(None) };
+    };
+    check(&sps, most)?;
+    let Sps { width, height, fps, aspect, colour, .. } = sps;
+    Ok(Some(StreamHead { size: (width, height), fps, aspect, colour }))
+}
+
 /// Says why a stream with this parameter set cannot be played, if so.
-pub(super) fn check(sps: &Sps, most: MaxPicture) -> Result<(), ContainerError> {
+fn check(sps: &Sps, most: MaxPicture) -> Result<(), StreamError> {
     if let Err(refused) = limits::check_sps(sps, most) {
-        return Err(ContainerError::unsupported(refused.to_string()));
+        return Err(StreamError::Unsupported(refused.to_string()));
     }
     let (problem, filter) = if !sps.progressive {
         ("interlaced H.264", "-vf yadif=deint=1 ")
@@ -241,7 +256,7 @@ pub(super) fn check(sps: &Sps, most: MaxPicture) -> Result<(), ContainerError> {
     } else {
         return Ok(());
     };
-    Err(ContainerError::unsupported(format!(
+    Err(StreamError::Unsupported(format!(
         "its pictures are {problem}; convert it with `ffmpeg -i IN {filter}-c:v libx264 \
          -pix_fmt yuv420p OUT.mp4`"
     )))
