@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::splitting::{Split, Splitting};
 use crate::clock;
 use crate::media::codec::EncodedVideo;
 use crate::media::pipeline::audio_out::EncodedAudio;
@@ -56,6 +57,8 @@ struct Progress {
     path: PathBuf,
     keyframe_at: Instant,
     orientation: Option<Orientation>,
+    /// A picture that needs no other is wanted, for another file to begin with.
+    split_due: bool,
 }
 
 /// How a recording ended: its file, and whether anything is in it, or why it ended before its time.
@@ -89,7 +92,7 @@ impl Recording {
     ) -> std::io::Result<(Self, RecordingThread)> {
         let (to_write, items) = sync_channel(QUEUE);
         let path = recorder.path().to_owned();
-        let shared = Progress { path, keyframe_at: epoch, orientation: None };
+        let shared = Progress { path, keyframe_at: epoch, orientation: None, split_due: false };
         let shared = Arc::new(Mutex::new(shared));
         let times = Times {
             sync,
@@ -99,7 +102,8 @@ impl Recording {
             shift: 0.0,
         };
         let mut news = news;
-        let writing = Writing { recorder, times, next, shared: Arc::clone(&shared) };
+        let (open, splitting) = (next.open, Splitting::new(next.after));
+        let writing = Writing { recorder, times, open, shared: Arc::clone(&shared), splitting };
         let thread = std::thread::Builder::new()
             .name("peer-record".to_owned())
             .spawn(move || writing.run(&items, &mut news))?;
@@ -121,14 +125,15 @@ impl Recording {
         // Turned pictures go into a file of their own, which begins with a keyframe.
         let turned = progress.orientation.is_some_and(|known| known != orientation);
         let old = now.saturating_duration_since(progress.keyframe_at) >= KEYFRAME_EVERY;
-        if old {
+        let due = std::mem::take(&mut progress.split_due) && !keyframe;
+        if old || due {
             // Asked for once; who is asked asks again himself.
             progress.keyframe_at = now;
         }
         if turned {
             progress.orientation = Some(orientation);
         }
-        turned || old
+        turned || old || due
     }
 
     /// Takes a picture of ours; says whether one that needs no other is wanted.
@@ -225,8 +230,10 @@ fn progress(shared: &Mutex<Progress>) -> std::sync::MutexGuard<'_, Progress> {
 struct Writing {
     recorder: Recorder,
     times: Times,
-    next: Next,
+    /// Makes the next file.
+    open: OpenRecorder,
     shared: Arc<Mutex<Progress>>,
+    splitting: Splitting,
 }
 
 impl Writing {
@@ -246,9 +253,12 @@ impl Writing {
             match item {
                 Item::Video { data, keyframe, at, orientation } => {
                     let at = self.times.of_video(&at);
-                    if keyframe && self.ends_here(at, orientation) {
-                        self.go_on(news)?;
-                    }
+                    // A file says once for all which way up its pictures are.
+                    let turned =
+                        self.recorder.orientation().is_some_and(|known| known != orientation);
+                    let began = self.recorder.began_at();
+                    let split = self.splitting.on_picture(at, began, keyframe, turned);
+                    self.follow(split, news)?;
                     if keyframe && self.recorder.orientation().is_none() {
                         self.recorder.set_orientation(orientation);
                     }
@@ -256,9 +266,10 @@ impl Writing {
                 }
                 Item::Audio { data, samples, at } => {
                     let at = self.times.of_audio(&at);
-                    if self.recorder.orientation().is_none() && self.lasted(at) {
-                        self.go_on(news)?;
-                    }
+                    let has_pictures = self.recorder.orientation().is_some();
+                    let began = self.recorder.began_at();
+                    let split = self.splitting.on_sound(at, began, has_pictures);
+                    self.follow(split, news)?;
                     self.recorder.audio(&data, samples, at)?;
                 }
             }
@@ -266,21 +277,23 @@ impl Writing {
         Ok(())
     }
 
-    fn ends_here(&self, at: Duration, orientation: Orientation) -> bool {
-        // A file says once for all which way up its pictures are.
-        let turned = self.recorder.orientation().is_some_and(|known| known != orientation);
-        turned || self.lasted(at)
-    }
-
-    fn lasted(&self, at: Duration) -> bool {
-        let began = self.recorder.began_at();
-        let lasted = began.map(|began| at.saturating_sub(began));
-        self.next.after.zip(lasted).is_some_and(|(after, lasted)| lasted >= after)
+    fn follow(
+        &mut self,
+        split: Split,
+        news: &mut dyn FnMut(RecordingNews),
+    ) -> Result<(), SinkError> {
+        if matches!(split, Split::GoOn | Split::GoOnWithoutPictures) {
+            self.go_on(news)?;
+        }
+        if matches!(split, Split::AskForKeyframe | Split::GoOnWithoutPictures) {
+            progress(&self.shared).split_due = true;
+        }
+        Ok(())
     }
 
     /// Begins another file and ends this one.
     fn go_on(&mut self, news: &mut dyn FnMut(RecordingNews)) -> Result<(), SinkError> {
-        let before = std::mem::replace(&mut self.recorder, (self.next.open)()?);
+        let before = std::mem::replace(&mut self.recorder, (self.open)()?);
         let (old, new) = (before.path().to_owned(), self.recorder.path().to_owned());
         progress(&self.shared).path.clone_from(&new);
         news(RecordingNews::Ended((old, before.finish())));
