@@ -36,9 +36,10 @@ class Screen:
     def __init__(self):
         self.cells = [[(" ", None, None)] * COLUMNS for _ in range(ROWS)]
         self.row = self.column = 0
-        self.kept = (0, 0)
+        self.kept = (0, 0, False)
         self.ink = self.ground = None
         self.top, self.bottom = 0, ROWS - 1
+        self.origin = False
         self.rest = b""
 
     def feed(self, data):
@@ -53,9 +54,9 @@ class Screen:
                     at = found.end()
                 elif data[at : at + 2] in (b"\x1b7", b"\x1b8"):
                     if data[at + 1] == 0x37:
-                        self.kept = (self.row, self.column)
+                        self.kept = (self.row, self.column, self.origin)
                     else:
-                        self.row, self.column = self.kept
+                        self.row, self.column, self.origin = self.kept
                     at += 2
                 elif data[at : at + 2] == b"\x1b_":
                     end = data.find(b"\x1b\\", at)
@@ -102,7 +103,7 @@ class Screen:
         first = numbers[0]
         blank = (" ", None, None)
         if last == "H":
-            self.row = max(first, 1) - 1
+            self.row = max(first, 1) - 1 + (self.top if self.origin else 0)
             self.column = (max(numbers[1], 1) if len(numbers) > 1 else 1) - 1
         elif last == "K":
             wiped = range(COLUMNS) if first == 2 else range(self.column, COLUMNS)
@@ -113,6 +114,9 @@ class Screen:
         elif last == "r":
             self.top = max(first, 1) - 1
             self.bottom = (numbers[1] if len(numbers) > 1 and numbers[1] else ROWS) - 1
+        elif last in "hl" and parameters == "?6":
+            self.origin = last == "h"
+            self.row, self.column = (self.top if self.origin else 0), 0
         elif last == "m":
             self.colour(numbers)
 
