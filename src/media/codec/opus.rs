@@ -6,7 +6,9 @@
 use bytes::Bytes;
 use opus::{Application, Bitrate, Channels, Decoder, Encoder};
 
-use super::{AudioDecoder, AudioEncoder, CodecError, OPUS_FRAME_SAMPLES, OpusSettings};
+use super::{
+    AudioDecoder, AudioEncoder, CodecError, OPUS_FRAME_SAMPLES, OpusSettings, in_words,
+};
 use crate::media::frame::SAMPLE_RATE;
 
 /// How errors name this codec.
@@ -43,8 +45,10 @@ impl OpusEncoder {
     /// # Errors
     /// When the library refuses them.
     pub fn new(settings: OpusSettings) -> Result<Self, CodecError> {
-        let setup =
-            |error: opus::Error| CodecError::Setup { codec: CODEC, reason: error.to_string() };
+        let setup = |error: opus::Error| CodecError::Setup {
+            codec: CODEC,
+            reason: in_words(CODEC, &error, "no encoder can be made; is there memory left?"),
+        };
         let channels = channels(settings.channels);
         let mut encoder = Encoder::new(SAMPLE_RATE, channels, Application::Voip).map_err(setup)?;
         let bitrate = i32::try_from(settings.bitrate).unwrap_or(i32::MAX);
@@ -65,7 +69,10 @@ impl AudioEncoder for OpusEncoder {
         let packet = self.encoder.encode_vec_float(samples, MAX_PACKET);
         packet
             .map(Bytes::from)
-            .map_err(|error| CodecError::Encode { codec: CODEC, reason: error.to_string() })
+            .map_err(|error| CodecError::Encode {
+                codec: CODEC,
+                reason: in_words(CODEC, &error, "it does not take a block of sound"),
+            })
     }
 
     fn set_bitrate(&mut self, bitrate: u32) {
@@ -101,7 +108,10 @@ impl OpusDecoder {
     /// When the library cannot be set up.
     pub fn new(channel_count: usize) -> Result<Self, CodecError> {
         let decoder = Decoder::new(SAMPLE_RATE, channels(channel_count))
-            .map_err(|error| CodecError::Setup { codec: CODEC, reason: error.to_string() })?;
+            .map_err(|error| CodecError::Setup {
+                codec: CODEC,
+                reason: in_words(CODEC, &error, "no decoder can be made; is there memory left?"),
+            })?;
         Ok(Self { decoder, channels: channel_count.clamp(1, 2) })
     }
 
@@ -110,7 +120,10 @@ impl OpusDecoder {
         let decoded = self
             .decoder
             .decode_float(packet, &mut sound, fec)
-            .map_err(|error| CodecError::Decode { codec: CODEC, reason: error.to_string() })?;
+            .map_err(|error| CodecError::Decode {
+                codec: CODEC,
+                reason: in_words(CODEC, &error, "a packet is damaged"),
+            })?;
         sound.truncate(decoded * self.channels);
         Ok(sound)
     }

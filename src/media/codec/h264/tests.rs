@@ -118,6 +118,22 @@ fn follows_a_change_of_size() {
 }
 
 #[test]
+fn what_the_library_says_reaches_nobody() {
+    let size = Size { width: 16_000, height: 16_000 };
+    let settings = VideoEncoderSettings { size, fps: 30.0, bitrate: 1_000_000 };
+    let error = H264Encoder::new(settings).err().or_else(|| {
+        let picture = FramePool::new().take(size, clock::now());
+        H264Encoder::new(settings).unwrap().encode(&picture).err()
+    });
+    let said = error.expect("no level of H.264 has such pictures").to_string();
+    assert!(said.starts_with("H.264 cannot be used") || said.contains("encoder failed"), "{said}");
+    assert!(said.contains("16000x16000"), "{said}");
+    for theirs in ["OpenH264", "Native", "Message"] {
+        assert!(!said.contains(theirs), "{said}");
+    }
+}
+
+#[test]
 fn waits_for_a_keyframe_at_the_start_and_after_damage() {
     let frames = encode(&mut encoder(SIZE), SIZE, 0..4);
     let mut decoder = H264Decoder::new().unwrap();
