@@ -107,7 +107,7 @@ impl VideoEncoder for H264Encoder {
             .encoder
             .encode_at(&Picture(frame), at)
             .map_err(|error| {
-                let reason = format!("it does not take a picture of {}", frame.size());
+                let reason = format!("it takes no picture of {}", frame.size());
                 CodecError::Encode { codec: CODEC, reason: in_words(CODEC, &error, reason) }
             })?;
         let keyframe = matches!(stream.frame_type(), FrameType::IDR | FrameType::I);

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::portal::{Granted, NOT_THERE, ScreenShare};
-use super::{LARGEST, failed, within};
+use super::{LARGEST, failed};
 use crate::media::device::DeviceError;
 use crate::media::frame::{Size, VideoFrame};
 use crate::media::scale::{Planes, Scaler};
@@ -143,7 +143,7 @@ fn can_read() -> Result<(), DeviceError> {
 
 /// GStreamer aligns rows to eight bytes and more; a width that needs no filling has none.
 fn padded(own: Size) -> Size {
-    let Size { width, height } = within(own, LARGEST);
+    let Size { width, height } = own.within(LARGEST);
     Size { width: (width & !7).max(8), height: height.max(2) }
 }
 
