@@ -191,7 +191,7 @@ impl Output {
             return screen.write(&format!("{PASTE_OFF}\n"));
         }
         match screen.bottom {
-            Bottom::Status(_) => screen.set_bottom(Bottom::Nothing),
+            Bottom::Status(_) => screen.write(CLEAR_LINE),
             Bottom::Prompt => screen.write("\n"),
             Bottom::Nothing => {}
         }
@@ -220,11 +220,7 @@ impl Output {
     /// Overwrites the status line. Only for a live terminal; the caller says it otherwise.
     pub fn status(&self, line: &str) {
         if self.volume > Volume::Quiet && self.live {
-            let line = printable(line);
-            let mut screen = self.screen();
-            if !screen.away {
-                screen.set_bottom(Bottom::Status(line));
-            }
+            self.screen().set_bottom(Bottom::Status(printable(line)));
         }
     }
 
@@ -373,6 +369,11 @@ impl Screen {
     }
 
     fn set_bottom(&mut self, bottom: Bottom) {
+        if self.away {
+            // It is drawn when the terminal is ours again.
+            self.bottom = bottom;
+            return;
+        }
         let mut whole = String::new();
         if self.bottom != Bottom::Nothing {
             whole.push_str(CLEAR_LINE);
