@@ -243,7 +243,10 @@ def main():
     film = os.path.join(home.name, "camera.mjpeg")
     clips = ROOT / "assets" / "clips"
     subprocess.run(
-        ["ffmpeg", "-v", "error", "-i", str(clips / "camera-720p.mp4"), "-q:v", "3", film], check=True
+        # The other way round: nobody shall think that one side sees itself.
+        ["ffmpeg", "-v", "error", "-ss", "2", "-i", str(clips / "camera-720p.mp4"), "-vf", "hflip"]
+        + ["-q:v", "3", film],
+        check=True,
     )
     server = subprocess.Popen(
         [peer, "serve", "--listen", "127.0.0.1:0", "--json"],
@@ -273,6 +276,8 @@ def main():
         browser.run("document.getElementById('answer').click()")
         watch(terminal, screen, 9)
         browser.until("a picture", "return document.getElementById('remote').videoWidth > 0")
+        # A script's click leaves a ring of the keyboard, which a person's does not.
+        browser.run("document.activeElement.blur()")
         shot = browser.picture()
         watch(terminal, screen, 0.5)
         os.write(terminal, b"q")
@@ -288,7 +293,7 @@ def main():
         whole = os.path.join(home.name, "whole.png")
         pathlib.Path(whole).write_bytes(base64.b64decode(browser.picture()))
         # Fewer colours: the picture is for a README.
-        crop = f"crop=min(iw\\,{box[0]}):min(ih\\,{box[1]}):0:0,split[a][b];[a]palettegen=256[p];[b][p]paletteuse=dither=bayer"
+        crop = f"crop=min(iw\\,{box[0]}):min(ih\\,{box[1]}):0:0,split[a][b];[a]palettegen=256[p];[b][p]paletteuse=dither=sierra2_4a"
         subprocess.run(["ffmpeg", "-v", "error", "-y", "-i", whole, "-vf", crop, str(out)], check=True)
     finally:
         browser.close()
