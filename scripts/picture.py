@@ -36,9 +36,10 @@ class Screen:
     def __init__(self):
         self.cells = [[(" ", None, None)] * COLUMNS for _ in range(ROWS)]
         self.row = self.column = 0
-        self.kept = (0, 0)
+        self.kept = (0, 0, False)
         self.ink = self.ground = None
         self.top, self.bottom = 0, ROWS - 1
+        self.origin = False
         self.rest = b""
 
     def feed(self, data):
@@ -53,9 +54,9 @@ class Screen:
                     at = found.end()
                 elif data[at : at + 2] in (b"\x1b7", b"\x1b8"):
                     if data[at + 1] == 0x37:
-                        self.kept = (self.row, self.column)
+                        self.kept = (self.row, self.column, self.origin)
                     else:
-                        self.row, self.column = self.kept
+                        self.row, self.column, self.origin = self.kept
                     at += 2
                 elif data[at : at + 2] == b"\x1b_":
                     end = data.find(b"\x1b\\", at)
@@ -102,7 +103,7 @@ class Screen:
         first = numbers[0]
         blank = (" ", None, None)
         if last == "H":
-            self.row = max(first, 1) - 1
+            self.row = max(first, 1) - 1 + (self.top if self.origin else 0)
             self.column = (max(numbers[1], 1) if len(numbers) > 1 else 1) - 1
         elif last == "K":
             wiped = range(COLUMNS) if first == 2 else range(self.column, COLUMNS)
@@ -113,6 +114,9 @@ class Screen:
         elif last == "r":
             self.top = max(first, 1) - 1
             self.bottom = (numbers[1] if len(numbers) > 1 and numbers[1] else ROWS) - 1
+        elif last in "hl" and parameters == "?6":
+            self.origin = last == "h"
+            self.row, self.column = (self.top if self.origin else 0), 0
         elif last == "m":
             self.colour(numbers)
 
@@ -239,7 +243,10 @@ def main():
     film = os.path.join(home.name, "camera.mjpeg")
     clips = ROOT / "assets" / "clips"
     subprocess.run(
-        ["ffmpeg", "-v", "error", "-i", str(clips / "camera-720p.mp4"), "-q:v", "3", film], check=True
+        # The other way round: nobody shall think that one side sees itself.
+        ["ffmpeg", "-v", "error", "-ss", "2", "-i", str(clips / "camera-720p.mp4"), "-vf", "hflip"]
+        + ["-q:v", "3", film],
+        check=True,
     )
     server = subprocess.Popen(
         [peer, "serve", "--listen", "127.0.0.1:0", "--json"],
@@ -269,6 +276,8 @@ def main():
         browser.run("document.getElementById('answer').click()")
         watch(terminal, screen, 9)
         browser.until("a picture", "return document.getElementById('remote').videoWidth > 0")
+        # A script's click leaves a ring of the keyboard, which a person's does not.
+        browser.run("document.activeElement.blur()")
         shot = browser.picture()
         watch(terminal, screen, 0.5)
         os.write(terminal, b"q")
@@ -284,7 +293,7 @@ def main():
         whole = os.path.join(home.name, "whole.png")
         pathlib.Path(whole).write_bytes(base64.b64decode(browser.picture()))
         # Fewer colours: the picture is for a README.
-        crop = f"crop=min(iw\\,{box[0]}):min(ih\\,{box[1]}):0:0,split[a][b];[a]palettegen=256[p];[b][p]paletteuse=dither=bayer"
+        crop = f"crop=min(iw\\,{box[0]}):min(ih\\,{box[1]}):0:0,split[a][b];[a]palettegen=256[p];[b][p]paletteuse=dither=sierra2_4a"
         subprocess.run(["ffmpeg", "-v", "error", "-y", "-i", whole, "-vf", crop, str(out)], check=True)
     finally:
         browser.close()

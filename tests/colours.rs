@@ -34,11 +34,17 @@ const SIZE: (usize, usize) = (640, 360);
 /// So far may a channel be from what was meant.
 const NEAR: u8 = 3;
 
+/// The largest difference of a channel; all there is where something is missing.
+fn apart(found: &[Rgb], meant: &[Rgb]) -> u8 {
+    if found.len() != meant.len() {
+        return u8::MAX;
+    }
+    let pairs = found.as_flattened().iter().zip(meant.as_flattened());
+    pairs.map(|(found, meant)| found.abs_diff(*meant)).max().unwrap_or(u8::MAX)
+}
+
 fn are_near(found: &[Rgb], meant: &[Rgb]) -> bool {
-    let each = |(found, meant): (&Rgb, &Rgb)| {
-        found.iter().zip(meant).all(|(found, meant)| found.abs_diff(*meant) <= NEAR)
-    };
-    found.len() == meant.len() && found.iter().zip(meant).all(each)
+    apart(found, meant) <= NEAR
 }
 
 /// Which numbers mean a colour: the shares of red and blue in luma, the number of the matrix
@@ -202,7 +208,7 @@ async fn seen_in_page(page: &Page, name: &str, meant: &[Rgb]) -> Result<(), Vec<
     }
     page.browser.click("#hangup").await;
     page.wait_for_status("You hung up").await;
-    println!("{name}: {last:?}");
+    println!("{name}: {} from what was meant, {last:?}", apart(&last, meant));
     if are_near(&last, meant) { Ok(()) } else { Err(last) }
 }
 
@@ -327,7 +333,7 @@ async fn until_near(peer: &mut Peer, what: &str, meant: &[Rgb], look: impl Fn() 
         peer.next_event("stats", PATIENCE).await;
         found = look();
         if are_near(&found, meant) {
-            println!("{what}: {found:?}");
+            println!("{what}: {} from what was meant, {found:?}", apart(&found, meant));
             return;
         }
     }
@@ -369,7 +375,7 @@ async fn patches_of_chromium_stand_right_in_window_and_snapshot() {
         }
         bob.next_event("stats", PATIENCE).await;
         let found = read_png(&saved().expect("a snapshot"));
-        println!("{by}, snapshot: {found:?}");
+        println!("{by}, snapshot: {} from what was meant, {found:?}", apart(&found, &meant));
         assert!(are_near(&found, &meant), "{by}, snapshot: meant {meant:?}\nfound {found:?}");
     }
 }

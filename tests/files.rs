@@ -186,6 +186,21 @@ async fn a_recording_has_keyframes_and_a_turned_film_is_sent_upright() {
     }
 }
 
+#[tokio::test]
+async fn pictures_that_no_encoder_takes_are_sent_smaller() {
+    let _alone = one_at_a_time().await;
+    let server = Server::start().await;
+    let _bob = login(server.url(), "bob", &["--auto-answer", "--size", "4096x2304"]).await;
+    let words = ["call", "bob", "--as", "alice", "--duration", "3s", "--video", "none"];
+    let mut alice = peer(server.url(), &words).start();
+    let first = alice.await_event("first-video-frame", PATIENCE).await;
+    // A slow machine steps down before its first picture is there.
+    let (width, height) = (first["width"].as_u64(), first["height"].as_u64());
+    assert!((960..=3840).contains(&width.unwrap_or(0)), "{first}");
+    assert_eq!(width.map(|width| width * 9), height.map(|height| height * 16), "{first}");
+    assert_eq!(alice.wait(THE_END).await.code, Some(0));
+}
+
 /// An H.264 stream of one grey picture of 1920x1088 in so many slices, each of as many macroblocks as
 /// that takes, which say no more than that they are predicted from nothing.
 fn in_slices(slices: u32) -> Vec<u8> {

@@ -240,8 +240,10 @@ async fn split_recordings_begin_with_a_keyframe_and_lose_nothing_and_long_ones_a
     bob.await_event("recording-stopped", THE_END).await;
     let whole = bob.home().join("whole.mkv");
     let parts = split(alice.home(), "ours", "mp4");
-    // It goes on in another file with the first keyframe after that time.
-    assert!(parts.len() >= 3, "{parts:?}");
+    // It goes on in another file with a keyframe that is asked for when it is due: left alone, a
+    // sender makes one in eight seconds.
+    assert!((4..=5).contains(&parts.len()), "{parts:?}");
+    assert_lengths(&parts, 5.0);
     for kind in ["v:0", "a:0"] {
         let unsplit = packets(&whole, kind);
         let mut sum = 0;
@@ -265,6 +267,36 @@ async fn split_recordings_begin_with_a_keyframe_and_lose_nothing_and_long_ones_a
     let ends = keys.iter().skip(1).chain([&24.0]);
     for (key, next) in keys.iter().zip(ends) {
         assert!(next - key < 10.0, "keyframes at {keys:?}");
+    }
+}
+
+/// All but the last last as long as was asked for, and until the keyframe that was asked for then.
+fn assert_lengths(parts: &[std::path::PathBuf], wanted: f64) {
+    for part in &parts[..parts.len() - 1] {
+        let last = *packets(part, "v:0").last().expect("pictures");
+        let lasts = wanted - 0.1..wanted + 2.0;
+        assert!(lasts.contains(&last.0), "{} of {wanted} s: {last:?}", part.display());
+    }
+}
+
+#[tokio::test]
+async fn a_keyframe_of_theirs_is_asked_for_when_a_part_is_full() {
+    let _alone = one_at_a_time().await;
+    let server = Server::start().await;
+    let _bob = login(server.url(), "bob", &["--auto-answer", "--size", "320x180"]).await;
+    for ending in ["mkv", "mp4"] {
+        let file = format!("theirs.{ending}");
+        let words = ["call", "bob", "--as", "alice", "--duration", "11s", "--record", &file];
+        let mut alice = peer(server.url(), &words).args(["--record-split", "3s"]).start();
+        alice.await_event("ended", THE_END).await;
+        alice.gone(PATIENCE).await;
+        let parts = split(alice.home(), "theirs", ending);
+        assert!((3..=4).contains(&parts.len()), "{parts:?}");
+        assert_lengths(&parts, 3.0);
+        for part in &parts {
+            let first = packets(part, "v:0")[0];
+            assert!(first.1 && first.0 < 0.06, "{}: {first:?}", part.display());
+        }
     }
 }
 

@@ -191,6 +191,65 @@ async fn without_a_display_a_large_terminal_takes_its_place_and_a_small_one_says
 }
 
 #[tokio::test]
+async fn a_login_draws_beside_its_prompt_and_gives_the_screen_back() {
+    let _alone = one_at_a_time().await;
+    let (server, terminal) = (Server::start().await, Terminal::new(SIZE.0, SIZE.1));
+    let words = ["login", "alice", "--view", "auto"];
+    let mut alice = terminal.with(peer(server.url(), &words)).start();
+    let at_prompt = |text: &str| text.trim_end().ends_with("no call]\n>");
+    terminal.until("the prompt", at_prompt).await;
+    terminal.until("what it does", |text| text.contains("are drawn in this terminal")).await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut bob = filming_bob(&server, folder.path()).await;
+    bob.type_line("call alice");
+    terminal.until("the bell", |text| text.contains("'bob' is calling: answer or reject?")).await;
+    terminal.press("ans\t\r");
+    let seen = || {
+        let found = QUARTERS.map(|(row, column)| terminal.colours(row, column));
+        found.iter().all(Option::is_some)
+            && are_quarters(found.map(|cell| cell.map_or((0, 0, 0), |cell| cell[0])))
+    };
+    let in_call = |typed: &str| {
+        let text = terminal.text();
+        let lines: Vec<&str> = text.lines().collect();
+        let last = [lines.len().checked_sub(2), lines.len().checked_sub(1)];
+        let [status, line] = last.map(|at| at.and_then(|at| lines.get(at)).copied());
+        // It stands in the four rows below the picture; at their top after Ctrl-L.
+        lines.len() > usize::from(SIZE.0) - 3
+            && status.is_some_and(|status| status.starts_with("[connected to 'bob' "))
+            && line.is_some_and(|line| line.trim_end() == typed)
+            && seen()
+    };
+    terminal.until("the picture, the status, the prompt", |_| in_call(">")).await;
+    assert!(terminal.is_taken());
+    hears(&mut bob, "sound", |level| level > 0.01).await;
+    terminal.press("mu\t");
+    terminal.until("a word completed under the picture", |_| in_call("> mute")).await;
+    assert_eq!(terminal.typed(), "> mute", "the cursor stands in the line");
+    // It clears its own rows, and no picture.
+    terminal.press("\x0cx\x7f");
+    terminal.until("the line where it was", |_| in_call("> mute")).await;
+    terminal.press("\r");
+    hears(&mut bob, "silence", |level| level < 0.001).await;
+    terminal.press("\x1b[A");
+    terminal.until("the line before", |_| in_call("> mute")).await;
+    terminal.press("\x15hang");
+    terminal.until("another", |_| in_call("> hang")).await;
+    bob.type_line("hangup");
+    alice.await_event("ended", PATIENCE).await;
+    // What was begun is still there, on the screen as it was.
+    let back = |text: &str| {
+        !terminal.is_taken()
+            && text.trim_end().ends_with("no call]\n> hang")
+            && text.matches("no call]").count() == 1
+            && !text.contains('▀')
+    };
+    terminal.until("the prompt as it was", back).await;
+    terminal.press("\x15quit\r");
+    assert_eq!(alice.wait(PATIENCE).await.code, Some(0));
+}
+
+#[tokio::test]
 async fn another_size_eats_no_words() {
     let _alone = one_at_a_time().await;
     let (server, terminal) = (Server::start().await, Terminal::new(SIZE.0, SIZE.1));

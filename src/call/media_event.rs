@@ -8,6 +8,7 @@ use super::recording::RecordingNews;
 use crate::media::codec::CodecError;
 use crate::media::device::DeviceNotice;
 use crate::media::frame::Size;
+use crate::system;
 
 /// What the media threads tell the call.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ pub(super) fn tell_notice(events: &mpsc::Sender<MediaEvent>) -> Box<dyn Fn(Devic
 
 /// The operating system gave no thread.
 pub(super) fn no_thread(error: std::io::Error) -> CodecError {
-    CodecError::Setup { codec: "media thread", reason: error.to_string() }
+    CodecError::Thread { reason: system::words(&error) }
 }
 
 /// A thread or task that panicked is a fault of ours; the call ends all the same.

@@ -24,6 +24,7 @@ pub mod safety;
 #[cfg(test)]
 mod simulation_tests;
 mod snapshot;
+mod splitting;
 pub mod step;
 pub mod summary;
 mod telling;

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::splitting::{Split, Splitting};
 use crate::clock;
 use crate::media::encoded::{EncodedFrame, FrameTime, MediaKind};
 use crate::media::playout::sync::LipSync;
@@ -41,6 +42,8 @@ struct Progress {
     path: PathBuf,
     keyframe_at: Instant,
     orientation: Option<Orientation>,
+    /// A picture that needs no other is wanted, for another file to begin with.
+    split_due: bool,
 }
 
 /// How a recording ended: its file, and whether anything is in it, or why it ended before its time.
@@ -74,7 +77,7 @@ impl Recording {
     ) -> std::io::Result<(Self, RecordingThread)> {
         let (to_write, items) = sync_channel(QUEUE);
         let path = recorder.path().to_owned();
-        let shared = Progress { path, keyframe_at: epoch, orientation: None };
+        let shared = Progress { path, keyframe_at: epoch, orientation: None, split_due: false };
         let shared = Arc::new(Mutex::new(shared));
         let times = Times {
             sync,
@@ -84,7 +87,8 @@ impl Recording {
             shift: 0.0,
         };
         let mut news = news;
-        let writing = Writing { recorder, times, next, shared: Arc::clone(&shared) };
+        let (open, splitting) = (next.open, Splitting::new(next.after));
+        let writing = Writing { recorder, times, open, shared: Arc::clone(&shared), splitting };
         let thread = std::thread::Builder::new()
             .name("peer-record".to_owned())
             .spawn(move || writing.run(&items, &mut news))?;
@@ -106,14 +110,15 @@ impl Recording {
         // Turned pictures go into a file of their own, which begins with a keyframe.
         let turned = progress.orientation.is_some_and(|known| known != orientation);
         let old = now.saturating_duration_since(progress.keyframe_at) >= KEYFRAME_EVERY;
-        if old {
+        let due = std::mem::take(&mut progress.split_due) && !keyframe;
+        if old || due {
             // Asked for once; who is asked asks again himself.
             progress.keyframe_at = now;
         }
         if turned {
             progress.orientation = Some(orientation);
         }
-        turned || old
+        turned || old || due
     }
 
     /// Takes a picture or a packet of sound; says whether a picture that needs no other is wanted.
@@ -186,8 +191,10 @@ fn progress(shared: &Mutex<Progress>) -> std::sync::MutexGuard<'_, Progress> {
 struct Writing {
     recorder: Recorder,
     times: Times,
-    next: Next,
+    /// Makes the next file.
+    open: OpenRecorder,
     shared: Arc<Mutex<Progress>>,
+    splitting: Splitting,
 }
 
 impl Writing {
@@ -205,33 +212,39 @@ impl Writing {
     ) -> Result<(), SinkError> {
         for frame in items {
             let at = self.times.of(&frame);
-            let begins_anew = match frame.codec.kind() {
-                MediaKind::Video => frame.keyframe && self.ends_here(at, frame.orientation),
-                MediaKind::Audio => self.recorder.orientation().is_none() && self.lasted(at),
+            let known = self.recorder.orientation();
+            let began = self.recorder.began_at();
+            let split = match frame.codec.kind() {
+                MediaKind::Video => {
+                    // A file says once for all which way up its pictures are.
+                    let turned = known.is_some_and(|known| known != frame.orientation);
+                    self.splitting.on_picture(at, began, frame.keyframe, turned)
+                }
+                MediaKind::Audio => self.splitting.on_sound(at, began, known.is_some()),
             };
-            if begins_anew {
-                self.go_on(news)?;
-            }
+            self.follow(split, news)?;
             self.recorder.take(&frame, at)?;
         }
         Ok(())
     }
 
-    fn ends_here(&self, at: Duration, orientation: Orientation) -> bool {
-        // A file says once for all which way up its pictures are.
-        let turned = self.recorder.orientation().is_some_and(|known| known != orientation);
-        turned || self.lasted(at)
-    }
-
-    fn lasted(&self, at: Duration) -> bool {
-        let began = self.recorder.began_at();
-        let lasted = began.map(|began| at.saturating_sub(began));
-        self.next.after.zip(lasted).is_some_and(|(after, lasted)| lasted >= after)
+    fn follow(
+        &mut self,
+        split: Split,
+        news: &mut dyn FnMut(RecordingNews),
+    ) -> Result<(), SinkError> {
+        if matches!(split, Split::GoOn | Split::GoOnWithoutPictures) {
+            self.go_on(news)?;
+        }
+        if matches!(split, Split::AskForKeyframe | Split::GoOnWithoutPictures) {
+            progress(&self.shared).split_due = true;
+        }
+        Ok(())
     }
 
     /// Begins another file and ends this one.
     fn go_on(&mut self, news: &mut dyn FnMut(RecordingNews)) -> Result<(), SinkError> {
-        let before = std::mem::replace(&mut self.recorder, (self.next.open)()?);
+        let before = std::mem::replace(&mut self.recorder, (self.open)()?);
         let (old, new) = (before.path().to_owned(), self.recorder.path().to_owned());
         progress(&self.shared).path.clone_from(&new);
         news(RecordingNews::Ended((old, before.finish())));

@@ -102,6 +102,13 @@ impl Above {
         self.shared.1.notify_all();
     }
 
+    /// The screen was changed under it: the line is drawn anew.
+    pub fn redraw(&self) {
+        let mut pending = self.pending();
+        pending.redraw = !pending.away;
+        self.shared.1.notify_all();
+    }
+
     /// Hands to the editor what is printed, until the end.
     pub fn feed(&self, mut editor: impl ExternalPrinter) {
         while let Some(text) = self.next() {

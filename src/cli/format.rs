@@ -163,7 +163,13 @@ fn setup(setup: &SetupMs) -> Option<String> {
     (!steps.is_empty()).then(|| format!("after {}", steps.join(", ")))
 }
 
+/// Of a track on which none came through.
+const NO_PICTURES: &str = "no pictures";
+
 fn video_in(video: &InboundVideo, lasted: Duration) -> [String; 2] {
+    if video.frames_decoded == 0 {
+        return [NO_PICTURES.to_owned(), counted(video.frames_dropped, "frame") + " dropped"];
+    }
     let what = format!(
         "{}x{} {:.1} fps, {}, {}, loss {}",
         video.frame_width,
@@ -194,6 +200,9 @@ fn audio_in(audio: &InboundAudio, lasted: Duration) -> String {
 }
 
 fn video_out(video: &OutboundVideo, lasted: Duration) -> [String; 2] {
+    if video.frames_encoded == 0 {
+        return [NO_PICTURES.to_owned(), counted(video.frames_dropped, "frame") + " dropped"];
+    }
     let what = format!(
         "{}x{} {:.1} fps, {}, {}",
         video.frame_width,

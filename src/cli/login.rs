@@ -18,7 +18,6 @@ use super::signals::Interrupts;
 use super::stage::Stage;
 use super::stdin::Lines;
 use super::{anybody, editor, error_event, job, stdin, token, values};
-use crate::media::sink::ViewSpec;
 use crate::phone::command::Command;
 use crate::phone::config::AnswerPolicy;
 use crate::phone::event::{Event, EventKind};
@@ -113,7 +112,7 @@ pub async fn run(command: LoginCommand, stage: Stage, output: &Output) -> Result
         output.say(&command.settings.save()?);
     }
     say_who_is_asked(sent, policy, output);
-    let lines = lines_of(input, &command.media.view, output, &people);
+    let lines = lines_of(input, output, &people);
     if lines.as_ref().is_some_and(|(_, edited)| *edited) {
         reporter.show_bar();
     }
@@ -156,20 +155,13 @@ fn say_who_is_asked(sent: bool, policy: AnswerPolicy, output: &Output) {
 }
 
 /// What is typed or fed, and whether it is edited at a prompt of ours; `None`: nobody feeds any.
-fn lines_of(
-    input: stdin::Kind,
-    view: &ViewSpec,
-    output: &Output,
-    people: &People,
-) -> Option<(Lines, bool)> {
+fn lines_of(input: stdin::Kind, output: &Output, people: &People) -> Option<(Lines, bool)> {
     match input {
         stdin::Kind::Nobody => None,
         stdin::Kind::Script => Some((stdin::lines(), false)),
         stdin::Kind::Terminal => {
             let start = || editor::start(output, people.clone(), remembered::history());
-            // Pictures and an edited line cannot share a terminal.
-            let drawn = matches!(view, ViewSpec::Terminal(_));
-            let edited = (output.is_live() && !drawn).then(start).flatten();
+            let edited = output.is_live().then(start).flatten();
             Some(edited.map_or_else(|| (stdin::lines(), false), |lines| (lines, true)))
         }
     }

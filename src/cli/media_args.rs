@@ -53,7 +53,7 @@ pub struct MediaArgs {
     #[arg(long)]
     once: bool,
     /// Where to show their picture: window, terminal, terminal:HOW or none; auto is a window if there is a
-    /// display. HOW is kitty, iterm, sixel, truecolor or 256, where peer cannot know it
+    /// display, else a terminal that is large enough. HOW is kitty, iterm, sixel, truecolor or 256, where peer cannot know it
     #[arg(long, value_name = "WHERE", default_value = "auto", value_parser = view)]
     pub view: ViewSpec,
     /// Where to play their sound: default, none or the NAME of a speaker; auto is the default one if

@@ -222,9 +222,7 @@ fn try_run(command: Subject, output: &Output) -> Result<(), Failure> {
         _ => ViewSpec::None,
     };
     let _borrowed = terminal::Borrowed;
-    // At the prompt of a login pictures would take the place of the line that somebody types.
-    let draws = matches!(command, Subject::Call(_));
-    let (stage, window, missing) = Stage::set(view, draws, output);
+    let (stage, window, missing) = Stage::set(view, output);
     if let Some(error) = missing {
         output.warn(&format!("{error}; nothing is shown"));
     }

@@ -59,6 +59,10 @@ const PROMPT: &str = "> ";
 const PASTE_ON: &str = "\x1b[?2004h";
 const PASTE_OFF: &str = "\x1b[?2004l";
 
+/// The cursor, hidden and shown (xterm, DECTCEM).
+const CURSOR_OFF: &[u8] = b"\x1b[?25l";
+const CURSOR_ON: &[u8] = b"\x1b[?25h";
+
 /// Lines that are remembered.
 const RECENT: usize = 4;
 
@@ -150,19 +154,31 @@ impl Output {
         if screen.away || screen.lent != turn {
             return true;
         }
-        let mut again = String::new();
+        let edited = screen.above.clone().filter(Above::is_editing);
+        let mut whole = Vec::with_capacity(bytes.len() + CURSOR_OFF.len() + CURSOR_ON.len());
+        if edited.is_some() {
+            // The cursor stands in the line, and is not to be seen on its way over the picture.
+            whole.extend_from_slice(CURSOR_OFF);
+        }
+        whole.extend_from_slice(bytes);
         if words > 0 {
             // Here, where no line can come in between.
-            let older = screen.recent.len().saturating_sub(words);
-            for line in screen.recent.iter().skip(older) {
-                again.push_str(line);
-                again.push_str("\r\n");
-            }
-            screen.bottom.draw(&mut again);
+            let again = screen.words_again(words, edited.is_some());
+            whole.extend_from_slice(again.as_bytes());
         }
-        let Screen { stderr, .. } = &mut *screen;
-        let written = stderr.write_all(bytes).and_then(|()| stderr.write_all(again.as_bytes()));
-        written.and_then(|()| stderr.flush()).is_ok()
+        if edited.is_some() {
+            whole.extend_from_slice(CURSOR_ON);
+        }
+        // In one piece: the editor of a line writes by itself, and must not come in between.
+        let written = screen.stderr.write_all(&whole).and_then(|()| screen.stderr.flush());
+        edited.iter().filter(|_| words > 0).for_each(Above::redraw);
+        written.is_ok()
+    }
+
+    /// Draws a line that somebody edits anew, after the screen was changed under it.
+    pub fn redraw_line(&self) {
+        let above = self.screen().above.clone();
+        above.iter().filter(|above| above.is_editing()).for_each(Above::redraw);
     }
 
     /// The terminal is somebody else's from now on: whole lines may go there, and nothing that is
@@ -175,7 +191,7 @@ impl Output {
             return screen.write(&format!("{PASTE_OFF}\n"));
         }
         match screen.bottom {
-            Bottom::Status(_) => screen.set_bottom(Bottom::Nothing),
+            Bottom::Status(_) => screen.write(CLEAR_LINE),
             Bottom::Prompt => screen.write("\n"),
             Bottom::Nothing => {}
         }
@@ -204,11 +220,7 @@ impl Output {
     /// Overwrites the status line. Only for a live terminal; the caller says it otherwise.
     pub fn status(&self, line: &str) {
         if self.volume > Volume::Quiet && self.live {
-            let line = printable(line);
-            let mut screen = self.screen();
-            if !screen.away {
-                screen.set_bottom(Bottom::Status(line));
-            }
+            self.screen().set_bottom(Bottom::Status(printable(line)));
         }
     }
 
@@ -339,7 +351,29 @@ impl Screen {
         self.write(&whole);
     }
 
+    /// The last lines of words, and what stands below them. A line that is edited, and its status, have
+    /// two rows in which they are drawn by the editor.
+    fn words_again(&self, words: usize, edited: bool) -> String {
+        let words = if edited { words.saturating_sub(1) } else { words };
+        let older = self.recent.len().saturating_sub(words);
+        let mut again = String::new();
+        for line in self.recent.iter().skip(older) {
+            again.push_str(line);
+            again.push_str("\r\n");
+        }
+        if edited {
+            again.push_str("\r\n");
+        }
+        self.bottom.draw(&mut again);
+        again
+    }
+
     fn set_bottom(&mut self, bottom: Bottom) {
+        if self.away {
+            // It is drawn when the terminal is ours again.
+            self.bottom = bottom;
+            return;
+        }
         let mut whole = String::new();
         if self.bottom != Bottom::Nothing {
             whole.push_str(CLEAR_LINE);

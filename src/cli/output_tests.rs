@@ -149,3 +149,19 @@ fn words_stand_again_on_a_screen_that_was_cleared() {
     assert!(output.draw(b"[picture]", 1, output.turn().expect("the terminal is ours")));
     assert_eq!(&stderr.text()[before..], "[picture]two\r\nnow");
 }
+
+#[test]
+fn a_status_that_was_there_comes_back_with_the_terminal() {
+    let (output, stderr, _) = output(Volume::Normal, false, true);
+    output.status("trying");
+    output.step_back();
+    let before = stderr.text();
+    output.status("trying harder");
+    assert_eq!(stderr.text(), before, "nothing of it stands on somebody else's terminal");
+    output.step_forward();
+    assert!(stderr.text().ends_with("trying harder"), "{:?}", stderr.text());
+    output.step_back();
+    output.clear_status();
+    output.step_forward();
+    assert!(stderr.text().ends_with(CLEAR_LINE), "{:?}", stderr.text());
+}

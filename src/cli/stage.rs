@@ -51,17 +51,13 @@ impl Stage {
     }
 
     /// A window, and the loop that must run on the main thread while it is used; `None` where there
-    /// is to be none. What kept it from being there is told along with a stage that has none. `draws`:
-    /// where nobody said what to use, and there is no display or a dead one, the terminal takes its
-    /// place, if it is large enough.
+    /// is to be none. What kept it from being there is told along with a stage that has none. Where nobody
+    /// said what to use, and there is no display or a dead one, the terminal takes its place, if it is
+    /// large enough.
     #[must_use]
-    pub fn set(
-        view: ViewSpec,
-        draws: bool,
-        output: &Output,
-    ) -> (Self, Option<WindowLoop>, Option<DeviceError>) {
+    pub fn set(view: ViewSpec, output: &Output) -> (Self, Option<WindowLoop>, Option<DeviceError>) {
         let instead = |why: &str| {
-            let (stage, missing) = match without_display(why, draws, output) {
+            let (stage, missing) = match without_display(why, output) {
                 ViewSpec::Terminal(graphics) => Self::on_terminal(graphics, output),
                 _ => (Self::none(), None),
             };
@@ -235,11 +231,11 @@ const LARGE_ENOUGH: (u16, u16) = (60, 20);
 
 /// What is done where nothing was said of where to show pictures, and there is no display that
 /// answers; says so, and `why`.
-fn without_display(why: &str, draws: bool, output: &Output) -> ViewSpec {
+fn without_display(why: &str, output: &Output) -> ViewSpec {
     let grid = tty::size().filter(|_| output.is_live());
     let large =
         grid.is_some_and(|grid| grid.columns >= LARGE_ENOUGH.0 && grid.rows >= LARGE_ENOUGH.1);
-    if draws && large {
+    if large {
         output.say(&format!(
             "{why}: pictures are drawn in this terminal; --view none leaves them out"
         ));

@@ -360,10 +360,15 @@ pub fn canvas(output: &Output, ability: Ability) -> Terminal {
             if changed.away {
                 return true;
             }
-            changed.screen = bytes != GIVE_BACK;
+            let gives_back = bytes == GIVE_BACK;
+            changed.screen = !gives_back;
             // Not held meanwhile: a terminal that was stopped (Ctrl-S) takes its time.
             drop(changed);
-            output.draw(bytes, words, turn)
+            let taken = output.draw(bytes, words, turn);
+            if gives_back {
+                output.redraw_line();
+            }
+            taken
         }),
         graphics,
         far: get("SSH_CONNECTION").is_some_and(|from| !from.is_empty()),

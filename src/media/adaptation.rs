@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::media::codec::h264::encodable;
 use crate::media::frame::Size;
 
 /// What is given up first when a rate is not enough for everything.
@@ -154,11 +155,11 @@ pub struct Ladder {
 }
 
 impl Ladder {
-    /// For pictures of that size and rate; begins at the top.
+    /// For pictures of that size and rate; begins at the top, with as much of the size as can be encoded.
     #[must_use]
     pub fn new(size: Size, fps: f64, content: Content) -> Self {
         Self {
-            rungs: rungs(size, fps, content),
+            rungs: rungs(encodable(size), fps, content),
             at: 0,
             paused: false,
             began_at: None,
@@ -288,6 +289,22 @@ mod tests {
         assert_eq!(sound_share(30_000), 30_000, "all of it");
         assert!(picture_share(u32::MAX, 0) < u32::MAX);
         assert_eq!(picture_share(0, 58_000), LEAST_PICTURES);
+    }
+
+    #[test]
+    fn what_no_encoder_takes_is_made_smaller_from_the_beginning() {
+        for ((width, height), (w, h)) in [
+            ((4096, 2304), (3840, 2160)),
+            ((2304, 4096), (2160, 3840)),
+            ((4096, 4096), (2160, 2160)),
+            ((4096, 1714), (3840, 1606)),
+            ((3840, 2160), (3840, 2160)),
+            ((1280, 720), (1280, 720)),
+        ] {
+            let mut ladder = Ladder::new(Size { width, height }, 30.0, Content::Motion);
+            let rung = ladder.step(clock::now(), 90_000_000, 80_000_000).map(|rung| rung.size);
+            assert_eq!(rung, Some(Size { width: w, height: h }));
+        }
     }
 
     #[test]

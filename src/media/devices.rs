@@ -11,6 +11,7 @@ use serde::{Serialize, Serializer};
 use super::audio::device::{self, AudioDevice, Kind};
 use super::device::DeviceError;
 use super::source::{camera, screen};
+use crate::system;
 
 /// A sound server or a driver that hangs is given up after this.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -143,7 +144,7 @@ fn ask<T: Send + 'static>(
             reason,
             hint: "restart the sound server, or unplug the device that hangs".to_owned(),
         };
-        thread.map_err(|error| silent(error.to_string()))?;
+        thread.map_err(|error| silent(format!("nobody can ask: {}", system::words(&error))))?;
         let none = || Err(silent(format!("no answer within {} s", PATIENCE.as_secs())));
         told.recv_timeout(PATIENCE).unwrap_or_else(|_| none())
     }

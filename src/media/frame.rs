@@ -27,6 +27,16 @@ impl Size {
         Self { width: (width & !1).max(2), height: (height & !1).max(2) }
     }
 
+    /// The largest of the same aspect that is no larger than this, and than `most`.
+    #[must_use]
+    pub fn within(self, most: Self) -> Self {
+        let across = f64::from(most.width) / f64::from(self.width.max(1));
+        let down = f64::from(most.height) / f64::from(self.height.max(1));
+        let by = across.min(down).min(1.0);
+        let side = |length: u32| (f64::from(length) * by).round() as u32;
+        Self::even(side(self.width), side(self.height))
+    }
+
     /// Bytes of an I420 picture of this size: `width * height * 3 / 2`.
     #[must_use]
     pub fn i420_len(self) -> usize {

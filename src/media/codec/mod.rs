@@ -23,29 +23,46 @@ use super::showing::{ColourHint, Showing};
 #[derive(Debug, thiserror::Error)]
 pub enum CodecError {
     /// The codec library refused its settings.
-    #[error("the {codec} codec cannot be set up: {reason}")]
+    #[error("{codec} cannot be used: {reason}")]
     Setup {
         /// Which codec.
         codec: &'static str,
-        /// What the library said.
+        /// What it was to do.
         reason: String,
     },
-    /// One frame could not be encoded.
-    #[error("{codec} could not encode a frame: {reason}")]
+    /// One picture or packet could not be encoded.
+    #[error("the {codec} encoder failed: {reason}")]
     Encode {
         /// Which codec.
         codec: &'static str,
-        /// What the library said.
+        /// What was wrong with it.
         reason: String,
     },
-    /// One frame could not be decoded; a keyframe mends it.
-    #[error("{codec} could not decode a frame: {reason}")]
+    /// One picture or packet could not be decoded; a keyframe mends it.
+    #[error("the {codec} decoder failed: {reason}")]
     Decode {
         /// Which codec.
         codec: &'static str,
-        /// What the library said.
+        /// What was wrong with it.
         reason: String,
     },
+    /// The operating system gave no thread for it.
+    #[error("the media cannot be started: {reason}; end other programs")]
+    Thread {
+        /// What the operating system said.
+        reason: String,
+    },
+}
+
+/// What a codec library says is for those who work on it, and goes to the log; `reason` is for people.
+fn in_words(
+    codec: &'static str,
+    said: &dyn std::fmt::Display,
+    reason: impl Into<String>,
+) -> String {
+    let reason = reason.into();
+    tracing::debug!(codec, %said, reason, "a codec refuses");
+    reason
 }
 
 /// What the encoder is told; may change at any frame.

@@ -6,7 +6,9 @@
 use bytes::Bytes;
 use opus::{Application, Bitrate, Channels, Decoder, Encoder};
 
-use super::{AudioDecoder, AudioEncoder, AudioEncoderSettings, CodecError, OPUS_FRAME_SAMPLES};
+use super::{
+    AudioDecoder, AudioEncoder, AudioEncoderSettings, CodecError, OPUS_FRAME_SAMPLES, in_words,
+};
 use crate::media::encoded::{Codec, EncodedFrame, FrameTime};
 use crate::media::frame::{AudioFrame, SAMPLE_RATE};
 
@@ -44,8 +46,10 @@ impl OpusEncoder {
     /// # Errors
     /// When the library refuses them.
     pub fn new(settings: AudioEncoderSettings) -> Result<Self, CodecError> {
-        let setup =
-            |error: opus::Error| CodecError::Setup { codec: CODEC, reason: error.to_string() };
+        let setup = |error: opus::Error| CodecError::Setup {
+            codec: CODEC,
+            reason: in_words(CODEC, &error, "no encoder can be made; is there memory left?"),
+        };
         let channels = channels(settings.channels);
         let mut encoder = Encoder::new(SAMPLE_RATE, channels, Application::Voip).map_err(setup)?;
         let bitrate = i32::try_from(settings.bitrate).unwrap_or(i32::MAX);
@@ -64,10 +68,10 @@ impl AudioEncoder for OpusEncoder {
             let reason = format!("{} samples are not 20, 40 or 60 ms", samples.len());
             return Err(CodecError::Encode { codec: CODEC, reason });
         }
-        let packet = self
-            .encoder
-            .encode_vec_float(samples, MAX_PACKET)
-            .map_err(|error| CodecError::Encode { codec: CODEC, reason: error.to_string() })?;
+        let packet = self.encoder.encode_vec_float(samples, MAX_PACKET).map_err(|error| {
+            let reason = in_words(CODEC, &error, "it does not take a block of sound");
+            CodecError::Encode { codec: CODEC, reason }
+        })?;
         let each = samples.len() / self.channels;
         let time = FrameTime::Captured(block.captured_at);
         Ok(EncodedFrame::sound(Codec::Opus, Bytes::from(packet), each as u32, time))
@@ -105,17 +109,23 @@ impl OpusDecoder {
     /// # Errors
     /// When the library cannot be set up.
     pub fn new(channel_count: usize) -> Result<Self, CodecError> {
-        let decoder = Decoder::new(SAMPLE_RATE, channels(channel_count))
-            .map_err(|error| CodecError::Setup { codec: CODEC, reason: error.to_string() })?;
+        let decoder = Decoder::new(SAMPLE_RATE, channels(channel_count)).map_err(|error| {
+            CodecError::Setup {
+                codec: CODEC,
+                reason: in_words(CODEC, &error, "no decoder can be made; is there memory left?"),
+            }
+        })?;
         Ok(Self { decoder, channels: channel_count.clamp(1, 2) })
     }
 
     fn run(&mut self, packet: &[u8], samples: usize, fec: bool) -> Result<Vec<f32>, CodecError> {
         let mut sound = vec![0.0; samples * self.channels];
-        let decoded = self
-            .decoder
-            .decode_float(packet, &mut sound, fec)
-            .map_err(|error| CodecError::Decode { codec: CODEC, reason: error.to_string() })?;
+        let decoded = self.decoder.decode_float(packet, &mut sound, fec).map_err(|error| {
+            CodecError::Decode {
+                codec: CODEC,
+                reason: in_words(CODEC, &error, "a packet is damaged"),
+            }
+        })?;
         sound.truncate(decoded * self.channels);
         Ok(sound)
     }

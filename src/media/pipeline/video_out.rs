@@ -293,10 +293,7 @@ impl<A: FnMut(Instant) -> Allowance, D: FnMut(EncodedFrame) -> Delivery> Encodin
                     self.state.counters.count_dropped(1);
                     refused += 1;
                     if refused >= MAX_REFUSED {
-                        return Err(format!(
-                            "pictures of {} cannot be sent: {error}",
-                            frame.size()
-                        ));
+                        return Err(format!("pictures cannot be sent: {error}"));
                     }
                 }
             }

@@ -98,9 +98,9 @@ impl Drop for TerminalView {
     }
 }
 
-/// Takes back the whole screen, whatever was drawn: the scrolling region (DECSTBM), the cursor, the
-/// screen that was there before.
-pub const GIVE_BACK: &[u8] = b"\x1b[r\x1b[?25h\x1b[?1049l";
+/// Takes back the whole screen, whatever was drawn: the origin (DECOM), the scrolling region (DECSTBM),
+/// the cursor, the screen that was there before.
+pub const GIVE_BACK: &[u8] = b"\x1b[?6l\x1b[r\x1b[?25h\x1b[?1049l";
 
 struct Drawing {
     terminal: Terminal,
@@ -164,8 +164,8 @@ impl Drawing {
             self.take_over(grid);
             usize::from(WORDS) - 1
         };
-        // Words that are written meanwhile find the cursor where it was (DECSC, DECRC).
-        self.bytes.extend(b"\x1b7");
+        // Words that are written meanwhile find the cursor and the origin where they were (DECSC, DECRC).
+        self.bytes.extend(b"\x1b7\x1b[?6l");
         let graphics = self.terminal.graphics;
         let (size, letters) = fit(frame.size(), (grid.columns, rows), graphics, grid.cell);
         self.scale(frame, size);
@@ -183,13 +183,14 @@ impl Drawing {
         (self.terminal.write)(&self.bytes, words)
     }
 
-    /// Another screen than the shell's, empty, on which words scroll only in the last lines.
+    /// Another screen than the shell's, empty, on which words scroll only in the last lines. Those are
+    /// the whole screen to who clears it (DECOM), as Ctrl-L at a prompt does.
     fn take_over(&mut self, grid: Grid) {
         if self.grid.is_none() {
             self.bytes.extend(b"\x1b[?1049h\x1b[?25l");
         }
         let (first, last) = (grid.rows - WORDS + 1, grid.rows);
-        let set = format!("\x1b[2J\x1b[{first};{last}r\x1b[{last};1H");
+        let set = format!("\x1b[?6l\x1b[2J\x1b[{first};{last}r\x1b[?6h\x1b[{WORDS};1H");
         self.bytes.extend(set.as_bytes());
         self.blocks.forget();
         self.grid = Some(grid);

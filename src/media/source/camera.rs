@@ -19,6 +19,7 @@ use crate::clock;
 use crate::media::device::{DeviceError, DeviceNews, DeviceNotice};
 use crate::media::frame::{FramePool, Size, VideoFrame};
 use crate::media::upright::limit;
+use crate::system;
 use convert::Converter;
 use device::OpenCamera;
 
@@ -121,7 +122,7 @@ impl CameraSource {
                 run(&wish, &shared);
                 shared.tell(|state| state.ended = true);
             })
-            .map_err(|error| failed(error.to_string()))?;
+            .map_err(|error| failed(format!("nobody can read it: {}", system::words(&error))))?;
         let opened = place.wait(clock::now() + WAKING, |state| match &state.opened {
             Some(Ok(format)) if state.picture.is_some() => Some(Ok(*format)),
             // A camera that somebody else films with opens, and then gives nothing.

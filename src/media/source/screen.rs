@@ -84,7 +84,7 @@ impl ScreenSource {
     ) -> Result<Self, DeviceError> {
         let grabber = Grabber::open(number, fps, &share)?;
         let own = grabber.size();
-        let size = size.unwrap_or_else(|| within(own, LARGEST));
+        let size = size.unwrap_or_else(|| own.within(LARGEST));
         Ok(Self {
             number,
             share,
@@ -193,15 +193,6 @@ impl Grabber {
     }
 }
 
-/// The largest even size with the same aspect that is no larger than `most`.
-fn within(own: Size, most: Size) -> Size {
-    let across = f64::from(most.width) / f64::from(own.width);
-    let down = f64::from(most.height) / f64::from(own.height);
-    let by = across.min(down).min(1.0);
-    let side = |length: u32| (f64::from(length) * by).round() as u32;
-    Size::even(side(own.width), side(own.height))
-}
-
 fn failed(device: &str, reason: String) -> DeviceError {
     let hint = "use --video test or --video FILE".to_owned();
     DeviceError { device: device.to_owned(), reason, hint }
@@ -219,7 +210,7 @@ mod tests {
             ((2560, 1600), (1728, 1080)),
             ((1366, 769), (1366, 768)),
         ] {
-            let found = within(Size { width, height }, LARGEST);
+            let found = Size { width, height }.within(LARGEST);
             assert_eq!(found, Size { width: w, height: h });
         }
     }

@@ -217,10 +217,14 @@ fn give_up_early(_: &TcpStream) {}
 
 /// A fresh one for every connection: it holds a random key (RFC 6455 section 4.1).
 fn request(url: &str) -> Result<Request, ConnectError> {
-    let request = url.into_client_request().map_err(|error| bad(url, &error.to_string()))?;
+    const FORM: &str = "write ws://HOST:PORT or wss://HOST:PORT";
+    let request = url.into_client_request().map_err(|error| {
+        tracing::info!(%error, "no address of a server");
+        bad(url, FORM)
+    })?;
     match request.uri().scheme_str() {
         Some("ws" | "wss") => Ok(request),
-        _ => Err(bad(url, "write ws://HOST:PORT or wss://HOST:PORT")),
+        _ => Err(bad(url, FORM)),
     }
 }
 

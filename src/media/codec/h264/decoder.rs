@@ -11,7 +11,7 @@ use super::CODEC;
 use super::limits::{self, TooMuch};
 use super::nal::{contains_idr, for_decoder};
 use super::sps::Sps;
-use crate::media::codec::{CodecError, VideoDecoder};
+use crate::media::codec::{CodecError, VideoDecoder, in_words};
 use crate::media::frame::{FramePool, MaxPicture, Size, VideoFrame};
 use crate::media::showing::{ColourHint, Showing};
 
@@ -32,6 +32,8 @@ impl std::fmt::Debug for H264Decoder {
         f.debug_struct("H264Decoder").field("waits_for_keyframe", &self.waits_for_keyframe).finish()
     }
 }
+
+const BROKEN: &str = "a picture builds on others that were lost or damaged";
 
 impl H264Decoder {
     /// A decoder that waits for its first keyframe.
@@ -64,8 +66,12 @@ impl H264Decoder {
 
 fn open() -> Result<Decoder, CodecError> {
     let config = DecoderConfig::new().flush_after_decode(Flush::NoFlush);
-    Decoder::with_api_config(OpenH264API::from_source(), config)
-        .map_err(|error| CodecError::Setup { codec: CODEC, reason: error.to_string() })
+    Decoder::with_api_config(OpenH264API::from_source(), config).map_err(|error| {
+        CodecError::Setup {
+            codec: CODEC,
+            reason: in_words(CODEC, &error, "no decoder can be made; is there memory left?"),
+        }
+    })
 }
 
 impl VideoDecoder for H264Decoder {
@@ -77,7 +83,7 @@ impl VideoDecoder for H264Decoder {
         self.check(data)?;
         let keyframe = contains_idr(data);
         if self.waits_for_keyframe && !keyframe {
-            let reason = "it builds on pictures that were lost".to_owned();
+            let reason = BROKEN.to_owned();
             return Err(CodecError::Decode { codec: CODEC, reason });
         }
         if keyframe && let Some(sps) = Sps::find(data) {
@@ -97,7 +103,10 @@ impl VideoDecoder for H264Decoder {
         if decoded.is_err() && keyframe {
             self.renew()?;
         }
-        decoded.map_err(|error| CodecError::Decode { codec: CODEC, reason: error.to_string() })
+        decoded.map_err(|error| {
+            let reason = if keyframe { "a picture is damaged" } else { BROKEN };
+            CodecError::Decode { codec: CODEC, reason: in_words(CODEC, &error, reason) }
+        })
     }
 
     fn showing(&self) -> Showing {

@@ -11,7 +11,7 @@ use openh264::formats::YUVSource;
 use openh264::{OpenH264API, Timestamp};
 
 use super::{CODEC, level_idc};
-use crate::media::codec::{CodecError, VideoEncoder, VideoEncoderSettings};
+use crate::media::codec::{CodecError, VideoEncoder, VideoEncoderSettings, in_words};
 use crate::media::encoded::{Codec, EncodedFrame, FrameTime};
 use crate::media::frame::{Size, VideoFrame};
 use crate::media::showing::{Colour, Matrix};
@@ -102,10 +102,10 @@ impl VideoEncoder for H264Encoder {
         self.keyframe_wanted = false;
         let first = self.began_at.is_none();
         let at = self.timestamp(frame.captured_at());
-        let stream = self
-            .encoder
-            .encode_at(&Picture(frame), at)
-            .map_err(|error| CodecError::Encode { codec: CODEC, reason: error.to_string() })?;
+        let stream = self.encoder.encode_at(&Picture(frame), at).map_err(|error| {
+            let reason = format!("it takes no picture of {}", frame.size());
+            CodecError::Encode { codec: CODEC, reason: in_words(CODEC, &error, reason) }
+        })?;
         let keyframe = matches!(stream.frame_type(), FrameType::IDR | FrameType::I);
         let data = stream.to_vec();
         if !data.is_empty() {
@@ -168,8 +168,13 @@ fn open(settings: &VideoEncoderSettings, colour: Colour, level: u8) -> Result<En
         .scene_change_detect(false)
         .background_detection(false)
         .num_threads(1);
-    Encoder::with_api_config(OpenH264API::from_source(), config)
-        .map_err(|error| CodecError::Setup { codec: CODEC, reason: error.to_string() })
+    Encoder::with_api_config(OpenH264API::from_source(), config).map_err(|error| {
+        let (size, fps) = (settings.size, settings.fps);
+        let reason = format!(
+            "its encoder takes no pictures of {size} at {fps:.0} a second; use a smaller --size"
+        );
+        CodecError::Setup { codec: CODEC, reason: in_words(CODEC, &error, reason) }
+    })
 }
 
 fn level_of(level_idc: u8) -> Level {

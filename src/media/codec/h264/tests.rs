@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock;
-use crate::media::codec::h264::H264Encoder;
 use crate::media::codec::h264::nal::{nal_type, nal_unit_type, nal_units};
 use crate::media::codec::h264::sps::Sps;
+use crate::media::codec::h264::{H264Encoder, encodable};
 use crate::media::codec::{VideoEncoder, VideoEncoderSettings};
 use crate::media::encoded::EncodedFrame;
 
@@ -116,6 +116,32 @@ fn follows_a_change_of_size() {
         .collect();
     assert_eq!(sizes, [SIZE, SIZE, SIZE, small, small, small]);
     assert!(frames[3].keyframe);
+}
+
+#[test]
+fn what_the_library_says_reaches_nobody() {
+    let size = Size { width: 4_096, height: 4_096 };
+    let mut encoder = encoder(size);
+    let error = encoder.encode(&picture(size, 0, clock::now())).unwrap_err();
+    assert_eq!(error.to_string(), "the H.264 encoder failed: it takes no picture of 4096x4096");
+    // A slice that nothing came before, behind a keyframe that is whole.
+    let mut decoder = H264Decoder::new().unwrap();
+    let whole = encode(&mut self::encoder(SIZE), SIZE, 0..3);
+    decoder.decode(&whole[0].data, clock::now()).unwrap();
+    let mut damaged = whole[1].data.to_vec();
+    let middle = damaged.len() / 2;
+    damaged.truncate(middle);
+    damaged[5..].fill(0xff);
+    if let Err(error) = decoder.decode(&damaged, clock::now()) {
+        let said = error.to_string();
+        assert_eq!(said, format!("the H.264 decoder failed: {BROKEN}"));
+    }
+}
+
+#[test]
+fn as_much_is_encoded_as_the_encoder_takes() {
+    let size = encodable(Size { width: 4_096, height: 4_096 });
+    assert!(encoder(size).encode(&picture(size, 0, clock::now())).unwrap().is_some(), "{size}");
 }
 
 #[test]

@@ -241,12 +241,18 @@ impl Open {
         let wanted = Window::default_attributes()
             .with_title("peer")
             .with_inner_size(LogicalSize::new(WIDTH, WIDTH * 9 / 16 + LINE as u32));
-        let window = Rc::new(events.create_window(wanted).map_err(|error| error.to_string())?);
-        let context = Context::new(Rc::clone(&window)).map_err(|error| error.to_string())?;
+        let window = Rc::new(events.create_window(wanted).map_err(|error| refused(&error))?);
+        let context = Context::new(Rc::clone(&window)).map_err(|error| refused(&error))?;
         let surface =
-            Surface::new(&context, Rc::clone(&window)).map_err(|error| error.to_string())?;
+            Surface::new(&context, Rc::clone(&window)).map_err(|error| refused(&error))?;
         Ok(Self { window, surface })
     }
+}
+
+/// The libraries' words are for those who work on them, and go to the log.
+fn refused(error: &dyn std::fmt::Display) -> String {
+    tracing::info!(%error, "no window");
+    "the display takes no window of ours".to_owned()
 }
 
 /// What one drawing shows.

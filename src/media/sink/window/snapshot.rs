@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::super::names;
 use crate::clock;
+use crate::system;
 
 /// Writes `rgb`, `width` x `height`, into a new file in the current folder; says its name.
 pub(super) fn save(rgb: &[u8], (width, height): (u32, u32)) -> Result<PathBuf, String> {
@@ -15,12 +16,18 @@ pub(super) fn save(rgb: &[u8], (width, height): (u32, u32)) -> Result<PathBuf, S
         let file = match OpenOptions::new().write(true).create_new(true).open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(system::words(&error)),
         };
         let mut encoder = png::Encoder::new(BufWriter::new(file), width, height);
         encoder.set_color(png::ColorType::Rgb);
         let written = encoder.write_header().and_then(|mut png| png.write_image_data(rgb));
-        return written.map(|()| path).map_err(|error| error.to_string());
+        return written.map(|()| path).map_err(|error| match error {
+            png::EncodingError::IoError(error) => system::words(&error),
+            other => {
+                tracing::warn!(%other, "a snapshot is not written");
+                "the picture cannot be written as PNG".to_owned()
+            }
+        });
     }
     Err("too many snapshots in one second".to_owned())
 }

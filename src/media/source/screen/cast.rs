@@ -11,11 +11,12 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::portal::{Granted, ScreenShare};
-use super::{LARGEST, failed, within};
+use super::portal::{Granted, NOT_THERE, ScreenShare};
+use super::{LARGEST, failed};
 use crate::media::device::DeviceError;
 use crate::media::frame::{Size, VideoFrame};
 use crate::media::scale::{Planes, Scaler};
+use crate::system;
 
 /// Where the compositor does not say how large its screen is.
 const USUAL: Size = Size { width: 1280, height: 720 };
@@ -113,13 +114,11 @@ impl Cast {
     }
 }
 
-/// What the portal says in its own words is told; what the bus says is for those who work on it.
 fn in_words(reason: &str) -> String {
-    if reason.contains("ZBus") {
-        tracing::info!(reason, "the portal");
-        return "its desktop portal cannot be reached".to_owned();
+    match reason {
+        NOT_THERE => NOT_THERE.to_owned(),
+        reason => format!("its desktop portal shared no screen: {reason}"),
     }
-    format!("its desktop portal shared no screen: {reason}")
 }
 
 /// Whether the helper is there, before anybody is asked for anything.
@@ -144,7 +143,7 @@ fn can_read() -> Result<(), DeviceError> {
 
 /// GStreamer aligns rows to eight bytes and more; a width that needs no filling has none.
 fn padded(own: Size) -> Size {
-    let Size { width, height } = within(own, LARGEST);
+    let Size { width, height } = own.within(LARGEST);
     Size { width: (width & !7).max(8), height: height.max(2) }
 }
 
@@ -170,14 +169,14 @@ impl Helper {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(|error| format!("gst-launch-1.0 does not start: {error}"))?;
+            .map_err(|error| format!("gst-launch-1.0 does not start: {}", system::words(&error)))?;
         let (to, pictures) = sync_channel(QUEUE);
         let (empty, emptied) = sync_channel(QUEUE);
         let output = child.stdout.take();
         let reader = std::thread::Builder::new()
             .name("peer-screen".into())
             .spawn(move || output.into_iter().for_each(|out| read(out, size, &to, &emptied)))
-            .map_err(|error| error.to_string())
+            .map_err(|error| format!("nobody can read it: {}", system::words(&error)))
             .inspect_err(|_| end(&mut child))?;
         Ok(Self { child, pictures, empty, reader: Some(reader) })
     }
@@ -190,8 +189,11 @@ impl Helper {
             // Words that are no text say nothing.
             let _ = stderr.take(4_096).read_to_string(&mut said);
         }
-        let line = said.lines().find(|line| line.contains("ERROR"));
-        line.map_or_else(|| otherwise.to_owned(), |line| format!("{otherwise}: {}", line.trim()))
+        if let Some(line) = said.lines().find(|line| line.contains("ERROR")) {
+            // For those who work on it.
+            tracing::info!(line, "gst-launch-1.0");
+        }
+        otherwise.to_owned()
     }
 }
 

@@ -8,10 +8,13 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ashpd::PortalError;
 use ashpd::desktop::screencast::{CursorMode, Screencast, SelectSourcesOptions, SourceType};
 use ashpd::desktop::{PersistMode, Session};
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
+
+use crate::system;
 
 /// How long the portal may take to answer for itself, and a person to choose.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -37,6 +40,9 @@ pub(super) struct Granted {
     connections: mpsc::Sender<Reply<OwnedFd>>,
 }
 
+/// No bus, or nobody on it who is a portal.
+pub(super) const NOT_THERE: &str = "its desktop portal cannot be reached";
+
 type Reply<T> = SyncSender<Result<T, String>>;
 
 impl ScreenShare {
@@ -47,7 +53,7 @@ impl ScreenShare {
         }
         let (tell, told) = sync_channel(1);
         let thread = std::thread::Builder::new().name("peer-portal".into());
-        thread.spawn(move || run(&tell)).map_err(|error| error.to_string())?;
+        thread.spawn(move || run(&tell)).map_err(|error| no_thread(&error))?;
         let silent = |_| Err("its thread ended without an answer".to_owned());
         let granted = Arc::new(told.recv().unwrap_or_else(silent)?);
         *self.lock() = Some(Arc::clone(&granted));
@@ -85,7 +91,7 @@ fn run(tell: &Reply<Granted>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let lived = match runtime {
         Ok(runtime) => runtime.block_on(session(tell)),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(no_thread(&error)),
     };
     if let Err(reason) = lived {
         // Nobody listens any more once something was granted.
@@ -152,6 +158,45 @@ async fn in_time<T>(
     }
 }
 
+fn no_thread(error: &std::io::Error) -> String {
+    format!("it cannot be asked ({})", system::words(error))
+}
+
+/// What the library says is for those who work on it, and goes to the log.
 fn text(error: ashpd::Error) -> String {
-    error.to_string()
+    tracing::info!(%error, "the desktop portal");
+    let reason = match error {
+        ashpd::Error::Response(_) | ashpd::Error::Portal(PortalError::Cancelled(_)) => {
+            "no screen was chosen"
+        }
+        ashpd::Error::Portal(PortalError::NotAllowed(_)) => "it does not allow this program to ask",
+        ashpd::Error::PortalNotFound(_) | ashpd::Error::RequiresVersion(..) => {
+            "it cannot share screens"
+        }
+        ashpd::Error::Zbus(_) => NOT_THERE,
+        _ => "it refused without saying why",
+    };
+    reason.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_portal_says_is_told_in_words() {
+        let gone = ashpd::zbus::Error::InvalidReply;
+        for (error, says) in [
+            (ashpd::Error::Portal(PortalError::Cancelled("x".into())), "no screen was chosen"),
+            (ashpd::Error::NoResponse, "without saying why"),
+            (ashpd::Error::Portal(PortalError::NotAllowed("x".into())), "does not allow"),
+            (ashpd::Error::RequiresVersion(5, 1), "cannot share screens"),
+            (ashpd::Error::Zbus(gone), NOT_THERE),
+        ] {
+            let theirs = error.to_string();
+            let said = text(error);
+            assert!(said.contains(says) && said != theirs, "{theirs}: {said}");
+        }
+        assert!(!no_thread(&std::io::Error::from_raw_os_error(11)).contains("os error"));
+    }
 }

@@ -3,6 +3,7 @@
 //! Owns the connection to the display. When a picture is taken is not its business.
 
 use x11rb::connection::Connection;
+use x11rb::errors::{ConnectError, ConnectionError, ReplyError};
 use x11rb::protocol::randr::ConnectionExt as _;
 use x11rb::protocol::xfixes::{ConnectionExt as _, GetCursorImageReply};
 use x11rb::protocol::xproto::{ConnectionExt as _, ImageFormat, ImageOrder, Window};
@@ -30,9 +31,8 @@ struct Display {
 impl Display {
     fn connect(device: &str) -> Result<Self, DeviceError> {
         let (connection, number) = x11rb::connect(None).map_err(|error| {
-            let is_set = std::env::var_os("DISPLAY").is_some_and(|name| !name.is_empty());
-            let why = if is_set { error.to_string() } else { "DISPLAY is not set".to_owned() };
-            failed(device, format!("there is no display ({why})"))
+            let name = std::env::var("DISPLAY").ok().filter(|name| !name.is_empty());
+            unreachable(device, &error, name.as_deref())
         })?;
         let setup = connection.setup();
         let screen = setup
@@ -53,11 +53,11 @@ impl Display {
     }
 
     fn monitors(&self) -> Result<Vec<Monitor>, String> {
-        let reply = self.connection.randr_get_monitors(self.root, true).map_err(text)?;
-        let monitors = reply.reply().map_err(text)?.monitors;
+        let reply = self.connection.randr_get_monitors(self.root, true).map_err(in_words)?;
+        let monitors = reply.reply().map_err(in_words)?.monitors;
         let named = monitors.into_iter().map(|monitor| {
-            let name = self.connection.get_atom_name(monitor.name).map_err(text)?;
-            let name = name.reply().map_err(text)?.name;
+            let name = self.connection.get_atom_name(monitor.name).map_err(in_words)?;
+            let name = name.reply().map_err(in_words)?.name;
             Ok(Monitor {
                 name: String::from_utf8_lossy(&name).into_owned(),
                 size: Size::even(u32::from(monitor.width), u32::from(monitor.height)),
@@ -100,7 +100,7 @@ impl Grabber {
             },
         })?;
         // Without the extension the picture comes without a pointer.
-        let asked = display.connection.xfixes_query_version(5, 0).map_err(text);
+        let asked = display.connection.xfixes_query_version(5, 0).map_err(in_words);
         let has_pointer = asked.is_ok_and(|asked| asked.reply().is_ok());
         Ok(Self { display, monitor, has_pointer, planar: Vec::new(), scaler: Scaler::default() })
     }
@@ -119,16 +119,16 @@ impl Grabber {
         let asked = connection.get_image(form, root, left, top, width, height, u32::MAX);
         // Both questions are under way before the first answer is awaited.
         let pointer = match self.has_pointer {
-            true => Some(connection.xfixes_get_cursor_image().map_err(text)?),
+            true => Some(connection.xfixes_get_cursor_image().map_err(in_words)?),
             false => None,
         };
-        let mut pixels = asked.map_err(text)?.reply().map_err(text)?.data;
+        let mut pixels = asked.map_err(in_words)?.reply().map_err(in_words)?.data;
         let stride = size.width as usize * 4;
         if pixels.len() < stride * size.height as usize {
             return Err("a picture is cut off".to_owned());
         }
         if let Some(pointer) = pointer {
-            let pointer = pointer.reply().map_err(text)?;
+            let pointer = pointer.reply().map_err(in_words)?;
             draw_pointer(&pointer, (left, top), (&mut pixels, stride));
         }
         if size == frame.size() {
@@ -168,13 +168,77 @@ fn draw_pointer(
     }
 }
 
-fn text(error: impl std::fmt::Display) -> String {
-    error.to_string()
+/// Why there is no connection to the display that DISPLAY names. The library's words are for those who
+/// work on it, and go to the log.
+fn unreachable(device: &str, error: &ConnectError, name: Option<&str>) -> DeviceError {
+    tracing::info!(%error, name, "no X11 display");
+    let Some(name) = name else {
+        return failed(device, "there is no display (DISPLAY is not set)".to_owned());
+    };
+    let (reason, hint) = match error {
+        ConnectError::SetupAuthenticate(_) | ConnectError::SetupFailed(_) => (
+            format!("the display '{name}' turns this user away"),
+            Some("allow it with `xhost +si:localuser:$USER` in that session, or set XAUTHORITY"),
+        ),
+        ConnectError::InvalidScreen => (format!("the display '{name}' has no such screen"), None),
+        ConnectError::DisplayParsingError(_) => (
+            format!("there is no display: DISPLAY is '{name}', which names none"),
+            Some("set DISPLAY to that of your session, such as :0"),
+        ),
+        _ => (format!("there is no display: nothing answers at '{name}'"), None),
+    };
+    let error = failed(device, reason);
+    DeviceError { hint: hint.map_or(error.hint, str::to_owned), ..error }
+}
+
+/// What became of a question to the display.
+fn in_words(error: impl Into<ReplyError>) -> String {
+    let error = error.into();
+    tracing::info!(?error, "the X11 display");
+    let reason = match error {
+        ReplyError::ConnectionError(ConnectionError::UnsupportedExtension) => {
+            "the display does not say what monitors it has (it lacks RandR 1.5)"
+        }
+        ReplyError::ConnectionError(ConnectionError::InsufficientMemory) => {
+            "there is no memory left for its pictures"
+        }
+        ReplyError::ConnectionError(_) => "the display does not answer any more",
+        // The monitor is another now, or its picture is nobody's to see.
+        ReplyError::X11Error(_) => "the display gives no picture of it",
+    };
+    reason.to_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_display_says_is_told_in_words() {
+        let said = |error, name| unreachable("screen", &error, name).to_string();
+        let turned_away = x11rb::protocol::xproto::SetupFailed {
+            status: 0,
+            protocol_major_version: 11,
+            protocol_minor_version: 0,
+            length: 0,
+            reason: b"Authorization required, but no authorization protocol specified\n".to_vec(),
+        };
+        let turned_away = said(ConnectError::SetupFailed(turned_away), Some(":0"));
+        assert!(turned_away.contains("the display ':0' turns this user away"), "{turned_away}");
+        assert!(turned_away.contains("xhost +si:localuser:$USER"), "{turned_away}");
+        assert!(!turned_away.contains("Authorization"), "{turned_away}");
+        let refused = std::io::Error::from_raw_os_error(111);
+        let nobody = said(ConnectError::IoError(refused), Some(":7"));
+        assert!(nobody.contains("nothing answers at ':7'; "), "{nobody}");
+        let screen = said(ConnectError::InvalidScreen, Some(":0.9"));
+        assert!(screen.contains("':0.9' has no such screen"), "{screen}");
+        let unset = said(ConnectError::UnknownError, None);
+        assert!(unset.contains("DISPLAY is not set"), "{unset}");
+        let gone = in_words(ConnectionError::IoError(std::io::Error::from_raw_os_error(32)));
+        assert_eq!(gone, "the display does not answer any more");
+        let old = in_words(ConnectionError::UnsupportedExtension);
+        assert!(old.contains("RandR"), "{old}");
+    }
 
     #[test]
     fn the_pointer_is_laid_over_and_cut_off_at_the_edges() {
