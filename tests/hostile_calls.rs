@@ -18,7 +18,7 @@ use crate::support::{PATIENCE, one_at_a_time, sees_more};
 const MEDIA: [&str; 4] = ["--bind", "127.0.0.1", "--size", "320x180"];
 
 /// An offer that can be answered, of somebody who is nowhere; each `number` is another connection.
-fn offer(to: &str, number: u32, candidates: &str) -> String {
+pub(crate) fn offer(to: &str, number: u32, candidates: &str) -> String {
     let fingerprint = vec![format!("{number:02X}"); 32].join(":");
     let section = format!(
         "c=IN IP4 0.0.0.0\r\na=rtcp-mux\r\na=ice-ufrag:pest{number}\r\n\
@@ -35,7 +35,7 @@ fn offer(to: &str, number: u32, candidates: &str) -> String {
 }
 
 /// Another offer of the same connection, which restarts ICE.
-fn restarted(to: &str, number: u32, round: u32) -> String {
+pub(crate) fn restarted(to: &str, number: u32, round: u32) -> String {
     let again = offer(to, number, "").replace(":pest", &format!(":r{round}pest"));
     again.replace(&format!("o=- {number} 1 "), &format!("o=- {number} {round} "))
 }
