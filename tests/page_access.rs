@@ -7,6 +7,7 @@ use thirtyfour::Key;
 use crate::support::chromium::Browser;
 use crate::support::page::Page;
 use crate::support::server::{Server, login};
+use crate::support::sockets::Client;
 use crate::support::{PATIENCE, one_at_a_time};
 
 async fn is_pressed(page: &Page, id: &str) -> bool {
@@ -259,6 +260,20 @@ async fn names_are_in_quotes_in_every_sentence_of_the_page() {
     bob.type_line("call page");
     page.wait_for_status("'bob' is calling").await;
     assert_eq!(page.browser.text("#caller").await, "'bob'");
+    bob.type_line("hangup");
+    page.wait_for_status("You missed a call from 'bob'").await;
+    // A name is text, wherever it stands.
+    let script = "<svg/onload=alert(1)>";
+    let mut mal = Client::login(server.address(), script).await;
+    mal.say(r#"{"type":"offer","offer":{"sdp":"v=0"},"name":"page"}"#).await;
+    page.wait_for_status(&format!("'{script}' is calling")).await;
+    assert_eq!(page.browser.text("#caller").await, format!("'{script}'"));
+    mal.say(r#"{"type":"leave","name":"page","reason":"<b>x</b>"}"#).await;
+    page.wait_for_status(&format!("You missed a call from '{script}'")).await;
+    let drawn = "return document.querySelectorAll('svg[onload]').length";
+    assert_eq!(page.browser.evaluate(drawn).await, 0);
+    assert!(page.history().await[0].starts_with(script), "{:?}", page.history().await);
+    assert_eq!(page.browser.violations().await, json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
