@@ -41,7 +41,7 @@ pub(crate) fn restarted(to: &str, number: u32, round: u32) -> String {
 }
 
 /// The next message of one of these kinds.
-async fn hears(client: &mut Client, kinds: &[&str]) -> Value {
+pub(crate) async fn hears(client: &mut Client, kinds: &[&str]) -> Value {
     loop {
         let text = client.hear().await.expect("a message");
         let message: Value = serde_json::from_str(&text).expect("JSON");
