@@ -1,10 +1,12 @@
 //! What a server on the internet has to live with: nothing of it slows the others down or stays in
 //! memory.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::support::server::Server;
@@ -228,6 +230,77 @@ async fn what_never_becomes_a_message_is_not_read_without_end() {
     let flooded = tokio::time::timeout(Duration::from_secs(5), flood).await;
     assert!(flooded.is_err(), "64 MB of nothing were read");
     honest.go_on("a message without an end").await;
+    let after = memory(server.pid());
+    assert!(after < before + GROWTH, "{before} bytes grew to {after}");
+}
+
+/// The same request as fast as it is answered, each on a connection of its own, until this is dropped;
+/// counts those that went out.
+async fn ask_again_and_again(from: String, to: String, request: Arc<[u8]>, sent: Arc<AtomicU32>) {
+    let to = to.parse().expect("an address");
+    let from = from.parse().expect("an address");
+    loop {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(from).expect("a free port");
+        // It may be dropped at any moment for one that is newer.
+        let Ok(mut stream) = socket.connect(to).await else { continue };
+        if stream.write_all(&request).await.is_ok() {
+            let _ = stream.read(&mut [0; 16]).await;
+        }
+        sent.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn floods_of_requests_stand_in_nobodys_way() {
+    let server = server().await;
+    let mut honest = Honest::start(&server).await;
+    let host = server.address();
+    let plain = |method: &str, path: &str, more: &str| {
+        format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n")
+    };
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n";
+    let headers: String = (0..60).map(|n| format!("x{n}: {}\r\n", "y".repeat(240))).collect();
+    let login = frame(TEXT, br#"{"type":"login","name":"everybody"}"#);
+    let floods: [(&str, Vec<u8>); 9] = [
+        ("the page", plain("GET", "/", "").into()),
+        ("its largest file", plain("GET", "/words.txt", "").into()),
+        ("the numbers", plain("GET", "/metrics", "").into()),
+        ("what is not there", plain("GET", &format!("/{}", "x".repeat(4_000)), "").into()),
+        ("16 kB of headers", plain("GET", "/", &headers).into()),
+        ("a body without end", plain("POST", "/", "Content-Length: 1000000000\r\n\r\nxx").into()),
+        ("another host", "GET / HTTP/1.1\r\nHost: elsewhere\r\n\r\n".into()),
+        ("sockets", plain("GET", "/", upgrade).into()),
+        ("logins", [plain("GET", "/", upgrade).as_bytes(), &login].concat()),
+    ];
+    honest.go_on("nobody else").await;
+    let before = memory(server.pid());
+    for (number, (what, request)) in floods.into_iter().enumerate() {
+        let (request, sent) = (Arc::from(request), Arc::new(AtomicU32::new(0)));
+        let mut flood = JoinSet::new();
+        for number in 0..48 {
+            // From one address, and as many from those beside it.
+            let from = format!("127.0.9.{}:0", if number % 2 == 0 { 1 } else { number });
+            let (request, sent) = (Arc::clone(&request), Arc::clone(&sent));
+            flood.spawn(ask_again_and_again(from, host.to_owned(), request, sent));
+        }
+        let floods = async {
+            while sent.load(Ordering::Relaxed) < 200 {
+                tokio::task::yield_now().await;
+            }
+        };
+        within_patience(floods).await;
+        honest.go_on(what).await;
+        for late in 0..3 {
+            let mut late = Client::login(host, &format!("late-{number}-{late}")).await;
+            late.say(r#"{"type":"offer","offer":{"sdp":"v=0"},"name":"nobody"}"#).await;
+            assert!(late.hear().await.expect("an answer").contains("unknown-user"), "{what}");
+            assert!(get(host, "/").await.starts_with("HTTP/1.1 200"), "{what}");
+        }
+        flood.shutdown().await;
+        println!("{what}: {} requests", sent.load(Ordering::Relaxed));
+    }
     let after = memory(server.pid());
     assert!(after < before + GROWTH, "{before} bytes grew to {after}");
 }

@@ -21,6 +21,7 @@ mod errors;
 mod examples;
 mod face_to_face;
 mod files;
+mod first_checks;
 mod foreign_server;
 mod handshakes;
 mod help;

@@ -7,6 +7,7 @@ use thirtyfour::Key;
 use crate::support::chromium::Browser;
 use crate::support::page::Page;
 use crate::support::server::{Server, login};
+use crate::support::sockets::Client;
 use crate::support::{PATIENCE, one_at_a_time};
 
 async fn is_pressed(page: &Page, id: &str) -> bool {
@@ -179,6 +180,24 @@ const PURE: &str = "
     const words = await import('/words.js');
     const { read } = await import('/stats.js');
     const { comesFirst } = await import('/call.js');
+    const { Listed, Offers, Refusals } = await import('/pace.js');
+    const [offers, refusals, listed] = [new Offers(), new Refusals(), new Listed()];
+    const sixty = [...Array(60).keys()];
+    const looked = sixty.filter((n) => offers.admit({ type: 'offer', n }, 0)).length;
+    offers.admit({ type: 'candidate', n: 'behind it' }, 10);
+    const turn = [offers.release(900).length, offers.release(1001).map(({ n }) => n), offers.due(1001)];
+    const no = (n, name = 'pest') => refusals.put({ n, name });
+    const said = (now) => refusals.poll(now)?.n ?? null;
+    sixty.forEach((n) => no(n));
+    const noes = [said(0), said(0)];
+    sixty.forEach((n) => no(-n));
+    noes.push(said(0), refusals.due(0), said(101));
+    no('not true any more');
+    refusals.forget('pest');
+    noes.push(said(500));
+    for (let n = 0; n < 300; n += 1) no('busy', `pest ${n}`);
+    noes.push([...Array(300)].filter(() => said(5000)).length, [...Array(300)].filter(() => said(6000)).length);
+    const once = [0, 10, 59_999, 60_000].map((now) => listed.again('pest', now));
     const entry = (more) => ['in', { id: 'in', type: 'inbound-rtp', kind: 'video', codecId: 'c',
         frameWidth: 640, frameHeight: 360, framesPerSecond: 30, ...more }];
     const rest = [['c', { id: 'c', type: 'codec', mimeType: 'video/H264' }],
@@ -202,6 +221,7 @@ const PURE: &str = "
         relay: [words.noPath('bob', []), words.noPath('bob', [{ urls: ['turn:x'] }])]
             .map((text) => text.includes('needs a TURN relay')),
         glare: [comesFirst('a', 'b'), comesFirst('b', 'a'), comesFirst('a', 'aa'), comesFirst('z', 'é')],
+        looked, turn, noes, once,
     };";
 
 /// All sentences of the page about somebody whose name could be taken for a word; those in which it
@@ -240,6 +260,20 @@ async fn names_are_in_quotes_in_every_sentence_of_the_page() {
     bob.type_line("call page");
     page.wait_for_status("'bob' is calling").await;
     assert_eq!(page.browser.text("#caller").await, "'bob'");
+    bob.type_line("hangup");
+    page.wait_for_status("You missed a call from 'bob'").await;
+    // A name is text, wherever it stands.
+    let script = "<svg/onload=alert(1)>";
+    let mut mal = Client::login(server.address(), script).await;
+    mal.say(r#"{"type":"offer","offer":{"sdp":"v=0"},"name":"page"}"#).await;
+    page.wait_for_status(&format!("'{script}' is calling")).await;
+    assert_eq!(page.browser.text("#caller").await, format!("'{script}'"));
+    mal.say(r#"{"type":"leave","name":"page","reason":"<b>x</b>"}"#).await;
+    page.wait_for_status(&format!("You missed a call from '{script}'")).await;
+    let drawn = "return document.querySelectorAll('svg[onload]').length";
+    assert_eq!(page.browser.evaluate(drawn).await, 0);
+    assert!(page.history().await[0].starts_with(script), "{:?}", page.history().await);
+    assert_eq!(page.browser.violations().await, json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -257,6 +291,10 @@ async fn links_numbers_and_words_are_right() {
         "texts": ["1:23", "1:02:05", "1.8 Mbit/s", "64 kbit/s", "0 %", "1.2 %", "–"],
         "relay": [true, false],
         "glare": [true, false, true, true],
+        "looked": 5,
+        "turn": [0, [59, "behind it"], null],
+        "noes": [59, null, null, 100, -59, null, 30, 10],
+        "once": [true, false, false, true],
     });
     assert_eq!(found, wanted);
 }

@@ -2,11 +2,13 @@
 //! tutorial's, a token, a server at all.
 
 use futures_util::{SinkExt, StreamExt};
+use peer::clock;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, accept_async};
 
+use crate::hostile_calls::{offer, restarted};
 use crate::support::chromium::Browser;
 use crate::support::page::Page;
 use crate::support::server::{Server, login, tutorial};
@@ -158,6 +160,55 @@ async fn it_asks_for_a_token_keeps_none_and_fetches_new_ice_servers() {
     let kept = "return JSON.stringify([{ ...localStorage }, { ...sessionStorage }])";
     let kept = page.browser.evaluate(kept).await.to_string();
     assert!(kept.contains("page") && !kept.contains("correct"), "{kept}");
+}
+
+/// On a server that bounds nothing, so that it is the page that keeps the pace.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_calls_again_and_again_is_answered_at_a_pace() {
+    let _alone = one_at_a_time().await;
+    let server = Server::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("ws://{}", listener.local_addr().expect("a bound port"));
+    let page = Page::open(Browser::start().await, server.page()).await;
+    on_another_server(&page, &url).await;
+    page.ask_for("page").await;
+    let (mut socket, _) = next_login(&listener).await;
+    say(&mut socket, &json!({ "type": "login", "success": true })).await;
+    page.wait_for_status("Online as 'page'").await;
+    let from = |name: &str, offer: String| {
+        let mut offer: Value = serde_json::from_str(&offer).expect("JSON");
+        offer["name"] = json!(name);
+        offer
+    };
+    say(&mut socket, &from("pest", offer("page", 1, ""))).await;
+    page.wait_for_status("'pest' is calling").await;
+    page.browser.click("#answer").await;
+    while next_message(&mut socket).await["type"] != "answer" {}
+    let began = clock::now();
+    for round in 2..62 {
+        say(&mut socket, &from("pest", restarted("page", 1, round))).await;
+        say(&mut socket, &from("another", offer("page", round, ""))).await;
+    }
+    let (mut answers, mut refusals) = (0, 0);
+    loop {
+        let message = next_message(&mut socket).await;
+        match (message["type"].as_str(), message["name"].as_str()) {
+            (Some("answer"), _) => answers += 1,
+            (Some("leave"), Some("another")) => refusals += 1,
+            (Some("leave"), _) => break,
+            _ => {}
+        }
+        // Five were free, and the last of all has had its turn.
+        if message["type"] == "answer" && answers == 6 {
+            page.browser.click("#hangup").await;
+        }
+    }
+    let seconds = (clock::now() - began).as_secs_f64();
+    println!("{answers} answers and {refusals} refusals in {seconds:.1} s");
+    assert!(f64::from(answers) <= 6.0 + seconds, "{answers} answers in {seconds} s");
+    assert!(refusals > 0 && f64::from(refusals) <= 2.0 + 10.0 * seconds, "{refusals} in {seconds} s");
+    let history = page.history().await;
+    assert!(history.len() == 2 && history[1].starts_with("anotherMissed"), "{history:?}");
 }
 
 type Socket = WebSocketStream<TcpStream>;

@@ -220,10 +220,16 @@ async fn a_lost_name_is_its_owners_for_a_minute() {
     drop(lost);
     assert!(friend.hear().await.expect("a leave").contains("gone"));
     for from in ["127.0.5.5", "127.0.6.6"] {
-        assert!(grab(&server, from, "alice", "").await.contains("name-taken"));
+        let kept = grab(&server, from, "alice", "").await;
+        assert!(kept.contains("name-taken") && kept.contains("for a minute"), "{kept}");
         let wrong = r#","resume":"00000000000000000000000000000000""#;
         assert!(grab(&server, from, "alice", wrong).await.contains("name-taken"));
     }
+    // The owner may be who asks, and is told how to have it again.
+    let anew = peer(server.url(), &["login", "alice"]).run().await;
+    assert!(anew.code == Some(3) && anew.said.contains("for a minute"), "{}", anew.said);
+    let taken = grab(&server, "127.0.5.5", "friend", "").await;
+    assert!(taken.contains("name-taken") && !taken.contains("minute"), "{taken}");
     let back = grab(&server, "127.0.7.7", "alice", &format!(r#","resume":"{secret}""#)).await;
     assert!(back.contains(r#""success":true"#), "{back}");
 }

@@ -1,6 +1,7 @@
 // A login and at most one call: who may ring, what a message means now, how a call ends. Knows no page.
 
 import { Call, comesFirst, identity, isLaterRound } from "./call.js";
+import { Listed, Offers, Refusals } from "./pace.js";
 import { Signaling } from "./signaling.js";
 import * as words from "./words.js";
 
@@ -32,6 +33,9 @@ export class Phone {
   #tells = false;
   #onlyWatches = false;
   #over = [];
+  #refusals = new Refusals();
+  #refusing = 0;
+  #turnedAway = new Listed();
 
   /**
    * `on` has: changed(), said(text, tone), refused(code, text), picture(stream or null),
@@ -132,7 +136,8 @@ export class Phone {
   }
 
   #begin(who, incoming, stage) {
-    this.call = { who, incoming, stage, at: Date.now(), seen: incoming, waiting: [] };
+    this.call = { who, incoming, stage, at: Date.now(), seen: incoming, waiting: [], offers: new Offers() };
+    this.#refusals.forget(who);
     this.#on.changed();
     return this.call;
   }
@@ -232,6 +237,7 @@ export class Phone {
   #end(call, text, leaveReason = null, tone = "plain", outcome = undefined) {
     if (this.call !== call) return;
     clearTimeout(call.timer);
+    clearTimeout(call.later);
     this.call = null;
     call.outcome = outcome;
     const theirs = call.link?.theirs;
@@ -281,7 +287,37 @@ export class Phone {
       return;
     }
     if (type === "answer" && call.stage === "calling") this.#connecting(call);
-    call.link?.take(message);
+    this.#take(call, message);
+  }
+
+  /** Takes a message of a call, when it is its turn. */
+  #take(call, message) {
+    if (call.offers.admit(message, performance.now())) call.link?.take(message);
+    else this.#takeLater(call);
+  }
+
+  #takeLater(call) {
+    const due = call.offers.due(performance.now());
+    if (call.later || due === null) return;
+    const release = () => {
+      call.later = 0;
+      for (const message of call.offers.release(performance.now())) call.link?.take(message);
+      this.#takeLater(call);
+    };
+    call.later = setTimeout(release, due);
+  }
+
+  /** Says no to somebody who calls, soon. */
+  #refuse(name, reason) {
+    this.#refusals.put({ type: "leave", name, reason });
+    if (!this.#refusing) this.#sayNo();
+  }
+
+  #sayNo() {
+    const now = performance.now();
+    for (let no = this.#refusals.poll(now); no; no = this.#refusals.poll(now)) this.#signaling?.send(no);
+    const due = this.#refusals.due(now);
+    this.#refusing = due === null ? 0 : setTimeout(() => this.#sayNo(), due);
   }
 
   #offered(message, name) {
@@ -289,13 +325,14 @@ export class Phone {
     const over = this.#over.find(({ theirs }) => theirs === identity(message.offer));
     if (!call && (over || isLaterRound(message.offer))) {
       // Of a call that is over here; they do not know yet.
-      this.#signaling.send({ type: "leave", name, reason: over?.reason ?? "failed" });
+      this.#refuse(name, over?.reason ?? "failed");
       return undefined;
     }
     if (!call) return this.#ring(message, name);
     if (name !== call.who) {
-      this.#signaling.send({ type: "leave", name, reason: "busy" });
-      this.#on.ended({ who: name, incoming: true, at: Date.now() });
+      this.#refuse(name, "busy");
+      const listed = this.#turnedAway.again(name, performance.now());
+      if (listed) this.#on.ended({ who: name, incoming: true, at: Date.now() });
       return undefined;
     }
     [call.seen, call.goneAt] = [true, undefined];
@@ -308,7 +345,7 @@ export class Phone {
       call.waiting = [message];
       return this.#join(call);
     }
-    if (call.link.knows(message.offer)) return call.link.take(message);
+    if (call.link.knows(message.offer)) return this.#take(call, message);
     this.#end(call, `The call with ${words.named(name)} was interrupted`);
     return this.#ring(message, name);
   }

@@ -19,7 +19,7 @@ export function loginRefused(code, name, url, detail) {
     case "unreachable":
       return `The server does not answer. Check that it is running${hint(url)}. Then try again.`;
     default:
-      return `The name ${named(name)} is taken. Choose another.`;
+      return `The name ${named(name)} is taken. Choose another. If it was yours a moment ago, try again in a minute.`;
   }
 }
 

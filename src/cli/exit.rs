@@ -223,9 +223,10 @@ fn phone_hint(error: &PhoneError) -> Option<&'static str> {
             Some("check the address and the network; --server names another")
         }
         PhoneError::Unsuitable { .. } => Some("check the address; --server names another"),
-        PhoneError::NameTaken { .. } => {
-            Some("log in under another name; with 'peer call' that is --as NAME")
-        }
+        PhoneError::NameTaken { .. } => Some(
+            "log in under another name (with 'peer call': --as NAME); one that lost its connection is \
+             kept for its owner for a minute: if it was yours, try again then",
+        ),
         PhoneError::TokenNeeded { .. } => Some(
             "put the token into the environment variable PEER_TOKEN, or run peer on a terminal, \
              where it asks",
@@ -416,6 +417,8 @@ mod tests {
             assert_eq!((failure.exit(), failure.code()), (exit, code));
             assert!(failure.hint().is_some());
         }
+        let taken = Failure::from(PhoneError::NameTaken { name: "alice".into() });
+        assert!(taken.hint().is_some_and(|hint| hint.contains("a minute")));
     }
 
     #[test]

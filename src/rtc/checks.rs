@@ -122,7 +122,7 @@ impl Default for Checks {
 impl Checks {
     /// Whether this check may leave.
     pub(super) fn may_leave(&mut self, now: Instant, pair: Pair) -> bool {
-        if self.answered.contains(&pair.whom) || self.goes_in_return(pair.whom) {
+        if self.is_known(pair.whom) || self.goes_in_return(pair.whom) {
             return true;
         }
         self.pass_time(now);
@@ -160,13 +160,18 @@ impl Checks {
     /// They have answered a check: they know of the call, and wait for nobody.
     pub(super) fn knows(&mut self, whom: Whom) {
         self.asked.retain(|asked| asked.pair.whom != whom);
-        if self.answered.contains(&whom) {
+        if self.is_known(whom) {
             return;
         }
         if self.answered.len() == MOST_ANSWERED {
             self.answered.pop_front();
         }
         self.answered.push_back(whom);
+    }
+
+    /// Whether they have.
+    pub(super) fn is_known(&self, whom: Whom) -> bool {
+        self.answered.contains(&whom)
     }
 
     fn pass_time(&mut self, now: Instant) {

@@ -40,6 +40,7 @@ pub(super) const REQUEST: [u8; 2] = [0x00, 0x01];
 const SUCCESS: [u8; 2] = [0x01, 0x01];
 const FAILURE: [u8; 2] = [0x01, 0x11];
 const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
+const USE_CANDIDATE: [u8; 2] = [0x00, 0x25];
 
 /// What a TURN server passes on, or is to pass on (RFC 8656 sections 11.6 and 18.4), and where it
 /// stands in it; what gives an address a channel there (section 12.1).
@@ -101,6 +102,8 @@ pub struct Doors {
     handshake_refused: Option<Handshake>,
     refused: Refused,
     pace: Checks,
+    /// The last check of ours that was let out.
+    leaving: Option<(Pair, [u8; 12])>,
 }
 
 impl Doors {
@@ -117,7 +120,8 @@ impl Doors {
     }
 
     /// Whether something may be sent now, `from` a socket and an address of it, to a TURN server where
-    /// `relayed`. All but checks may.
+    /// `relayed`. All but checks may; one that was let out may leave until another is, since a socket
+    /// that has no room yet is asked again with it.
     pub fn may_leave(
         &mut self,
         now: Instant,
@@ -129,7 +133,16 @@ impl Doors {
         if !is_binding(message, REQUEST) {
             return true;
         }
-        self.pace.may_leave(now, Pair { from, whom })
+        let pair = Pair { from, whom };
+        let this = transaction(message).map(|transaction| (pair, transaction));
+        if this.is_some() && self.leaving == this {
+            return true;
+        }
+        let may = self.pace.may_leave(now, pair);
+        if may {
+            self.leaving = this;
+        }
+        may
     }
 
     /// Something was sent, through a TURN server where `relayed`.
@@ -284,6 +297,25 @@ impl Doors {
             }
         };
         Some((Whom { to, behind: Some(behind) }, inside))
+    }
+
+    /// Whose check this is that chooses a path (RFC 8445 section 7.3.1.5), where none of ours was
+    /// answered from there yet. It must have been let in.
+    pub(super) fn chosen_early_by(
+        &self,
+        from: SocketAddr,
+        bytes: &[u8],
+        relayed: bool,
+    ) -> Option<Whom> {
+        let (whom, message) = self.whom(from, bytes, relayed)?;
+        let attributes = message.get(STUN_HEADER..).filter(|_| is_binding(message, REQUEST))?;
+        attribute(attributes, USE_CANDIDATE)?;
+        (!self.has_answered(whom)).then_some(whom)
+    }
+
+    /// Whether a check of ours was answered from there.
+    pub(super) fn has_answered(&self, whom: Whom) -> bool {
+        self.pace.is_known(whom)
     }
 
     /// Whether whoever is at this address has shown that he knows the call.
@@ -571,6 +603,32 @@ mod tests {
     }
 
     #[test]
+    fn a_check_that_was_let_out_may_leave_when_its_socket_has_room() {
+        let (mut doors, now) = doors();
+        let from = (STRANGER.into(), None);
+        let mut may = |transaction| {
+            doors.may_leave(now, from, THEM.into(), (&message(REQUEST, transaction), false))
+        };
+        assert!(may(1) && may(1), "the socket asks again");
+        assert!(!may(2), "another one waits for its turn");
+    }
+
+    #[test]
+    fn who_chooses_a_path_before_he_has_answered_is_known() {
+        let (mut doors, now) = doors();
+        let (them, server) = (THEM.into(), STRANGER.into());
+        let chooses = [&request(1)[..], &USE_CANDIDATE, &[0, 0]].concat();
+        assert_eq!(doors.chosen_early_by(them, &request(1), false), None);
+        let whom = doors.chosen_early_by(them, &chooses, false).expect("he chooses");
+        assert!(doors.chosen_early_by(server, &wrapped(DATA_INDICATION, 9, &chooses), true).is_some());
+        assert!(!doors.has_answered(whom));
+        doors.on_sent(now, them, &message(REQUEST, 5), false);
+        assert_eq!(doors.on_received(now, them, &message(SUCCESS, 5), DIRECT), Ok(()));
+        assert!(doors.has_answered(whom));
+        assert_eq!(doors.chosen_early_by(them, &chooses, false), None, "the library answers");
+    }
+
+    #[test]
     fn what_is_no_check_of_theirs_does_not_reach_the_library() {
         let (mut doors, now) = doors();
         let them = THEM.into();
@@ -609,7 +667,7 @@ mod tests {
             let now = now + Duration::from_millis(50 * round);
             for n in 0..1000 {
                 doors.on_sent(now, at(n), &message(SUCCESS, 1), false);
-                let question = message(REQUEST, 1);
+                let question = message(REQUEST, round as u8);
                 let from = (STRANGER.into(), None);
                 left += usize::from(doors.may_leave(now, from, at(n), (&question, false)));
             }

@@ -5,18 +5,30 @@
 //! ClientHello as soon as the path works for it, a round trip earlier: it would be repeated only
 //! after 50 to 400 ms. So DTLS (RFC 7983 section 7) waits here for the path. Who is let in `porter.rs`
 //! says, when a flight is sent again `handshake.rs`.
+//!
+//! W18: a check of theirs that chooses a path the library answers only where ours on it was answered
+//! before, and else forgets it, against RFC 8445 section 7.3.1.4: the other side asks again when its
+//! patience is at an end, after 500 ms by RFC 8489. So such a check comes a second time, right behind
+//! the answer to ours.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
+use super::checks::Whom;
 use super::doors;
 use super::handshake;
 use super::porter::{Held, Porter};
+
+/// Checks that came too early and wait for an answer to ours, and their length at most: those of
+/// browsers have some 120 bytes.
+const MOST_EARLY: usize = 8;
+const LONGEST_CHECK: usize = 512;
 
 /// A socket of a connection.
 #[derive(Debug)]
@@ -24,6 +36,7 @@ pub(super) struct Gate {
     inner: Arc<dyn AsyncUdpSocket>,
     porter: Porter,
     held: Held<RecvMeta>,
+    early: Mutex<VecDeque<(Whom, Vec<u8>, RecvMeta)>>,
     /// Tells the sockets of a connection apart.
     local: SocketAddr,
 }
@@ -31,7 +44,28 @@ pub(super) struct Gate {
 impl Gate {
     pub(super) fn new(inner: Arc<dyn AsyncUdpSocket>, porter: Porter) -> Self {
         let local = inner.local_addr().unwrap_or_else(|_| ([0, 0, 0, 0], 0).into());
-        Self { inner, porter, held: Held::default(), local }
+        Self { inner, porter, held: Held::default(), early: Mutex::default(), local }
+    }
+
+    /// Keeps a check that chooses a path too early.
+    fn keep_early(&self, bytes: &[u8], about: RecvMeta) {
+        let Some(whom) = self.porter.chosen_early_by(about.addr, bytes) else { return };
+        let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+        early.retain(|(other, ..)| *other != whom);
+        if early.len() < MOST_EARLY && bytes.len() <= LONGEST_CHECK {
+            early.push_back((whom, bytes.to_vec(), about));
+        }
+    }
+
+    /// One that is not too early any more.
+    fn come_again(&self) -> Option<(Vec<u8>, RecvMeta)> {
+        let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+        if early.is_empty() {
+            return None;
+        }
+        let doors = self.porter.progress.doors();
+        let at = early.iter().position(|(whom, ..)| doors.has_answered(*whom))?;
+        early.remove(at).map(|(_, bytes, about)| (bytes, about))
     }
 
     /// Sends a part of a handshake again, and again, until something new is heard.
@@ -60,9 +94,10 @@ impl Gate {
         }));
     }
 
-    /// What was held, if it may go on now.
+    /// What was held, or came too early, if it may go on now.
     fn release(&self, bufs: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta]) -> bool {
-        let Some((bytes, about)) = self.held.release(&self.porter.progress) else { return false };
+        let held = self.held.release(&self.porter.progress);
+        let Some((bytes, about)) = held.or_else(|| self.come_again()) else { return false };
         let (Some(buf), Some(slot)) = (bufs.first_mut(), meta.first_mut()) else { return false };
         let fits = buf.get_mut(..bytes.len()).map(|buf| buf.copy_from_slice(&bytes)).is_some();
         if fits {
@@ -81,6 +116,9 @@ impl Gate {
             let mut one = *about;
             (one.len, one.stride) = (bytes.len(), bytes.len().max(1));
             let welcome = self.porter.lets_in(one.addr, bytes);
+            if welcome {
+                self.keep_early(bytes, one);
+            }
             if welcome && !self.held.hold(&self.porter.progress, bytes, one) {
                 buf.copy_within(start..end, kept);
                 kept += end - start;
@@ -151,8 +189,7 @@ impl AsyncUdpSocket for Gate {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::collections::VecDeque;
-    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
     use crate::rtc::events::IceState;
@@ -160,9 +197,10 @@ mod tests {
     use crate::rtc::relay::Relays;
     use crate::rtc::runtime::Progress;
 
-    /// A socket that gives what it was given.
+    /// A socket that gives what it was given, keeps what was sent, and has no room at first where it is
+    /// told so.
     #[derive(Debug, Default)]
-    struct Given(Mutex<VecDeque<Vec<u8>>>);
+    struct Given(Mutex<VecDeque<Vec<u8>>>, Mutex<Vec<Vec<u8>>>, AtomicBool);
 
     impl AsyncUdpSocket for Given {
         fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -170,6 +208,10 @@ mod tests {
         }
 
         fn poll_send(&self, _: &mut Context<'_>, sent: &Transmit<'_>) -> Poll<io::Result<usize>> {
+            if self.2.swap(false, Ordering::Relaxed) {
+                return Poll::Pending;
+            }
+            self.1.lock().unwrap().push(sent.contents.to_vec());
             Poll::Ready(Ok(sent.contents.len()))
         }
 
@@ -236,6 +278,44 @@ mod tests {
         progress.ice(IceState::Connected);
         give(&[&media, &third, &second]);
         assert_eq!(received(&gate), [first, second, media, third], "each once");
+    }
+
+    /// Poll by poll, as the library sends.
+    fn sends(gate: &Gate, contents: &[u8]) -> bool {
+        let destination = RecvMeta::default().addr;
+        let sent =
+            Transmit { destination, ecn: None, contents, segment_size: None, src_ip: None };
+        gate.poll_send(&mut Context::from_waker(std::task::Waker::noop()), &sent).is_ready()
+    }
+
+    /// As that of tokio, which knows of room only when it was asked once.
+    #[test]
+    fn a_check_leaves_though_its_socket_has_no_room_at_first() {
+        let given = Arc::new(Given::default());
+        let gate = gate(&given, &Arc::default());
+        let check = crate::rtc::passwords::check("theirs:ours", "theirs", 1);
+        given.2.store(true, Ordering::Relaxed);
+        assert!(!sends(&gate, &check) && sends(&gate, &check));
+        assert_eq!(*given.1.lock().unwrap(), [check]);
+    }
+
+    #[test]
+    fn a_check_that_chooses_a_path_comes_again_when_ours_is_answered() {
+        let given = Arc::new(Given::default());
+        let give = |packet: &[u8]| given.0.lock().unwrap().push_back(packet.to_vec());
+        let gate = gate(&given, &Arc::default());
+        let plain = crate::rtc::passwords::check("ours:theirs", "secret", 1);
+        let chooses = [&plain[..], &[0, 0x25, 0, 0]].concat();
+        give(&chooses);
+        give(&plain);
+        assert_eq!(received(&gate), [chooses.clone(), plain]);
+        let ours = crate::rtc::passwords::check("theirs:ours", "theirs", 9);
+        assert!(sends(&gate, &ours) && received(&gate).is_empty());
+        let answer = [&[1, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[9; 12]].concat();
+        give(&answer);
+        assert_eq!(received(&gate), [answer, chooses.clone()], "right behind it, once");
+        give(&chooses);
+        assert_eq!(received(&gate), [chooses], "the library answers by itself now");
     }
 
     #[test]

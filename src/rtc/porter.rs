@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 use webrtc::runtime::Runtime;
 
+use super::checks::Whom;
 use super::doors::{Doors, Refusal};
 use super::events::ConnectionEvent;
 use super::handshake;
@@ -53,6 +54,12 @@ impl Porter {
             tracing::info!(%from, ?refusal, "datagrams that are none of the call's are dropped");
         }
         false
+    }
+
+    /// Whose check this is that chooses a path too early for the library, if it is one; it was let in.
+    pub(super) fn chosen_early_by(&self, from: SocketAddr, bytes: &[u8]) -> Option<Whom> {
+        let relayed = self.relays.is_server(from);
+        self.progress.doors().chosen_early_by(from, bytes, relayed)
     }
 
     /// Whether something of ours may leave now, `from` a socket and an address of it.

@@ -34,6 +34,7 @@ const ASSETS: &[(&str, &str, &str)] = &[
     asset!("link.js", SCRIPT),
     asset!("notice.js", SCRIPT),
     asset!("numbers.js", SCRIPT),
+    asset!("pace.js", SCRIPT),
     asset!("page.js", SCRIPT),
     asset!("panel.js", SCRIPT),
     asset!("phone.js", SCRIPT),

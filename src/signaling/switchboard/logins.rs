@@ -195,7 +195,9 @@ impl Switchboard {
             Some(held_by) if self.is_its_own(held_by, shown) => self.take_over(now, held_by, id),
             Some(_) => return self.refuse_plainly(id, LoginRefusal::NameTaken),
             None if !has_token && self.kept.is_kept_from(&name, source, shown) => {
-                return self.refuse_plainly(id, LoginRefusal::NameTaken);
+                let text = "the name has just lost its connection and is kept for its owner for a \
+                            minute; choose another, or try again then";
+                return self.refuse(id, LoginRefusal::NameTaken, text.to_owned());
             }
             None => self.come_back(now, &name, id, shown),
         };
