@@ -11,7 +11,7 @@ use crate::media::audio::level::LevelMeter;
 use crate::media::codec::AudioEncoder;
 use crate::media::device::DeviceNotice;
 use crate::media::encoded::EncodedFrame;
-use crate::media::frame::AudioFrame;
+use crate::media::frame::{AudioFrame, samples_to_duration};
 use crate::media::sound_rate::{LossMemory, SoundMode, SoundRate};
 use crate::media::source::AudioSource;
 
@@ -194,7 +194,7 @@ impl<A: FnMut() -> u32, D: FnMut(EncodedFrame, usize)> Encoding<A, D> {
             }
             let rest = pending.samples.split_off(packet);
             self.encode(&pending, mode);
-            pending.captured_at += super::samples_to_duration(mode.packet_samples);
+            pending.captured_at += samples_to_duration(mode.packet_samples);
             pending.samples = rest;
             self.next_mode(state, mode.packet_samples);
         }

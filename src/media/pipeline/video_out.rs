@@ -10,7 +10,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::counters::PictureCounters;
-use super::slot::Slot;
 use super::spending::Spending;
 use super::{Ended, SourceThread, spawn};
 use crate::clock;
@@ -21,6 +20,7 @@ use crate::media::encoded::EncodedFrame;
 use crate::media::frame::{FramePool, Size, VideoFrame};
 use crate::media::scale::{Planes, Scaler};
 use crate::media::sink::VideoSink;
+use crate::media::slot::Slot;
 use crate::media::source::VideoSource;
 
 /// Keyframes are large; a storm of requests may not make more than one in this time.
