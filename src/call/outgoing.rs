@@ -23,8 +23,8 @@ use crate::media::pipeline::video_out::{
 use crate::media::sink::VideoSink;
 use crate::media::sound_rate::SoundRate;
 use crate::media::source::{AudioSource, Sources, VideoSource};
-use crate::rtc::congestion::Path;
 use crate::rtc::connection::Connection;
+use crate::rtc::path::Path;
 use crate::rtc::sender::{AudioWriter, VideoWriter};
 
 /// Encoded pictures that wait for the connection; more means that it does not keep up.

@@ -6,8 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::codecs::{Format, MediaKind, ORIENTATION, format};
-use super::congestion::TRANSPORT_WIDE;
+use super::codecs::{Format, MediaKind, ORIENTATION, TRANSPORT_WIDE, format};
 use super::sdp::{Direction, sections, split_sections};
 use crate::media::encoded::Codec;
 

@@ -157,8 +157,8 @@ mod tests {
     use super::*;
     use crate::rtc::events::IceState;
     use crate::rtc::porter::MOST_HELD;
+    use crate::rtc::progress::Progress;
     use crate::rtc::relay::Relays;
-    use crate::rtc::runtime::Progress;
 
     /// A socket that gives what it was given.
     #[derive(Debug, Default)]

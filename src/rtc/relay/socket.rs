@@ -15,13 +15,13 @@ use tokio::sync::mpsc;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
 use super::family::Families;
-use super::fault::ServerFault;
 use super::stream::{self, Incoming};
 use super::stun::{BINDING, Class, Stun, TransactionId};
 use super::{Relays, Target};
 use crate::clock;
 use crate::ice::url::{ServerKind, Transport};
 use crate::rtc::outlet::{Outgoing, QUEUE};
+use crate::rtc::server_fault::ServerFault;
 use crate::system;
 
 /// Streams of one socket; a server has one.
