@@ -206,7 +206,7 @@ impl Writing {
         for frame in items {
             let at = self.times.of(&frame);
             let begins_anew = match frame.codec.kind() {
-                MediaKind::Video => frame.keyframe && self.ends_here(at, frame.orientation),
+                MediaKind::Video => frame.keyframe && self.ends_here(at, &frame),
                 MediaKind::Audio => self.recorder.orientation().is_none() && self.lasted(at),
             };
             if begins_anew {
@@ -217,10 +217,11 @@ impl Writing {
         Ok(())
     }
 
-    fn ends_here(&self, at: Duration, orientation: Orientation) -> bool {
-        // A file says once for all which way up its pictures are.
-        let turned = self.recorder.orientation().is_some_and(|known| known != orientation);
-        turned || self.lasted(at)
+    fn ends_here(&self, at: Duration, frame: &EncodedFrame) -> bool {
+        // A file says once for all which way up its pictures are, and what they are encoded in.
+        let turned = self.recorder.orientation().is_some_and(|known| known != frame.orientation);
+        let other = self.recorder.codec().is_some_and(|known| known != frame.codec);
+        turned || other || self.lasted(at)
     }
 
     fn lasted(&self, at: Duration) -> bool {
