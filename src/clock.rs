@@ -1,9 +1,11 @@
-//! The one place that reads time.
+//! The one place that reads time, and how it is written down.
 //!
 //! Pure code is handed the time by its caller; threads and tasks take it from
 //! here, so that a lint can find any other reader of the clock.
 
 use std::time::{Duration, Instant, SystemTime};
+
+use serde::Serializer;
 
 /// The monotonic time now.
 #[must_use]
@@ -43,4 +45,14 @@ pub async fn until(due: Option<Instant>) {
 #[allow(clippy::disallowed_methods)] // Timers of the async side all come from here.
 pub async fn timeout<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
     tokio::time::timeout(limit, future).await.ok()
+}
+
+/// Writes a time as RFC 3339 in UTC with milliseconds, as every event bears it.
+pub(crate) fn rfc3339<S: Serializer>(at: &SystemTime, to: S) -> Result<S::Ok, S::Error> {
+    use serde::ser::Error as _;
+    use time::OffsetDateTime;
+    use time::macros::format_description;
+    let format =
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+    to.serialize_str(&OffsetDateTime::from(*at).format(format).map_err(S::Error::custom)?)
 }

@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+mod circles;
+
 /// The floors of the house (ARCHITECTURE.md): a file may name its own floor's module and
 /// those below, never those above, and no neighbour that is not listed in [`NEIGHBOURS`].
 const FLOORS: &[(&str, u8)] = &[

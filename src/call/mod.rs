@@ -385,7 +385,7 @@ impl Running {
     async fn agree(&mut self) {
         let Some(connection) = &self.connection else { return };
         let (video, audio) = (connection.video_writer().await, connection.audio_writer().await);
-        if let Some(told) = self.media.as_ref().map(|media| media.outgoing.agree(video, audio)) {
+        if let Some(told) = self.media.as_mut().map(|media| media.outgoing.agree(video, audio)) {
             told.await;
         }
     }

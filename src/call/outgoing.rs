@@ -23,8 +23,8 @@ use crate::media::pipeline::video_out::{
 use crate::media::sink::VideoSink;
 use crate::media::sound_rate::SoundRate;
 use crate::media::source::{AudioSource, Sources, VideoSource};
-use crate::rtc::congestion::Path;
 use crate::rtc::connection::Connection;
+use crate::rtc::path::Path;
 use crate::rtc::sender::{AudioWriter, VideoWriter};
 
 /// Encoded pictures that wait for the connection; more means that it does not keep up.
@@ -42,8 +42,9 @@ const HOLD: Duration = Duration::from_millis(45);
 pub(super) struct Outgoing {
     video: Option<Arc<VideoOutState>>,
     audio: Option<Arc<AudioOutState>>,
-    /// What each is encoded in.
+    /// What each is encoded in, and how its encoder was set at first.
     codecs: (Option<Codec>, Option<Codec>),
+    settings: (Option<VideoEncoderSettings>, Option<AudioEncoderSettings>),
     threads: (Option<VideoOut>, Option<AudioOut>),
     /// To the tasks that send.
     queues: (Option<Pictures>, Option<Sound>),
@@ -66,9 +67,10 @@ enum ToSend<P, W> {
 
 impl Outgoing {
     /// Another round of offer and answer is over, and they take our media so: what they do not take any
-    /// more is not encoded. What is given back tells those who send.
+    /// more is not encoded, what they take in another codec is encoded in that. What is given back tells
+    /// those who send.
     pub(super) fn agree(
-        &self,
+        &mut self,
         video: Option<VideoWriter>,
         audio: Option<AudioWriter>,
     ) -> impl Future<Output = ()> + Send + 'static {
@@ -78,10 +80,53 @@ impl Outgoing {
         if let Some(state) = &self.audio {
             state.set_idle(audio.is_none());
         }
+        let changed = video.as_ref().filter(|writer| self.encodes_in(writer.codec()));
+        let changed = changed.and(self.video.clone());
+        if let Some(writer) = &audio {
+            self.sounds_in(writer.codec());
+        }
         let (pictures, sound) = self.queues.clone();
         async move {
             over(pictures, video).await;
             over(sound, audio).await;
+            // What was encoded before the writer changed has not left.
+            if let Some(state) = changed {
+                state.need_keyframe();
+            }
+        }
+    }
+
+    /// Encodes pictures in this codec from now on; whether that is another.
+    fn encodes_in(&mut self, codec: Codec) -> bool {
+        let (Some(state), Some(settings)) = (&self.video, self.settings.0) else { return false };
+        if self.codecs.0 == Some(codec) {
+            return false;
+        }
+        match table::video_encoder(codec, settings) {
+            Ok(encoder) => state.encode_with(encoder),
+            Err(error) => {
+                tracing::error!(%error, "pictures cannot be sent in the codec that was agreed on");
+                return false;
+            }
+        }
+        self.codecs.0 = Some(codec);
+        true
+    }
+
+    /// The same for sound.
+    fn sounds_in(&mut self, codec: Codec) {
+        let (Some(state), Some(settings)) = (&self.audio, self.settings.1) else { return };
+        if self.codecs.1 == Some(codec) {
+            return;
+        }
+        match table::audio_encoder(codec, settings) {
+            Ok(encoder) => {
+                state.encode_with(encoder);
+                self.codecs.1 = Some(codec);
+            }
+            Err(error) => {
+                tracing::error!(%error, "sound cannot be sent in the codec that was agreed on");
+            }
         }
     }
 
@@ -149,7 +194,7 @@ impl Outgoing {
             VideoOutHooks { preview, notice: tell_notice(events), ended: tell_ended(events) };
         let out = VideoOut::start(source, encoder, allowance, deliver, hooks).map_err(no_thread)?;
         self.video = Some(Arc::clone(out.state()));
-        self.codecs.0 = Some(writer.codec());
+        (self.codecs.0, self.settings.0) = (Some(writer.codec()), Some(settings));
         self.threads.0 = Some(out);
         self.tasks.push(tokio::spawn(send_video(writer, queue)));
         Ok(())
@@ -187,7 +232,7 @@ impl Outgoing {
         let out = AudioOut::start(source, encoder, (rate, allowance), deliver, hooks)
             .map_err(no_thread)?;
         self.audio = Some(Arc::clone(out.state()));
-        self.codecs.1 = Some(writer.codec());
+        (self.codecs.1, self.settings.1) = (Some(writer.codec()), Some(settings));
         self.threads.1 = Some(out);
         self.tasks.push(tokio::spawn(send_audio(writer, queue)));
         Ok(())

@@ -216,9 +216,11 @@ impl Writing {
             let began = self.recorder.began_at();
             let split = match frame.codec.kind() {
                 MediaKind::Video => {
-                    // A file says once for all which way up its pictures are.
+                    // A file says once for all which way up its pictures are, and what they are encoded
+                    // in.
                     let turned = known.is_some_and(|known| known != frame.orientation);
-                    self.splitting.on_picture(at, began, frame.keyframe, turned)
+                    let other = self.recorder.codec().is_some_and(|known| known != frame.codec);
+                    self.splitting.on_picture(at, began, frame.keyframe, turned || other)
                 }
                 MediaKind::Audio => self.splitting.on_sound(at, began, known.is_some()),
             };

@@ -8,10 +8,11 @@ use serde::Serialize;
 
 use super::exit::Failure;
 use super::output::Output;
-use super::settings::{Kind, Origin, Setting, Settings, key_of};
+use super::settings::{Origin, Setting, Settings};
 use super::settings_file;
+use super::settings_keys::{Kind, key_of};
 use crate::clock;
-use crate::phone::event::rfc3339;
+use crate::clock::rfc3339;
 
 /// Examples of `peer config --help`.
 pub const EXAMPLES: &str = "\

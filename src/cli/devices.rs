@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::exit::Failure;
 use super::output::Output;
 use crate::clock;
+use crate::clock::rfc3339;
 use crate::media::devices::{self, Camera, Devices, Listing, Screen, Sound};
-use crate::phone::event::rfc3339;
 
 /// Examples of `peer devices --help`.
 pub const EXAMPLES: &str = "\

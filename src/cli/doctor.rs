@@ -12,9 +12,9 @@ use super::remembered::DEFAULT_SERVER;
 use super::settings::Settings;
 use super::signals::Interrupts;
 use crate::clock;
+use crate::clock::rfc3339;
 use crate::doctor::{self, Check, Diagnosis, DoctorConfig, Outcome};
 use crate::loopback::report::Verdict;
-use crate::phone::event::rfc3339;
 
 /// Examples of `peer doctor --help`.
 pub const EXAMPLES: &str = "\

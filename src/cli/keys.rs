@@ -9,8 +9,8 @@ use super::exit::Failure;
 use super::output::Output;
 use super::{setup, values};
 use crate::clock;
+use crate::clock::rfc3339;
 use crate::key::Key;
-use crate::phone::event::rfc3339;
 use crate::phone::known::KnownKey;
 
 /// Examples of `peer keys --help`.

@@ -12,7 +12,7 @@ use super::output::Output;
 use super::output_args::Volume;
 use super::tls_args::Shown;
 use super::{addresses, qr};
-use crate::phone::event::rfc3339;
+use crate::clock::rfc3339;
 
 /// The `listening` event.
 #[derive(Debug, Serialize)]

@@ -11,11 +11,11 @@ use super::output::Output;
 use super::report_table;
 use super::signals::Interrupts;
 use super::{format, values};
+use crate::clock::rfc3339;
 use crate::loopback::report::{LoopbackReport, Verdict};
 use crate::loopback::{self, LoopbackConfig};
 use crate::media::frame::Size;
 use crate::media::source::{AudioSourceSpec, VideoSourceSpec};
-use crate::phone::event::rfc3339;
 
 /// Examples of `peer loopback --help`.
 pub const EXAMPLES: &str = "\

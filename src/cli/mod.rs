@@ -45,6 +45,7 @@ pub mod serve_args;
 pub mod service;
 pub mod settings;
 pub mod settings_file;
+pub mod settings_keys;
 pub mod setup;
 pub mod signals;
 pub mod stage;

@@ -14,7 +14,7 @@ use etcetera::BaseStrategy;
 use toml_edit::{Document, DocumentMut, Item, Value, value};
 
 use super::prompt::{nearest, shortened};
-use super::settings::{KEYS, Key, Kind, key_of};
+use super::settings_keys::{KEYS, Key, Kind, key_of};
 use crate::system;
 
 /// More than anybody's settings need.

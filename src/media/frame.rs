@@ -4,7 +4,7 @@
 //! when the last owner lets go. Nothing here knows where frames come from.
 
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::showing::Colour;
 
@@ -308,4 +308,10 @@ impl AudioFrame {
     pub fn len_per_channel(&self) -> usize {
         self.samples.len() / self.channels.max(1)
     }
+}
+
+/// How long so many samples per channel last at 48 kHz.
+#[must_use]
+pub fn samples_to_duration(samples: usize) -> Duration {
+    Duration::from_nanos(samples as u64 * 1_000_000_000 / u64::from(SAMPLE_RATE))
 }

@@ -19,6 +19,7 @@ pub mod quality;
 mod scale;
 pub mod showing;
 pub mod sink;
+pub mod slot;
 pub mod sound_rate;
 pub mod source;
 mod upright;

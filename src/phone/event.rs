@@ -1,6 +1,6 @@
 //! What a phone tells: the events of `--json`, the prompt and the library.
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use std::time::SystemTime;
 
 pub use super::missed::MissedCall;
@@ -8,6 +8,7 @@ pub use crate::call::pauses::Side;
 pub use crate::call::reason::{Because, EndReason};
 pub use crate::call::summary::{ProcessUsage, SetupMs, Summary};
 pub use crate::call::words::SafetyWords;
+use crate::clock::rfc3339;
 use crate::rtc::stats::Stats;
 
 /// Something happened.
@@ -147,14 +148,4 @@ pub enum EventKind {
         /// A line for people.
         message: String,
     },
-}
-
-/// Writes a time as RFC 3339 in UTC with milliseconds, as every event bears it.
-pub(crate) fn rfc3339<S: Serializer>(at: &SystemTime, to: S) -> Result<S::Ok, S::Error> {
-    use serde::ser::Error as _;
-    use time::OffsetDateTime;
-    use time::macros::format_description;
-    let format =
-        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-    to.serialize_str(&OffsetDateTime::from(*at).format(format).map_err(S::Error::custom)?)
 }

@@ -15,40 +15,16 @@ use rustls::pki_types::pem::PemObject;
 
 use super::known::{KnownKeys, MOST_BYTES};
 use super::resume::Resume;
+pub use super::secret_files::KeyringError;
+use super::secret_files::{io, private_folder};
 use crate::key::{Key, SigningKey};
 use crate::signaling::name::{Looks, check_name};
-use crate::system;
 
 /// More than a key of ours needs.
 const LONGEST_KEY: u64 = 4096;
 
 /// As many names of ours are listed.
 const MOST_OWN: usize = 1000;
-
-/// What is wrong with a file of keys.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyringError {
-    /// It cannot be read or written.
-    #[error("{}: {reason}", .path.display())]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the operating system said.
-        reason: String,
-    },
-    /// Others may read what only we must know.
-    #[error("other users may read {}; run chmod 600 {}", .path.display(), .path.display())]
-    Open {
-        /// The file.
-        path: PathBuf,
-    },
-    /// It is not what we wrote.
-    #[error("{} is not what peer wrote; put it back as it was, or remove it", .path.display())]
-    Broken {
-        /// The file.
-        path: PathBuf,
-    },
-}
 
 /// A folder with keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -224,18 +200,6 @@ fn written(folder: &Path, bytes: &[u8]) -> Result<tempfile::NamedTempFile, Keyri
         Ok(file)
     };
     write().map_err(|error: std::io::Error| io(folder, error))
-}
-
-pub(super) fn private_folder(folder: &Path) -> Result<(), KeyringError> {
-    let mut builder = std::fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.recursive(true).create(folder).map_err(|error| io(folder, error))
-}
-
-pub(super) fn io(path: &Path, reason: impl ToString) -> KeyringError {
-    let reason = system::without_number(&reason.to_string());
-    KeyringError::Io { path: path.to_owned(), reason }
 }
 
 #[cfg(all(test, unix))]

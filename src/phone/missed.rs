@@ -7,8 +7,8 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::event::rfc3339;
 use crate::call::reason::EndReason;
+use crate::clock::rfc3339;
 
 /// More are forgotten, the oldest first.
 const MOST: usize = 100;

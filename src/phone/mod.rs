@@ -16,6 +16,7 @@ pub mod missed;
 mod place;
 mod resume;
 mod screening;
+mod secret_files;
 mod switch;
 
 use std::path::PathBuf;

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use ring::digest::{Context, SHA256};
 
-use super::keyring::{KeyringError, io, private_folder};
 use super::place::place;
+use super::secret_files::{KeyringError, io, private_folder};
 use crate::secret::Secret;
 use crate::signaling::message::MAX_TOKEN;
 use crate::signaling::name::Looks;

@@ -6,9 +6,9 @@
 
 use std::collections::HashMap;
 
-use super::codecs::{Format, MediaKind, ORIENTATION, format};
-use super::congestion::TRANSPORT_WIDE;
+use super::codecs::{Format, MediaKind, ORIENTATION, TRANSPORT_WIDE, format};
 use super::sdp::{Direction, sections, split_sections};
+use crate::media::codec::table;
 use crate::media::encoded::Codec;
 
 /// The header extension that names the section a packet is of (RFC 9143 section 15).
@@ -69,10 +69,11 @@ impl Section {
     }
 
     /// What a packet of copies carries whose blocks are of this payload type. Who says nothing of that
-    /// number means the sound that they take first.
+    /// number means the sound that they take first, or what everybody has.
     pub(super) fn copied(&self, payload_type: u8) -> Option<Codec> {
         let named = self.formats.get(&payload_type).and_then(|format| format.codec());
-        named.or_else(|| self.takes.iter().find_map(|taken| taken.format.codec()))
+        let first = || self.takes.iter().find_map(|taken| taken.format.codec());
+        named.or_else(first).or_else(|| table::SOUND.first().copied())
     }
 
     /// The first that they take of the formats that are wanted, if our media may flow at all.

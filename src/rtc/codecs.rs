@@ -42,6 +42,10 @@ pub(super) const RED: &str = "audio/red";
 /// receives them must be able to (RFC 7742 section 4; 3GPP TS 26.114 section 7.4.5).
 pub(super) const ORIENTATION: &str = "urn:3gpp:video-orientation";
 
+/// Transport-wide numbers (draft-holmer-rmcat-transport-wide-cc-extensions-01).
+pub(super) const TRANSPORT_WIDE: &str =
+    "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+
 /// What packets of one payload type carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Format {

@@ -4,7 +4,6 @@
 //! tells it what to do and when.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rtc::ice::mdns::MulticastDnsMode;
@@ -18,57 +17,33 @@ use webrtc::peer_connection::{
     PeerConnection, PeerConnectionBuilder, RTCConfigurationBuilder, RTCIceCandidateInit,
     RTCIceServer, RTCIceTransportPolicy, RTCSessionDescription,
 };
-use webrtc::runtime::{Runtime, default_runtime};
+use webrtc::runtime::default_runtime;
 
 use super::agreed::agreed;
 use super::candidates::Taken;
 use super::codecs;
-use super::congestion::Path;
-use super::doors::Refused;
-use super::events::{ConnectionEvent, Events};
+pub use super::config::ConnectionConfig;
+use super::events::ConnectionEvent;
 use super::fingerprints::{Unfit, for_library};
+use super::handler::Handler;
 use super::handshake::Handshake;
 use super::interceptors::{RtcpCounters, TapState};
-use super::netem::Wire;
+use super::path::Path;
 use super::porter::Porter;
+use super::progress::Progress;
 pub use super::refusal::ConnectionError;
 use super::refusal::{ANSWERING, OPENING, TAKING_ANSWER};
+use super::refused::Refused;
 use super::relay::{Relays, ServerReport};
-use super::runtime::{Attentive, Progress};
+use super::runtime::Attentive;
 use super::sdp::{ice_ufrag, readable, without_candidates, without_lone_msid, without_strange_red};
 use super::sender::{AudioSender, VideoSender};
 use super::settings::{addresses, bound_for_tcp, interceptors, settings};
 use super::tcp::{Knocker, Tcp, Told, is_tcp, take_out};
 use super::tracks::Tracks;
 use super::vouch::Vouch;
-use crate::ice::{Candidate, IceServer};
+use crate::ice::Candidate;
 use crate::system;
-use crate::trust::Trust;
-
-/// What a connection needs to know.
-#[derive(Clone)]
-pub struct ConnectionConfig {
-    /// STUN and TURN servers.
-    pub ice_servers: Vec<IceServer>,
-    /// Whom to believe who a `turns:` server is.
-    pub trust: Trust,
-    /// Only relayed paths.
-    pub relay_only: bool,
-    /// Addresses to bind media sockets to; empty: all interfaces.
-    pub bind: Vec<IpAddr>,
-    /// Whether we send pictures.
-    pub send_video: bool,
-    /// Whether we send sound.
-    pub send_audio: bool,
-    /// The most that all media together may take, bits a second.
-    pub max_bitrate: u32,
-    /// The least that is aimed at whatever the path seems to carry, bits a second.
-    pub min_bitrate: u32,
-    /// Clock, timers and sockets; `None`: tokio's.
-    pub runtime: Option<Arc<dyn Runtime>>,
-    /// A bad network that all we send goes over; `None`: the one that there is.
-    pub wire: Option<Arc<Wire>>,
-}
 
 /// One RTCPeerConnection with our codecs and settings.
 pub struct Connection {
@@ -121,7 +96,8 @@ impl Connection {
         let vouch = Arc::new(Vouch::default());
         let known = (path.clone(), Arc::clone(&tracks), Arc::clone(&vouch));
         let told = Arc::<Told>::default();
-        let (events, news, receiver) = Events::new(Arc::clone(&progress), known, Arc::clone(&told));
+        let (handler, news, receiver) =
+            Handler::new(Arc::clone(&progress), known, Arc::clone(&told));
         let (servers, trust) = (&config.ice_servers, config.trust.clone());
         let relays = Arc::new(Relays::new(servers, trust, news.clone(), Arc::clone(&progress)));
         relays.look_up();
@@ -147,7 +123,7 @@ impl Connection {
             .with_media_engine(engine)
             .with_setting_engine(settings(mdns))
             .with_interceptor_registry(registry)
-            .with_handler(Arc::new(events))
+            .with_handler(Arc::new(handler))
             .with_udp_addrs(bound)
             .with_tcp_addrs(over_tcp)
             .with_runtime(Arc::new(Attentive {

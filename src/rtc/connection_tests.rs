@@ -14,6 +14,7 @@ use crate::media::encoded::{Codec, EncodedFrame, FrameTime};
 use crate::rtc::codecs::MediaKind;
 use crate::rtc::events::ConnectionEvent;
 use crate::rtc::receiver::RemoteTrack;
+use crate::trust::Trust;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 

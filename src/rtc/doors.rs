@@ -12,12 +12,12 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
 use super::checks::{Checks, Pair, Whom};
 use super::handshake::{Handshake, fatal_alert};
 use super::passwords::Passwords;
 use super::records::Records;
+use super::refused::{Refusal, Refused};
+use super::stun::{REQUEST, STUN_HEADER, attribute, is_binding};
 
 /// Checks of ours that are on their way at most.
 const MOST_CHECKS: usize = 512;
@@ -33,13 +33,11 @@ const MOST_VISITORS: usize = 40;
 /// Channels of TURN servers that are known at most.
 const MOST_CHANNELS: usize = 128;
 
-/// Where a message has its transaction ID (RFC 8489 section 5), and the types of a binding request
-/// and of the answer to one.
+/// Where a message has its transaction ID (RFC 8489 section 5), and the types of the answers to a
+/// binding request.
 const TRANSACTION: std::ops::Range<usize> = 8..20;
-pub(super) const REQUEST: [u8; 2] = [0x00, 0x01];
 const SUCCESS: [u8; 2] = [0x01, 0x01];
 const FAILURE: [u8; 2] = [0x01, 0x11];
-const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 const USE_CANDIDATE: [u8; 2] = [0x00, 0x25];
 
 /// What a TURN server passes on, or is to pass on (RFC 8656 sections 11.6 and 18.4), and where it
@@ -50,41 +48,7 @@ const DATA: [u8; 2] = [0x00, 0x13];
 const PEER_ADDRESS: [u8; 2] = [0x00, 0x12];
 const CHANNEL_BIND: [u8; 2] = [0x00, 0x09];
 const CHANNEL_NUMBER: [u8; 2] = [0x00, 0x0c];
-pub(super) const STUN_HEADER: usize = 20;
 const CHANNEL_HEADER: usize = 4;
-
-/// Datagrams that were not let in, by reason.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Refused {
-    /// Neither STUN nor DTLS nor media.
-    pub unknown: u64,
-    /// From an address that knows nothing of the call.
-    pub strangers: u64,
-    /// Parts of a handshake that cannot be, come too late or are too many.
-    pub handshake: u64,
-}
-
-impl Refused {
-    /// Whether there was none.
-    #[must_use]
-    pub fn is_none(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// Why a datagram is not let in; see [`Refused`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// It is nothing that a call has.
-    Unknown,
-    /// Its sender knows nothing of the call.
-    Stranger,
-    /// No handshake can have it now.
-    Handshake,
-    /// It came before, or says nothing. Not counted: the other side may send everything twice.
-    Repeated,
-}
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -374,10 +338,6 @@ pub(super) fn inside(bytes: &[u8]) -> Option<&[u8]> {
     matches!(inside.first(), Some(20..=63)).then_some(inside)
 }
 
-pub(super) fn is_binding(message: &[u8], kind: [u8; 2]) -> bool {
-    message.starts_with(&kind) && message.get(4..8) == Some(&COOKIE)
-}
-
 /// How a message through a TURN server says whom it is about.
 enum Behind {
     Address([u8; 20]),
@@ -412,29 +372,12 @@ fn peer_address(value: &[u8], cookie_and_transaction: &[u8]) -> Option<[u8; 20]>
     Some(behind)
 }
 
-/// An attribute (RFC 8489 section 14: each is padded to four bytes).
-pub(super) fn attribute(attributes: &[u8], wanted: [u8; 2]) -> Option<&[u8]> {
-    attribute_at(attributes, wanted).map(|(_, value)| value)
-}
-
-/// The same, and where its type and length begin.
-pub(super) fn attribute_at(attributes: &[u8], wanted: [u8; 2]) -> Option<(usize, &[u8])> {
-    let mut at = 0;
-    while let [t0, t1, l0, l1, rest @ ..] = attributes.get(at..)? {
-        let length = usize::from(u16::from_be_bytes([*l0, *l1]));
-        if [*t0, *t1] == wanted {
-            return Some((at, rest.get(..length)?));
-        }
-        at += 4 + length.next_multiple_of(4);
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::clock;
     use crate::rtc::passwords::check;
+    use crate::rtc::stun::COOKIE;
     use proptest::prelude::*;
 
     const US: &str = "v=0\r\na=ice-ufrag:ours\r\na=ice-pwd:secret\r\n";
@@ -620,7 +563,9 @@ mod tests {
         let chooses = [&request(1)[..], &USE_CANDIDATE, &[0, 0]].concat();
         assert_eq!(doors.chosen_early_by(them, &request(1), false), None);
         let whom = doors.chosen_early_by(them, &chooses, false).expect("he chooses");
-        assert!(doors.chosen_early_by(server, &wrapped(DATA_INDICATION, 9, &chooses), true).is_some());
+        assert!(
+            doors.chosen_early_by(server, &wrapped(DATA_INDICATION, 9, &chooses), true).is_some()
+        );
         assert!(!doors.has_answered(whom));
         doors.on_sent(now, them, &message(REQUEST, 5), false);
         assert_eq!(doors.on_received(now, them, &message(SUCCESS, 5), DIRECT), Ok(()));

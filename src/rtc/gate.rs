@@ -194,8 +194,8 @@ mod tests {
     use super::*;
     use crate::rtc::events::IceState;
     use crate::rtc::porter::MOST_HELD;
+    use crate::rtc::progress::Progress;
     use crate::rtc::relay::Relays;
-    use crate::rtc::runtime::Progress;
 
     /// A socket that gives what it was given, keeps what was sent, and has no room at first where it is
     /// told so.
@@ -283,8 +283,7 @@ mod tests {
     /// Poll by poll, as the library sends.
     fn sends(gate: &Gate, contents: &[u8]) -> bool {
         let destination = RecvMeta::default().addr;
-        let sent =
-            Transmit { destination, ecn: None, contents, segment_size: None, src_ip: None };
+        let sent = Transmit { destination, ecn: None, contents, segment_size: None, src_ip: None };
         gate.poll_send(&mut Context::from_waker(std::task::Waker::noop()), &sent).is_ready()
     }
 

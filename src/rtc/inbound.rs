@@ -15,10 +15,12 @@ use webrtc::peer_connection::RTCSessionDescription;
 
 use super::agreed::agreed;
 use super::candidates::Taken;
-use super::congestion::{Path, Receive, TRANSPORT_WIDE, Transmit};
+use super::codecs::TRANSPORT_WIDE;
+use super::congestion::{Receive, Transmit};
 use super::events::ConnectionEvent;
 use super::fingerprints::{Fingerprints, for_library};
 use super::interceptors::{RtcpCounters, RtcpTap, TapState};
+use super::path::Path;
 use super::relay::look_at;
 use super::sdp::{
     ice_ufrag, readable, red_payload_types, sections, without_candidates, without_lone_msid,

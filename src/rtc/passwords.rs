@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use hmac::{Hmac, Mac};
 use sha1::Sha1;
 
-use super::doors::{REQUEST, STUN_HEADER, attribute, attribute_at, is_binding};
+use super::stun::{REQUEST, STUN_HEADER, attribute, attribute_at, is_binding};
 
 /// Sessions whose checks may still be on their way when ICE has begun anew.
 const MOST: usize = 3;

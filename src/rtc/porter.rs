@@ -11,11 +11,12 @@ use tokio::sync::mpsc;
 use webrtc::runtime::Runtime;
 
 use super::checks::Whom;
-use super::doors::{Doors, Refusal};
+use super::doors::Doors;
 use super::events::ConnectionEvent;
 use super::handshake;
+use super::progress::Progress;
+use super::refused::Refusal;
 use super::relay::Relays;
-use super::runtime::Progress;
 
 /// A flight of a handshake has a few datagrams; whoever sends more is not waited for.
 pub(super) const MOST_HELD: usize = 16;

@@ -11,10 +11,10 @@ use bytes::Bytes;
 use tokio::sync::{Mutex as AsyncMutex, Notify, mpsc};
 
 use super::codecs::MediaKind;
-use super::congestion::Path;
+use super::feedback::Feedback;
 use super::jitter_buffer::{Counters, JitterBuffer, Output, VideoPacket};
+use super::path::Path;
 use super::red::AudioCopy;
-use super::tracks::Feedback;
 use crate::clock;
 use crate::media::encoded::{Codec, EncodedFrame};
 use crate::media::showing::Orientation;

@@ -13,9 +13,10 @@ use rtc::peer_connection::configuration::interceptor_registry::{
 use rtc::peer_connection::transport::RTCDtlsRole;
 use webrtc::peer_connection::{Registry, SettingEngine, SettingEngineBuilder};
 
-use super::congestion::{Path, Receive, Transmit};
-use super::connection::ConnectionConfig;
+use super::config::ConnectionConfig;
+use super::congestion::{Receive, Transmit};
 use super::interceptors::{RtcpTap, TapState};
+use super::path::Path;
 
 /// How long no answer to consent checks may last before ICE says "disconnected". It never says
 /// "failed" by itself as long as a call lasts: what it has found is let go with that, and when it is

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -17,8 +17,9 @@ use webrtc::peer_connection::PeerConnection;
 
 use super::agreed::{Extensions, Section};
 use super::codecs::{Format, MediaKind};
-use super::congestion::Path;
 use super::events::ConnectionEvent;
+use super::feedback::Feedback;
+use super::path::Path;
 use super::receiver::{ReceivedPacket, RemoteTrack};
 use super::red;
 use super::streams::{Streams, Whose};
@@ -26,9 +27,6 @@ use crate::media::showing::Orientation;
 
 /// Packets of one track that wait to be read: more than a second at the highest rates.
 const QUEUE: usize = 2_048;
-
-/// Streams that keyframes are asked of at a time.
-const MOST_WISHES: usize = 16;
 
 /// What came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +72,7 @@ impl Tracks {
 
     /// Where what is asked of them goes out.
     pub(super) fn answer_over(&self, connection: Weak<dyn PeerConnection>) {
-        let _ = self.feedback.connection.set(connection);
+        self.feedback.over(connection);
     }
 
     /// A round of offer and answer is over.
@@ -99,7 +97,7 @@ impl Tracks {
 
     /// What is to be asked of them now, where nothing of ours could carry it.
     pub(super) fn wishes(&self) -> Vec<PictureLossIndication> {
-        self.feedback.take().into_iter().map(keyframe_wanted).collect()
+        self.feedback.wishes()
     }
 
     /// They are who was described: their tracks are told of.
@@ -233,46 +231,6 @@ fn read(
         orientation: said.map(Orientation::from_cvo),
         copies,
     })
-}
-
-/// The way back to whoever sends.
-#[derive(Clone, Default)]
-pub(super) struct Feedback {
-    connection: Arc<OnceLock<Weak<dyn PeerConnection>>>,
-    /// Streams of which a keyframe is to be asked for with the next packet that comes or goes.
-    wishes: Arc<Mutex<Vec<u32>>>,
-}
-
-impl std::fmt::Debug for Feedback {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Feedback")
-    }
-}
-
-impl Feedback {
-    /// Asks for a keyframe of the stream `ssrc` (PLI, RFC 4585 section 6.3.1).
-    pub(super) async fn request_keyframe(&self, ssrc: u32) {
-        let Some(connection) = self.connection.get().and_then(Weak::upgrade) else { return };
-        // Whichever sender of ours passes it on, it says itself what it is about. The library's own
-        // receivers are there only for streams that were announced.
-        for sender in connection.get_senders().await {
-            if sender.track().write_rtcp(vec![Box::new(keyframe_wanted(ssrc))]).await.is_ok() {
-                return;
-            }
-        }
-        let mut wishes = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
-        if !wishes.contains(&ssrc) && wishes.len() < MOST_WISHES {
-            wishes.push(ssrc);
-        }
-    }
-
-    fn take(&self) -> Vec<u32> {
-        std::mem::take(&mut *self.wishes.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-fn keyframe_wanted(media_ssrc: u32) -> PictureLossIndication {
-    PictureLossIndication { sender_ssrc: 0, media_ssrc }
 }
 
 #[cfg(test)]

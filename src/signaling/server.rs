@@ -3,6 +3,7 @@
 //! Owns the accept loop and its limits. Decides nothing about messages: that is the
 //! switchboard's. Logs no addresses and nothing of what is said.
 
+mod close;
 mod connection;
 mod exchange;
 mod gate;

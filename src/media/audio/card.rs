@@ -12,7 +12,7 @@ use cpal::{
     SupportedStreamConfig,
 };
 
-use super::device::{AudioDevice, Failure, Kind, OPENING, PERIODS, Stream, Why};
+use super::backend::{AudioDevice, Failure, Kind, OPENING, PERIODS, Stream, Why};
 use crate::media::frame::SAMPLE_RATE;
 
 /// Runs a generic function for the sample type that the device wants.

@@ -3,6 +3,7 @@
 //!
 //! Owns what microphones and speakers share. It knows no calls and no codecs.
 
+mod backend;
 mod card;
 #[cfg(target_os = "linux")]
 mod cookie;

@@ -18,8 +18,8 @@ use pulseaudio::protocol::{
     SetClientNameReply, SinkInfo, SinkInfoList, SourceInfo, SourceInfoList, TagStructReader,
 };
 
+use super::backend::{AudioDevice, Failure, Kind, OPENING, Why};
 use super::cookie;
-use super::device::{AudioDevice, Failure, Kind, OPENING, Why};
 use crate::system;
 
 const BYTES_PER_SAMPLE: usize = size_of::<f32>();
@@ -292,7 +292,7 @@ mod tests {
     use super::streams::{Progress, form, in_samples, samples_in, seconds};
     use super::*;
     use crate::clock;
-    use crate::media::audio::device::Stream;
+    use crate::media::audio::backend::Stream;
 
     /// The other end of a connection: answers what a test wants.
     struct Played(BufReader<UnixStream>);

@@ -24,6 +24,7 @@ pub mod mp4;
 pub mod mp4_boxes;
 pub mod mp4_fragments;
 mod mp4_index;
+mod mp4_put;
 pub mod mp4_tables;
 pub mod mp4_writer;
 pub mod mux;

@@ -3,7 +3,7 @@
 //!
 //! Pure over what was written. ISO/IEC 14496-12 sections 8.16.3 and 8.8.9 to 8.8.11.
 
-use super::mp4_writer::{put_box, put_free, put_full, put_u16, put_u32, ticks};
+use super::mp4_put::{put_box, put_free, put_full, put_u16, put_u32, ticks};
 use super::mux::Track;
 
 /// What the indices say of a fragment.

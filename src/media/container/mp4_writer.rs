@@ -4,11 +4,9 @@
 //! section 8.8; Opus as in "Encapsulation of Opus in ISO Base Media File Format".
 
 use super::mp4_index::{Fragment, INDEX, random_access, segment_index};
+use super::mp4_put::{put_box, put_free, put_full, put_u16, put_u32, put_zeros, scale, ticks};
 use super::mux::{HEAD, Heads, MuxSample, Track, VideoHead, begins_piece};
 use crate::media::showing::Orientation;
-
-const VIDEO_SCALE: u32 = 90_000;
-const AUDIO_SCALE: u32 = 48_000;
 
 /// An MP4 file being written.
 #[derive(Debug, Clone)]
@@ -182,18 +180,6 @@ impl Mp4Writer {
     }
 }
 
-pub(super) fn scale(track: Track) -> u32 {
-    match track {
-        Track::Video => VIDEO_SCALE,
-        Track::Audio => AUDIO_SCALE,
-    }
-}
-
-pub(super) fn ticks(nanos: u64, track: Track) -> u64 {
-    let ticks = u128::from(nanos) * u128::from(scale(track)) + 500_000_000;
-    u64::try_from(ticks / 1_000_000_000).unwrap_or(u64::MAX)
-}
-
 fn track_fragment(
     out: &mut Vec<u8>,
     (track, begins): (Track, u64),
@@ -223,11 +209,6 @@ fn track_fragment(
             }
         });
     });
-}
-
-/// Filler of `total` bytes, 8 at least.
-pub(super) fn put_free(out: &mut Vec<u8>, total: usize) {
-    put_box(out, b"free", |free| put_zeros(free, total.saturating_sub(8)));
 }
 
 /// Everything before the first fragment; as long with the duration (milliseconds), with the index and
@@ -398,49 +379,13 @@ fn put_opus_entry(stsd: &mut Vec<u8>, channels: u8) {
         put_u16(entry, channels.into());
         put_u16(entry, 16);
         put_u32(entry, 0);
-        put_u32(entry, AUDIO_SCALE << 16);
+        put_u32(entry, scale(Track::Audio) << 16);
         put_box(entry, b"dOps", |dops| {
             dops.extend_from_slice(&[0, channels, 0, 0]);
-            put_u32(dops, AUDIO_SCALE);
+            put_u32(dops, scale(Track::Audio));
             put_zeros(dops, 3);
         });
     });
-}
-
-pub(super) fn put_box(out: &mut Vec<u8>, name: &[u8; 4], build: impl FnOnce(&mut Vec<u8>)) {
-    let at = out.len();
-    put_u32(out, 0);
-    out.extend_from_slice(name);
-    build(out);
-    let len = (out.len() - at) as u32;
-    if let Some(place) = out.get_mut(at..at + 4) {
-        place.copy_from_slice(&len.to_be_bytes());
-    }
-}
-
-pub(super) fn put_full(
-    out: &mut Vec<u8>,
-    name: &[u8; 4],
-    version: u8,
-    flags: u32,
-    build: impl FnOnce(&mut Vec<u8>),
-) {
-    put_box(out, name, |content| {
-        put_u32(content, u32::from(version) << 24 | flags);
-        build(content);
-    });
-}
-
-pub(super) fn put_u32(out: &mut Vec<u8>, value: u32) {
-    out.extend_from_slice(&value.to_be_bytes());
-}
-
-pub(super) fn put_u16(out: &mut Vec<u8>, value: u16) {
-    out.extend_from_slice(&value.to_be_bytes());
-}
-
-fn put_zeros(out: &mut Vec<u8>, count: usize) {
-    out.resize(out.len() + count, 0);
 }
 
 /// The matrix that turns pictures of this size and puts their corner back into its place.

@@ -34,6 +34,9 @@ impl VideoHead {
     }
 }
 
+/// The codec of a recording's sound.
+pub const SOUND: Codec = Codec::Opus;
+
 /// The tracks of a recording that have begun.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Heads {

@@ -11,7 +11,7 @@ use crate::media::audio::level::LevelMeter;
 use crate::media::codec::AudioEncoder;
 use crate::media::device::DeviceNotice;
 use crate::media::encoded::EncodedFrame;
-use crate::media::frame::AudioFrame;
+use crate::media::frame::{AudioFrame, samples_to_duration};
 use crate::media::sound_rate::{LossMemory, SoundMode, SoundRate};
 use crate::media::source::AudioSource;
 
@@ -23,9 +23,25 @@ pub struct AudioOutState {
     takes: AtomicU32,
     loss: Mutex<LossMemory>,
     level: LevelMeter,
+    next: NextEncoder,
+}
+
+/// An encoder that takes the place of the one that runs.
+#[derive(Default)]
+struct NextEncoder(Mutex<Option<Box<dyn AudioEncoder>>>);
+
+impl std::fmt::Debug for NextEncoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NextEncoder")
+    }
 }
 
 impl AudioOutState {
+    /// Encodes with this one from the next packet on.
+    pub fn encode_with(&self, encoder: Box<dyn AudioEncoder>) {
+        *self.next.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(encoder);
+    }
+
     /// Sends silence instead of sound, or sound again.
     pub fn set_muted(&self, muted: bool) {
         self.muted.store(muted, Ordering::Relaxed);
@@ -194,7 +210,7 @@ impl<A: FnMut() -> u32, D: FnMut(EncodedFrame, usize)> Encoding<A, D> {
             }
             let rest = pending.samples.split_off(packet);
             self.encode(&pending, mode);
-            pending.captured_at += super::samples_to_duration(mode.packet_samples);
+            pending.captured_at += samples_to_duration(mode.packet_samples);
             pending.samples = rest;
             self.next_mode(state, mode.packet_samples);
         }
@@ -205,6 +221,10 @@ impl<A: FnMut() -> u32, D: FnMut(EncodedFrame, usize)> Encoding<A, D> {
 
     /// Between two packets everything may change.
     fn next_mode(&mut self, state: &AudioOutState, samples: usize) -> SoundMode {
+        let next = state.next.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(next) = next {
+            (self.encoder, self.told) = (next, (0, 0));
+        }
         let loss = state.loss();
         let mode = self.rate.next((self.allowance)(), loss, samples);
         state.takes.store(mode.total(), Ordering::Relaxed);

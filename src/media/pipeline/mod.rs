@@ -6,7 +6,6 @@
 pub mod audio_in;
 pub mod audio_out;
 pub mod counters;
-pub mod slot;
 mod spending;
 pub mod video_in;
 pub mod video_out;
@@ -15,8 +14,6 @@ use std::convert::Infallible;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
-
-use super::frame::SAMPLE_RATE;
 
 /// Starts a named thread, so that `top -H` and a debugger tell which is which.
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
@@ -66,9 +63,3 @@ impl SourceThread {
 
 /// What a pipeline tells when its source gives no more: that it has ended, or what is wrong.
 pub type Ended = Box<dyn FnOnce(Result<(), String>) + Send>;
-
-/// How long so many samples per channel last at 48 kHz.
-#[must_use]
-pub fn samples_to_duration(samples: usize) -> Duration {
-    Duration::from_nanos(samples as u64 * 1_000_000_000 / u64::from(SAMPLE_RATE))
-}

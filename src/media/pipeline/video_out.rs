@@ -5,12 +5,11 @@
 //! the caller's.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::counters::PictureCounters;
-use super::slot::Slot;
 use super::spending::Spending;
 use super::{Ended, SourceThread, spawn};
 use crate::clock;
@@ -21,6 +20,7 @@ use crate::media::encoded::EncodedFrame;
 use crate::media::frame::{FramePool, Size, VideoFrame};
 use crate::media::scale::{Planes, Scaler};
 use crate::media::sink::VideoSink;
+use crate::media::slot::Slot;
 use crate::media::source::VideoSource;
 
 /// Keyframes are large; a storm of requests may not make more than one in this time.
@@ -65,9 +65,31 @@ pub struct VideoOutState {
     limited: AtomicBool,
     target_bitrate: AtomicU32,
     counters: PictureCounters,
+    next: NextEncoder,
+}
+
+/// An encoder that takes the place of the one that runs.
+#[derive(Default)]
+struct NextEncoder(Mutex<Option<Box<dyn VideoEncoder>>>);
+
+impl std::fmt::Debug for NextEncoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NextEncoder")
+    }
+}
+
+impl NextEncoder {
+    fn lock(&self) -> MutexGuard<'_, Option<Box<dyn VideoEncoder>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl VideoOutState {
+    /// Encodes with this one from the next picture on, which it begins with a keyframe.
+    pub fn encode_with(&self, encoder: Box<dyn VideoEncoder>) {
+        *self.next.lock() = Some(encoder);
+    }
+
     /// Makes a keyframe of the next picture, however soon after the last: that one did not leave.
     pub fn need_keyframe(&self) {
         self.keyframe_needed.store(true, Ordering::Relaxed);
@@ -330,6 +352,9 @@ impl<A: FnMut(Instant) -> Allowance, D: FnMut(EncodedFrame) -> Delivery> Encodin
             return None;
         }
         self.last_captured = Some(frame.captured_at());
+        if let Some(next) = self.state.next.lock().take() {
+            (self.encoder, self.told) = (next, 0);
+        }
         self.state.target_bitrate.store(allowed.bitrate, Ordering::Relaxed);
         if told != self.told {
             self.told = told;
@@ -384,5 +409,54 @@ impl Scaled {
         smaller.set_colour(frame.colour());
         self.scaler.draw(planes, &mut smaller);
         Arc::new(smaller)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::media::codec::CodecError;
+    use crate::media::encoded::{Codec, FrameTime};
+    use crate::media::source::test::TestPicture;
+
+    /// Says only that it was there.
+    struct Mark(Codec);
+
+    impl VideoEncoder for Mark {
+        fn encode(&mut self, frame: &VideoFrame) -> Result<Option<EncodedFrame>, CodecError> {
+            let time = FrameTime::Captured(frame.captured_at());
+            Ok(Some(EncodedFrame::picture(self.0, Bytes::from_static(b"x"), true, time)))
+        }
+
+        fn request_keyframe(&mut self) {}
+
+        fn set_bitrate(&mut self, _: u32) {}
+    }
+
+    #[test]
+    fn another_encoder_takes_over_while_pictures_flow() {
+        let size = Size { width: 64, height: 48 };
+        let (tell, encoded) = sync_channel(64);
+        let deliver = move |frame: EncodedFrame| match tell.try_send(frame.codec) {
+            Ok(()) => Delivery::Taken,
+            Err(_) => Delivery::Dropped,
+        };
+        let rung = Some(Rung { size, fps: 1_000.0 });
+        let allowance = move |_| Allowance { bitrate: 100_000, rung, limited: false, hold: false };
+        let hooks =
+            VideoOutHooks { preview: None, notice: Box::new(|_| {}), ended: Box::new(|_| {}) };
+        let source = Box::new(TestPicture::new(size, 100.0));
+        let out = VideoOut::start(source, Box::new(Mark(Codec::Opus)), allowance, deliver, hooks);
+        let out = out.unwrap();
+        let limit = Duration::from_secs(60);
+        assert_eq!(encoded.recv_timeout(limit), Ok(Codec::Opus));
+        out.state().encode_with(Box::new(Mark(Codec::Aac)));
+        while encoded.recv_timeout(limit).unwrap() != Codec::Aac {}
+        assert_eq!(encoded.recv_timeout(limit), Ok(Codec::Aac), "and goes on");
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::SinkError;
 use crate::media::container::mkv_writer::MkvWriter;
 use crate::media::container::mp4_writer::Mp4Writer;
-use crate::media::container::mux::{Heads, MuxSample, Track};
+use crate::media::container::mux::{Heads, MuxSample, SOUND, Track};
 use crate::media::container::pictures;
 use crate::media::encoded::{Codec, EncodedFrame, MediaKind};
 use crate::media::showing::Orientation;
@@ -178,6 +178,12 @@ impl Recorder {
         self.heads.video.as_ref().map(|head| head.orientation)
     }
 
+    /// What its pictures are encoded in; `None` before there are any.
+    #[must_use]
+    pub fn codec(&self) -> Option<Codec> {
+        self.heads.video.as_ref().map(|head| head.codec)
+    }
+
     /// When it began, on the clock of what is recorded; `None` before that.
     #[must_use]
     pub fn began_at(&self) -> Option<Duration> {
@@ -215,6 +221,10 @@ impl Recorder {
                 return Ok(());
             }
         }
+        // What is in another codec needs a file of its own.
+        if self.codec() != Some(frame.codec) {
+            return Ok(());
+        }
         let Some(at) = self.time_of(at, Track::Video) else { return Ok(()) };
         let data = pictures::to_stored(frame);
         if data.is_empty() {
@@ -225,7 +235,9 @@ impl Recorder {
     }
 
     fn audio(&mut self, packet: &EncodedFrame, at: u64) -> Result<(), SinkError> {
-        let Some(channels) = self.tracks.audio else { return Ok(()) };
+        // Sound in another codec has no place in the file.
+        let channels = self.tracks.audio.filter(|_| packet.codec == SOUND);
+        let Some(channels) = channels else { return Ok(()) };
         let Some(first) = packet.data.first() else { return Ok(()) };
         if self.heads.audio.is_none() {
             self.begin(Heads { audio: Some(channels), ..self.heads.clone() }, at)?;

@@ -161,6 +161,16 @@ fn sound_alone_is_recorded_and_lost_packets_leave_a_gap() {
     }
 }
 
+#[test]
+fn sound_that_a_file_cannot_hold_is_left_out() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("a.mkv");
+    let mut recorder = Recorder::create(&path, BOTH).unwrap();
+    let other = EncodedFrame { codec: Codec::Aac, ..sound(&[1, 2, 3]) };
+    recorder.take(&other, Duration::ZERO).unwrap();
+    assert!(!recorder.finish().unwrap() && !path.exists());
+}
+
 /// Sound from the start, pictures only after so many milliseconds.
 fn late(path: &Path, late_ms: u64) {
     let mut recorder = Recorder::create(path, BOTH).unwrap();

@@ -20,8 +20,8 @@ use super::{SinkError, VideoSink};
 use crate::clock;
 use crate::media::colour;
 use crate::media::frame::{FramePool, Size, VideoFrame};
-use crate::media::pipeline::slot::Slot;
 use crate::media::scale::{Planes, Scaler};
+use crate::media::slot::Slot;
 use blocks::Blocks;
 
 /// Lines at the bottom that are not drawn on.

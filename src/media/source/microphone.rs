@@ -14,8 +14,7 @@ use crate::media::audio::drift::{DriftControl, Stretcher};
 use crate::media::audio::voice::Voice;
 use crate::media::audio::{Reopen, let_go};
 use crate::media::device::{DeviceError, DeviceNews, DeviceNotice};
-use crate::media::frame::{AudioFrame, SAMPLE_RATE};
-use crate::media::pipeline::samples_to_duration;
+use crate::media::frame::{AudioFrame, SAMPLE_RATE, samples_to_duration};
 
 /// 10 ms.
 const BLOCK: usize = 480;

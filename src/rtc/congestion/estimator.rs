@@ -19,9 +19,7 @@ use super::overdue::{Lateness, News, Overdue};
 use super::probe::{Cluster, Prober, Shown};
 use super::rival::{self, Rival, Verdict};
 use super::way_back::WayBack;
-
-/// What is sent before anything is known, bits a second on the wire.
-pub(super) const START: f64 = 300_000.0;
+use crate::rtc::path::START;
 
 /// The least that is aimed at: sound at its lowest rate.
 pub(super) const LEAST: f64 = 30_000.0;

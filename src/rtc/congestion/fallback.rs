@@ -7,7 +7,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::estimator::{LEAST, START};
+use super::estimator::LEAST;
+use crate::rtc::path::START;
 
 /// What is begun with: between too much for a narrow path and too little for a usual one.
 const FIRST: f64 = 600_000.0;

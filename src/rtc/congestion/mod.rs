@@ -13,8 +13,8 @@ mod loss;
 mod missing;
 mod overdue;
 mod pacer;
-mod path;
 mod probe;
+mod publish;
 mod receive;
 mod repeats;
 mod reports;
@@ -27,9 +27,8 @@ mod transmit;
 mod way_back;
 
 use self::estimator::PathView;
-pub use self::path::Path;
 pub(super) use self::receive::Receive;
-pub(super) use self::transmit::{TRANSPORT_WIDE, Transmit};
+pub(super) use self::transmit::Transmit;
 
 /// How much faster than the target packets leave, so that a picture larger than most does not hold up
 /// those behind it; more where the path has shown that it takes it.

@@ -22,11 +22,10 @@ use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 
 use super::missing::Missing;
-use super::path::Path;
 use super::reports::Reports;
-use super::transmit::TRANSPORT_WIDE;
-use crate::rtc::codecs::MediaKind;
+use crate::rtc::codecs::{MediaKind, TRANSPORT_WIDE};
 use crate::rtc::interceptors::{TapState, add};
+use crate::rtc::path::Path;
 use crate::rtc::tracks::Came;
 
 /// Streams that are reported on at a time; those of one call are few.

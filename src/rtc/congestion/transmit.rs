@@ -26,20 +26,16 @@ use super::estimator::{Estimator, PathView};
 use super::fallback::Fallback;
 use super::history::History;
 use super::pacer::{Class, Pacer};
-use super::path::Path;
 use super::probe::Cluster;
 use super::repeats::{Repeats, Rtx};
 use super::transmit_rate;
-use crate::rtc::codecs::AUDIO_CLOCK;
+use crate::rtc::codecs::{AUDIO_CLOCK, TRANSPORT_WIDE};
 use crate::rtc::events::ConnectionEvent;
 use crate::rtc::interceptors::{TapState, add};
+use crate::rtc::path::Path;
 
 /// What IP, UDP and SRTP add to an RTP packet, bytes.
 const ENVELOPE: usize = 20 + 8 + 10;
-
-/// Transport-wide numbers (draft-holmer-rmcat-transport-wide-cc-extensions-01).
-pub(in crate::rtc) const TRANSPORT_WIDE: &str =
-    "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 
 /// How often silence is looked at.
 const TICK: Duration = Duration::from_millis(20);

@@ -291,7 +291,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_depacketizer_gives_back_what_went_in(
+        fn join_gives_back_what_split_took_apart(
             sizes in prop::collection::vec((1_u8..=23, 1_usize..4_000), 1..6),
             max in 16_usize..1_500,
         ) {

@@ -7,9 +7,9 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::fault::ServerFault;
 use super::stun::{ALLOCATE, BINDING, Class, Stun, TransactionId};
 use crate::ice::url::ServerKind;
+use crate::rtc::server_fault::ServerFault;
 
 /// How long a server may say nothing.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -8,7 +8,6 @@
 
 mod answers;
 mod family;
-mod fault;
 pub mod framing;
 mod ids;
 mod socket;
@@ -29,12 +28,12 @@ use self::answers::Answers;
 pub(super) use self::answers::look_at;
 pub use self::answers::{Answer, ServerReport};
 pub(super) use self::family::{Credentials, Families};
-pub use self::fault::ServerFault;
 use self::socket::RelaySocket;
 pub(super) use self::stream::{Link, Tls, connect, ended};
 use self::stun::{Class, Stun, TransactionId};
 use super::events::ConnectionEvent;
-use super::runtime::Progress;
+use super::progress::Progress;
+pub use super::server_fault::ServerFault;
 use crate::clock;
 use crate::ice::IceServer;
 use crate::ice::url::{ServerKind, ServerUrl, Transport};

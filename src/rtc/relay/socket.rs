@@ -15,7 +15,6 @@ use tokio::sync::mpsc;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
 use super::family::Families;
-use super::fault::ServerFault;
 use super::ids::Ids;
 use super::stream::{self, Incoming};
 use super::stun::{BINDING, Class, Stun, TransactionId};
@@ -23,6 +22,7 @@ use super::{Relays, Target};
 use crate::clock;
 use crate::ice::url::{ServerKind, Transport};
 use crate::rtc::outlet::{Outgoing, QUEUE};
+use crate::rtc::server_fault::ServerFault;
 use crate::system;
 
 /// Streams of one socket; a server has one.

@@ -14,11 +14,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsConnector;
 
-use super::fault::ServerFault;
 use super::framing::{Framer, frame};
 use super::stun::{Class, Stun};
 use crate::clock;
 use crate::rtc::outlet::{self, BATCH, Outgoing, Wants};
+use crate::rtc::server_fault::ServerFault;
 use crate::system;
 use crate::trust::Trust;
 

@@ -10,8 +10,8 @@ use crate::clock;
 use crate::rtc::connection::{Connection, ConnectionConfig};
 use crate::rtc::events::IceState;
 use crate::rtc::passwords;
+use crate::rtc::progress::Progress;
 use crate::rtc::relay::Relays;
-use crate::rtc::runtime::Progress;
 use crate::trust::Trust;
 
 const PATIENCE: Duration = Duration::from_secs(30);

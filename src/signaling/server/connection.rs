@@ -10,7 +10,8 @@ use futures_util::{FutureExt, SinkExt};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite;
 
-use super::exchange::{CloseFor, Event};
+use super::close::CloseFor;
+use super::exchange::Event;
 use super::queue::{self, Queue, Slowed};
 use crate::clock;
 use crate::signaling::limiter::Source;

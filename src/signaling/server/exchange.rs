@@ -7,9 +7,10 @@ use std::collections::HashMap;
 use std::sync::PoisonError;
 use std::time::Instant;
 
-use axum::extract::ws::{CloseCode, Utf8Bytes, close_code};
+use axum::extract::ws::Utf8Bytes;
 use tokio::sync::{mpsc, oneshot};
 
+use super::close::CloseFor;
 use super::queue::{Link, SharedLedger};
 use super::verifier::{Shown, Verifier};
 use crate::clock;
@@ -18,7 +19,7 @@ use crate::signaling::handout::Handout;
 use crate::signaling::ledger::{Entry, Payer};
 use crate::signaling::limiter::Source;
 use crate::signaling::message::{LoginReply, Message};
-use crate::signaling::switchboard::{CloseReason, ConnectionId, End, Input, Output, Switchboard};
+use crate::signaling::switchboard::{ConnectionId, End, Input, Output, Switchboard};
 use crate::signaling::token_bucket::TokenBucket;
 
 /// Messages that find no room: so many at once, and so many a second, until their sender is closed.
@@ -62,57 +63,6 @@ struct Reader {
 }
 
 type Readers = HashMap<ConnectionId, Reader>;
-
-/// What a close frame says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct CloseFor {
-    pub(super) code: CloseCode,
-    pub(super) reason: &'static str,
-}
-
-impl CloseFor {
-    pub(super) const GOING_AWAY: Self =
-        Self { code: close_code::AWAY, reason: "the server is shutting down" };
-    pub(super) const TOO_LARGE: Self =
-        Self { code: close_code::SIZE, reason: "the message is too large" };
-    pub(super) const NOT_TEXT: Self =
-        Self { code: close_code::INVALID, reason: "the message is not UTF-8" };
-    pub(super) const TOO_FAST: Self =
-        Self { code: close_code::POLICY, reason: "too many messages" };
-    const TOO_SLOW: Self = Self { code: close_code::POLICY, reason: "messages are not read" };
-    const RESUMED: Self =
-        Self { code: close_code::POLICY, reason: "logged in again on another connection" };
-    const NO_LOGIN: Self = Self { code: close_code::POLICY, reason: "no login in time" };
-    const NOT_READ: Self = Self {
-        code: close_code::POLICY,
-        reason: "too many messages for a client that does not read them",
-    };
-    const FULL: Self = Self { code: close_code::AGAIN, reason: "the server is full" };
-}
-
-impl CloseFor {
-    /// As what a connection that broke a rule of its own is counted.
-    pub(super) fn refusal(self) -> Option<Refused> {
-        match self {
-            Self::TOO_LARGE => Some(Refused::TooLarge),
-            Self::TOO_FAST => Some(Refused::TooFast),
-            Self::NOT_TEXT => Some(Refused::InvalidMessage),
-            _ => None,
-        }
-    }
-}
-
-impl From<CloseReason> for CloseFor {
-    fn from(reason: CloseReason) -> Self {
-        match reason {
-            CloseReason::Full => Self::FULL,
-            CloseReason::TooFast => Self::TOO_FAST,
-            CloseReason::TooLarge => Self::TOO_LARGE,
-            CloseReason::Resumed => Self::RESUMED,
-            CloseReason::NoLogin => Self::NO_LOGIN,
-        }
-    }
-}
 
 /// The switchboard and what carries out what it says.
 pub(super) struct Exchange {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::exchange::CloseFor;
+use super::close::CloseFor;
 use crate::signaling::ledger::{Entry, Ledger, QUEUE_MESSAGES};
 
 /// What the exchange counts with.

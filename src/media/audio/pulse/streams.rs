@@ -20,7 +20,7 @@ use pulseaudio::protocol::{
 
 use super::{BYTES_PER_SAMPLE, Message, Server, failure, read};
 use crate::clock;
-use crate::media::audio::device::{Failure, PERIODS, Stream, Why};
+use crate::media::audio::backend::{Failure, PERIODS, Stream, Why};
 use crate::media::frame::SAMPLE_RATE;
 
 /// Samples per channel in a period.

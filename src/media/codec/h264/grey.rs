@@ -6,22 +6,7 @@
 
 use super::bits::Bits;
 use super::nal::{nal_type, nal_unit_type, nal_units};
-use super::sps::Sps;
-
-/// What of a sequence parameter set the head of a slice depends on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Numbering {
-    /// `seq_parameter_set_id`.
-    pub id: u32,
-    /// Bits of `frame_num`.
-    pub frame_bits: u32,
-    /// Bits of `pic_order_cnt_lsb` where it stands in every slice (type 0).
-    pub order_bits: Option<u32>,
-    /// Whether the order of pictures is a sum of other numbers (type 1).
-    pub is_summed: bool,
-    /// Macroblocks of a picture.
-    pub blocks: u32,
-}
+use super::sps::{Numbering, Sps};
 
 /// So many pictures are made at most.
 const MAX_GREY: u32 = 1024;

@@ -4,7 +4,6 @@
 //! never panics on broken bits.
 
 use super::bits::Bits;
-use super::grey::Numbering;
 use super::nal::{nal_type, nal_unit_type, nal_units};
 use crate::media::showing::{ColourHint, Matrix};
 
@@ -39,6 +38,21 @@ pub struct Sps {
     pub colour: ColourHint,
     /// How its pictures are numbered.
     pub numbering: Numbering,
+}
+
+/// What of it the head of a slice depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Numbering {
+    /// `seq_parameter_set_id`.
+    pub id: u32,
+    /// Bits of `frame_num`.
+    pub frame_bits: u32,
+    /// Bits of `pic_order_cnt_lsb` where it stands in every slice (type 0).
+    pub order_bits: Option<u32>,
+    /// Whether the order of pictures is a sum of other numbers (type 1).
+    pub is_summed: bool,
+    /// Macroblocks of a picture.
+    pub blocks: u32,
 }
 
 /// The largest side that is believed; more would be an attack or a mistake.

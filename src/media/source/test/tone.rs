@@ -3,8 +3,7 @@
 use std::time::Instant;
 
 use crate::clock;
-use crate::media::frame::{AudioFrame, SAMPLE_RATE};
-use crate::media::pipeline::samples_to_duration;
+use crate::media::frame::{AudioFrame, SAMPLE_RATE, samples_to_duration};
 use crate::media::source::{AudioSource, SourceError};
 
 /// 10 ms.

@@ -4,11 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::estimator::{PathView, START};
-
-/// While the path's queue drains, an encoder is told no less than this share of what it will get: for
-/// so short a time a picture is better left out than made poor.
-const LEAST_DIP: f64 = 0.6;
+/// What is sent before anything is known of the path, bits a second.
+pub(super) const START: f64 = 300_000.0;
 
 /// An ICE check is no shorter with all its headers, bits (RFC 8445 section 7.1).
 const CHECK_BITS: f64 = 800.0;
@@ -17,18 +14,18 @@ const MOST_PROVED: f64 = 10e6;
 
 /// Shared between what measures the path and what fills it.
 #[derive(Debug, Clone)]
-pub struct Path(Arc<Shared>);
+pub struct Path(pub(super) Arc<Shared>);
 
 #[derive(Debug, Default)]
-struct Shared {
-    media: AtomicU32,
-    sustained: AtomicU32,
-    draining: AtomicBool,
-    backlog_us: AtomicU32,
-    rtt_us: AtomicU32,
-    stalled: AtomicBool,
+pub(super) struct Shared {
+    pub(super) media: AtomicU32,
+    pub(super) sustained: AtomicU32,
+    pub(super) draining: AtomicBool,
+    pub(super) backlog_us: AtomicU32,
+    pub(super) rtt_us: AtomicU32,
+    pub(super) stalled: AtomicBool,
     /// Millionths.
-    loss: AtomicU32,
+    pub(super) loss: AtomicU32,
     padding: AtomicU64,
     expired: AtomicU64,
     /// Bits a second.
@@ -45,26 +42,10 @@ impl Path {
         Self(Arc::new(shared))
     }
 
-    pub(super) fn publish(&self, view: &PathView, repairs: f64, backlog: Duration) {
-        let media = |rate: f64| {
-            let rest = (rate - repairs).max(rate * 0.5);
-            rest.clamp(0.0, f64::from(u32::MAX)) as u32
-        };
-        self.0.media.store(media(view.target.max(view.sustained * LEAST_DIP)), Relaxed);
-        self.0.sustained.store(media(view.sustained), Relaxed);
-        let draining = view.target < view.sustained * LEAST_DIP && !view.held_up;
-        self.0.draining.store(draining, Relaxed);
-        let micros = |span: Duration| u32::try_from(span.as_micros()).unwrap_or(u32::MAX);
-        self.0.backlog_us.store(micros(backlog), Relaxed);
-        self.0.rtt_us.store(micros(view.rtt), Relaxed);
-        self.0.stalled.store(view.stalled, Relaxed);
-        self.0.loss.store((view.loss * 1e6) as u32, Relaxed);
-    }
-
     /// A check was answered within this time. What a link takes for each bit is part of that, so that
     /// the path carries at least a check in it: a lot where the other side is near, next to nothing
     /// where it is far.
-    pub(in crate::rtc) fn check_took(&self, round_trip: Duration) {
+    pub(super) fn check_took(&self, round_trip: Duration) {
         let proved = CHECK_BITS / round_trip.as_secs_f64().max(CHECK_BITS / MOST_PROVED);
         self.0.proved.store(proved as u32, Relaxed);
     }
