@@ -7,6 +7,7 @@
 //! it on this machine.
 
 mod answers;
+mod choice;
 mod family;
 mod fault;
 pub mod framing;
