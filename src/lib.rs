@@ -14,7 +14,7 @@
 //! | 3 | [`call`] | one call: its life as a pure machine, and the task that carries it out |
 //! | 2 | [`signaling`], [`rtc`] | who is online; the peer connection |
 //! | 1 | [`media`] | pictures and sound |
-//! | ground | [`clock`], [`ice`], [`key`], [`quantity`], [`secret`], [`sequence`], [`system`], [`trust`] | time; candidates and servers as plain data; keys that sign; numbers with units; what is never shown; numbers that wrap; faults in words; whose certificates are believed |
+//! | ground | [`clock`], [`ice`], [`key`], [`quantity`], [`race`], [`secret`], [`sequence`], [`system`], [`trust`] | time; candidates and servers as plain data; keys that sign; numbers with units; which of a host's addresses answers first; what is never shown; numbers that wrap; faults in words; whose certificates are believed |
 //!
 //! Own pictures or sound come in through [`VideoSource`] and [`AudioSource`], and go out through
 //! [`VideoSink`] and [`AudioSink`].
@@ -29,6 +29,7 @@ pub mod loopback;
 pub mod media;
 pub mod phone;
 pub mod quantity;
+pub mod race;
 pub mod rtc;
 pub mod secret;
 pub mod sequence;

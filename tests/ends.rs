@@ -1,6 +1,8 @@
 //! How calls end that have no path, and what does not end them: both sides are told the same, a late
 //! word of a call that is over does not ring, and a login is given back from its own dead connection.
 
+use std::time::Duration;
+
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::copy_bidirectional;
@@ -123,6 +125,10 @@ async fn a_caller_that_has_begun_anew_calls_anew() {
     }
 }
 
+/// A silent end is noticed in less, while a call hangs on it: five seconds, and as long again for a
+/// machine that is busy.
+const SOON: Duration = Duration::from_secs(10);
+
 /// Passes connections on to a server, until it is told to pass nothing any more on those that there
 /// are: nobody closes them, nobody says anything.
 struct Wire {
@@ -132,12 +138,22 @@ struct Wire {
 
 impl Wire {
     async fn to(server: &str) -> Self {
+        Self::swallowing(0, server).await
+    }
+
+    /// Of the first so many connections nothing is passed on.
+    async fn swallowing(swallowed: usize, server: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("ws://{}", listener.local_addr().expect("a bound port"));
         let (cut, cuts) = watch::channel(0);
         let server = server.to_owned();
         tokio::spawn(async move {
+            let mut held = Vec::new();
             while let Ok((mut near, _)) = listener.accept().await {
+                if held.len() < swallowed {
+                    held.push(near);
+                    continue;
+                }
                 let (server, mut cuts) = (server.clone(), cuts.clone());
                 cuts.mark_unchanged();
                 tokio::spawn(async move {
@@ -168,7 +184,7 @@ async fn a_login_whose_connection_died_silently_gets_its_name_and_its_call_back(
         side.await_event("first-video-frame", PATIENCE).await;
     }
     wire.cut.send(1).expect("connections");
-    alice.await_event("reconnecting", PATIENCE).await;
+    alice.await_event("reconnecting", SOON).await;
     alice.await_event("logged-in", PATIENCE).await;
     for side in [&mut alice, &mut bob] {
         sees_more(side, 10).await;
@@ -177,6 +193,33 @@ async fn a_login_whose_connection_died_silently_gets_its_name_and_its_call_back(
     assert_eq!(alice.await_event("ended", PATIENCE).await["reason"], "hangup");
     let end = bob.await_event("ended", PATIENCE).await;
     assert_eq!((&end["call"], &end["reason"]), (&1.into(), &"remote-hangup".into()));
+}
+
+#[tokio::test]
+async fn a_call_that_rings_outlives_a_connection_that_died_silently() {
+    let _alone = one_at_a_time().await;
+    let server = Server::start().await;
+    let wire = Wire::to(server.address()).await;
+    let mut bob = login(server.url(), "bob", &[]).await;
+    let mut alice = login(&wire.url, "alice", &[]).await;
+    alice.type_line("call bob");
+    bob.await_event("incoming", PATIENCE).await;
+    wire.cut.send(1).expect("connections");
+    alice.await_event("reconnecting", SOON).await;
+    alice.await_event("logged-in", PATIENCE).await;
+    bob.type_line("answer");
+    for side in [&mut alice, &mut bob] {
+        side.await_event("first-video-frame", PATIENCE).await;
+    }
+}
+
+#[tokio::test]
+async fn a_login_gets_through_where_first_connections_are_swallowed() {
+    let server = Server::start().await;
+    let wire = Wire::swallowing(2, server.address()).await;
+    let words = ["call", "nobody", "--as", "alice"];
+    let ended = peer(&wire.url, &words).run().await;
+    assert_eq!(ended.code, Some(4), "nobody is not online, says the server: {}", ended.said);
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("ice", 0),
     ("key", 0),
     ("quantity", 0),
+    ("race", 0),
     ("secret", 0),
     ("sequence", 0),
     ("system", 0),
@@ -30,13 +31,15 @@ const FLOORS: &[(&str, u8)] = &[
 
 /// Who may name a neighbour on the same floor: the loopback report is made of two phones, the doctor
 /// gives a verdict as it does,
-/// the command line talks to a running login, and files of certificates have faults of the system.
+/// the command line talks to a running login, files of certificates have faults of the system, and who
+/// answers first takes a clock.
 const NEIGHBOURS: &[(&str, &str)] = &[
     ("loopback", "phone"),
     ("doctor", "phone"),
     ("doctor", "loopback"),
     ("cli", "control"),
     ("trust", "system"),
+    ("race", "clock"),
 ];
 
 /// Below, but none of its business: signaling is about who is online.

@@ -130,6 +130,7 @@ impl Switch {
             self.server_event(event);
         }
         while !(self.leaving && self.calls.is_empty()) {
+            self.client.attend(!self.calls.is_empty());
             tokio::select! {
                 command = commands.recv(), if give_up_at.is_none() => match command {
                     Some(command) => self.command(command),

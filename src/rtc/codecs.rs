@@ -138,7 +138,8 @@ pub(super) fn media_engine() -> Result<MediaEngine> {
         )?;
     }
     register(&mut engine, MediaKind::Video)?;
-    for (typ, parameter) in [("ccm", "fir"), ("nack", ""), ("nack", "pli")] {
+    // Whoever reports no arrivals says with REMB what the path carries, if that was agreed on.
+    for (typ, parameter) in [("ccm", "fir"), ("goog-remb", ""), ("nack", ""), ("nack", "pli")] {
         engine.register_feedback(
             RTCPFeedback { typ: typ.to_owned(), parameter: parameter.to_owned() },
             RtpCodecKind::Video,

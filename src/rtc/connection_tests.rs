@@ -89,6 +89,26 @@ async fn connect(a: &mut End, b: &mut End) {
     }
 }
 
+/// Whoever reports no arrivals says with REMB what the path carries, and only if it was agreed on.
+#[tokio::test]
+async fn remb_is_offered_for_pictures_and_taken_where_it_is_all_that_they_have() {
+    let (a, b) = (End::open(config()).await, End::open(config()).await);
+    let offer = a.connection.create_offer(false).await.unwrap();
+    let (sound, pictures) = {
+        let sections: Vec<_> = offer.split("m=").collect();
+        let of = |kind: &str| sections.iter().find(|s| s.starts_with(kind)).unwrap().to_string();
+        (of("audio"), of("video"))
+    };
+    assert!(!sound.contains("goog-remb"), "{sound}");
+    let h264 = pictures.lines().filter(|line| line.contains("H264/90000")).count();
+    let offered = pictures.lines().filter(|line| line.ends_with(" goog-remb")).count();
+    assert!(h264 > 0 && offered >= h264, "{pictures}");
+
+    let theirs: Vec<_> = offer.lines().filter(|l| !l.contains("transport")).collect();
+    let answer = b.connection.answer(&(theirs.join("\r\n") + "\r\n")).await.unwrap();
+    assert!(answer.contains(" goog-remb") && !answer.contains("transport-cc"), "{answer}");
+}
+
 fn picture(number: u8) -> EncodedFrame {
     let mut data = vec![0, 0, 0, 1, 0x65, number];
     data.resize(3_000, 0x55);

@@ -30,6 +30,8 @@ pub(super) struct Shared {
     expired: AtomicU64,
     /// Bits a second.
     proved: AtomicU32,
+    /// How long a check took; zero without one.
+    check_us: AtomicU32,
 }
 
 impl Path {
@@ -48,11 +50,19 @@ impl Path {
     pub(super) fn check_took(&self, round_trip: Duration) {
         let proved = CHECK_BITS / round_trip.as_secs_f64().max(CHECK_BITS / MOST_PROVED);
         self.0.proved.store(proved as u32, Relaxed);
+        let micros = u32::try_from(round_trip.as_micros()).unwrap_or(u32::MAX);
+        self.0.check_us.store(micros.max(1), Relaxed);
     }
 
     /// What the path carries at least, bits a second, by the checks before the call; zero without.
     pub(super) fn proved(&self) -> f64 {
         f64::from(self.0.proved.load(Relaxed))
+    }
+
+    /// How long a check took to be answered, before the call.
+    pub(super) fn check(&self) -> Option<Duration> {
+        let micros = self.0.check_us.load(Relaxed);
+        (micros > 0).then(|| Duration::from_micros(micros.into()))
     }
 
     pub(super) fn count_padding(&self) {
@@ -87,10 +97,13 @@ impl Path {
         Duration::from_micros(u64::from(self.0.backlog_us.load(Relaxed)))
     }
 
-    /// A round trip; zero before one is known.
+    /// A round trip: as media tell it, else as a check did; zero before one is known.
     #[must_use]
     pub fn round_trip(&self) -> Duration {
-        Duration::from_micros(u64::from(self.0.rtt_us.load(Relaxed)))
+        match self.0.rtt_us.load(Relaxed) {
+            0 => self.check().unwrap_or_default(),
+            micros => Duration::from_micros(u64::from(micros)),
+        }
     }
 
     /// Nothing comes through at the moment: a picture that is sent now is lost.

@@ -18,6 +18,7 @@ use super::relay::framing::{Framer, NotTurn, frame};
 use super::relay::{self, Credentials, Families, Link, ServerFault, Tls, connect};
 use crate::clock;
 use crate::ice::url::{ServerUrl, Transport};
+use crate::race;
 use crate::system;
 use crate::trust::Trust;
 
@@ -68,12 +69,13 @@ impl StunReport {
 /// waits for at most `limit`.
 pub async fn stun(urls: &[String], bind: Option<IpAddr>, limit: Duration) -> StunReport {
     let found = urls.iter().map(async |url| {
-        let at = async { address(&usable(url)?, bind).await };
+        let at = async { addresses(&usable(url)?, bind).await };
         let late = Err(ServerFault::Silent { after: limit });
         (url.clone(), tokio::time::timeout(limit, at).await.unwrap_or(late))
     });
     let asked = futures_util::future::join_all(found).await;
-    let addresses: Vec<_> = asked.iter().filter_map(|(_, at)| at.as_ref().ok().copied()).collect();
+    let each: Vec<_> = asked.iter().filter_map(|(_, at)| at.clone().ok()).collect();
+    let addresses = each.concat();
     // Of one family, else they cannot be asked from one socket.
     let family = addresses.iter().find(|at| at.is_ipv4()).or(addresses.first()).copied();
     let exchange = match family {
@@ -82,13 +84,16 @@ pub async fn stun(urls: &[String], bind: Option<IpAddr>, limit: Duration) -> Stu
     };
     let (answers, local) = match exchange {
         Ok(mut exchange) => {
-            let answers = exchange.ask(&addresses, limit).await;
+            let answers = exchange.ask(&each, limit).await;
             (answers, exchange.local)
         }
         Err(error) => (addresses.iter().map(|at| (*at, Err(error.clone()))).collect(), None),
     };
-    let answer = |at: SocketAddr| {
-        answers.get(&at).cloned().unwrap_or(Err(ServerFault::Silent { after: limit }))
+    // Of several addresses of one server any may be dead.
+    let answer = |all: Vec<SocketAddr>| {
+        let known = || all.iter().filter_map(|at| answers.get(at));
+        let told = known().find(|answer| answer.is_ok()).or(known().next());
+        told.cloned().unwrap_or(Err(ServerFault::Silent { after: limit }))
     };
     let servers = asked.into_iter().map(|(url, at)| (url, at.and_then(answer)));
     StunReport { servers: servers.collect(), local }
@@ -106,14 +111,32 @@ pub async fn turn(
     bind: Option<IpAddr>,
     limit: Duration,
 ) -> Result<SocketAddr, ServerFault> {
+    let until = clock::now() + limit;
     let ask = async {
         let url = usable(url)?;
         let (user, password) = (user.to_owned(), password.to_owned());
-        let mut exchange =
-            Exchange::with_turn(&url, trust, bind, Credentials { user, password }).await?;
-        let relayed = exchange.allocate().await;
-        exchange.close().await;
-        relayed
+        let credentials = Credentials { user, password };
+        let all = addresses(&url, bind).await?;
+        let over_udp = url.transport == Transport::Udp;
+        // Over a stream they race; of datagrams, one that gets no answer leaves the others their
+        // share of the time, so that nothing is reserved twice.
+        let count = if over_udp { all.len() } else { 1 };
+        for at in 0..count {
+            let all = all.get(at..).unwrap_or_default();
+            let exchange = async {
+                let mut exchange =
+                    Exchange::with_turn(&url, all, trust, bind, credentials.clone()).await?;
+                let relayed = exchange.allocate().await;
+                exchange.close().await;
+                relayed
+            };
+            let left = until.saturating_duration_since(clock::now());
+            let share = left / u32::try_from(count - at).unwrap_or(1);
+            if let Some(answer) = clock::timeout(share, exchange).await {
+                return answer;
+            }
+        }
+        Err(ServerFault::Silent { after: limit })
     };
     tokio::time::timeout(limit, ask).await.unwrap_or(Err(ServerFault::Silent { after: limit }))
 }
@@ -122,14 +145,19 @@ fn usable(url: &str) -> Result<ServerUrl, ServerFault> {
     relay::usable(url).map_err(|reason| ServerFault::Unusable { reason })
 }
 
-/// The address that is asked, of those that a server has.
-async fn address(url: &ServerUrl, bind: Option<IpAddr>) -> Result<SocketAddr, ServerFault> {
-    let all = relay::resolve(url).await?;
-    let fits = |at: &&SocketAddr| bind.is_none_or(|bind| bind.is_ipv4() == at.is_ipv4());
-    let mut fitting = all.iter().filter(fits);
-    let first = fitting.clone().find(|at| at.is_ipv4()).or(fitting.next());
-    let reason = "it has no address of this kind".to_owned();
-    first.copied().ok_or_else(|| ServerFault::Unknown { host: url.host.clone(), reason })
+/// The addresses that are asked, of those that a server has: all of one family, and at least one.
+async fn addresses(url: &ServerUrl, bind: Option<IpAddr>) -> Result<Vec<SocketAddr>, ServerFault> {
+    let mut all = relay::resolve(url).await?;
+    all.retain(|at| bind.is_none_or(|bind| bind.is_ipv4() == at.is_ipv4()));
+    if all.iter().any(SocketAddr::is_ipv4) {
+        all.retain(SocketAddr::is_ipv4);
+    }
+    all.truncate(race::MOST_ADDRESSES);
+    if all.is_empty() {
+        let reason = "it has no address of this kind".to_owned();
+        return Err(ServerFault::Unknown { host: url.host.clone(), reason });
+    }
+    Ok(all)
 }
 
 /// Datagrams, or a stream to one server.
@@ -156,16 +184,20 @@ impl Exchange {
         Self::over_udp(server, bind, Credentials::default()).await
     }
 
+    /// Over UDP with the first of these addresses, else with the first that answers.
     async fn with_turn(
         url: &ServerUrl,
+        all: &[SocketAddr],
         trust: &Trust,
         bind: Option<IpAddr>,
         credentials: Credentials,
     ) -> Result<Self, ServerFault> {
+        let Some(server) = all.first().copied() else {
+            let reason = "it has no address".to_owned();
+            return Err(ServerFault::Unknown { host: url.host.clone(), reason });
+        };
         let tls = match url.transport {
-            Transport::Udp => {
-                return Self::over_udp(address(url, bind).await?, bind, credentials).await;
-            }
+            Transport::Udp => return Self::over_udp(server, bind, credentials).await,
             Transport::Tcp => None,
             Transport::Tls => Some(Tls {
                 connector: relay::connector(trust.clone()).await?,
@@ -173,8 +205,7 @@ impl Exchange {
                 trust: trust.clone(),
             }),
         };
-        let server = address(url, bind).await?;
-        let link = connect(&[server], bind.unwrap_or(any(server)), tls.as_ref()).await?;
+        let link = connect(all, bind.unwrap_or(any(server)), tls.as_ref()).await?;
         let way = Way::Stream { link, framer: Framer::default() };
         // No datagram leaves from there; the client only compares.
         Self::new(way, (any(server), 0).into(), server, credentials, TransportProtocol::TCP)
@@ -222,13 +253,14 @@ impl Exchange {
         Ok(Self { way, client, families, credentials, local, local_addr, server, refusal })
     }
 
+    /// Asks every address of each server, until one of each has answered.
     async fn ask(
         &mut self,
-        servers: &[SocketAddr],
+        servers: &[Vec<SocketAddr>],
         limit: Duration,
     ) -> HashMap<SocketAddr, Result<SocketAddr, ServerFault>> {
         let (mut answers, mut asked) = (HashMap::new(), Vec::new());
-        for server in servers {
+        for server in servers.iter().flatten() {
             if server.is_ipv4() != self.server.is_ipv4() {
                 let reason = "the others are asked over IPv4, and it has only IPv6".to_owned();
                 answers.insert(*server, Err(ServerFault::Unsendable { reason }));
@@ -242,7 +274,10 @@ impl Exchange {
             }
         }
         let until = clock::now() + limit;
-        while !asked.is_empty() {
+        let has_answered = |answers: &HashMap<SocketAddr, Result<_, _>>, all: &Vec<SocketAddr>| {
+            all.iter().any(|at| answers.get(at).is_some_and(Result::is_ok))
+        };
+        while !asked.is_empty() && !servers.iter().all(|all| has_answered(&answers, all)) {
             let Ok(Some(event)) = self.next(until).await else { break };
             let (id, answer) = match event {
                 Event::BindingResponse(id, seen) => (id, Ok(seen)),

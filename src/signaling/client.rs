@@ -6,6 +6,7 @@
 mod dial;
 mod keeper;
 mod outbox;
+mod pulse;
 mod socket;
 pub mod trust;
 
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::message::{LeaveReason, MAX_MESSAGE, Message};
@@ -38,6 +39,7 @@ const NUDGES: usize = 4;
 pub struct Client {
     queue: mpsc::Sender<Words>,
     nudges: mpsc::Sender<Nudge>,
+    attention: watch::Sender<bool>,
     close: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -205,7 +207,7 @@ pub struct ClientOptions {
     pub resume: Option<Secret>,
     /// For the connection, and again for the reply to the login.
     pub timeout: Duration,
-    /// When the server was silent so long, it is pinged.
+    /// When the server was silent so long, it is pinged; sooner while something hangs on it.
     pub ping_every: Duration,
     /// How long it has to answer a ping, and to take what we send.
     pub patience: Duration,
@@ -255,11 +257,12 @@ impl Client {
         let (socket, welcome) = Socket::login(&dialer, name, &options, Some(resume)).await?;
         let (queue, queued) = mpsc::channel(QUEUE);
         let (nudges, nudged) = mpsc::channel(NUDGES);
+        let (attention, wanted) = watch::channel(false);
         let (events, received) = mpsc::channel(QUEUE);
         let (close, closed) = oneshot::channel();
-        let keeper = Keeper::new(dialer, name, options, (queued, nudged), events);
+        let keeper = Keeper::new(dialer, name, options, (queued, nudged, wanted), events);
         let task = tokio::spawn(keeper.run(socket, welcome, closed));
-        Ok((Self { queue, nudges, close, task }, received))
+        Ok((Self { queue, nudges, attention, close, task }, received))
     }
 
     /// Finds out at once whether the server is still there. Never waits; that it is not comes as
@@ -267,6 +270,12 @@ impl Client {
     pub fn check(&self) {
         // A full queue means that it is about to be looked at anyway.
         let _ = self.nudges.try_send(Nudge::Check);
+    }
+
+    /// Whether something hangs on the server, such as a call that rings or runs: then its silence is
+    /// noticed within five seconds, for a few more pings. Never waits.
+    pub fn attend(&self, attentive: bool) {
+        self.attention.send_if_modified(|before| std::mem::replace(before, attentive) != attentive);
     }
 
     /// This machine has other addresses now: a connection from one that is gone is given up, any
@@ -312,11 +321,11 @@ impl Client {
 
     /// Sends what is queued, says goodbye and ends, within about a second.
     pub async fn close(self) {
-        let Self { queue, nudges, close, task } = self;
+        let Self { queue, nudges, attention, close, task } = self;
         // It may have ended by itself.
         let _ = close.send(());
         let _ = task.await;
-        drop((queue, nudges));
+        drop((queue, nudges, attention));
     }
 }
 

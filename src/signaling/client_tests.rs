@@ -132,6 +132,56 @@ async fn a_server_that_never_replies_times_out() {
     assert!(matches!(silent, ConnectError::Unreachable { .. }), "{silent:?}");
 }
 
+/// So it is where the first packets of a connection are lost, or somebody on the way swallows them.
+#[tokio::test]
+async fn a_login_on_which_nothing_comes_back_is_tried_again_beside_it() {
+    let server = TestServer::start(ServerConfig::default()).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let wire = async {
+        let swallowed = listener.accept().await.unwrap();
+        let (mut near, _) = listener.accept().await.unwrap();
+        let mut far = tokio::net::TcpStream::connect(server.address).await.unwrap();
+        let copied = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+        (swallowed, copied)
+    };
+    tokio::select! {
+        (alice, _events) = login(&url, "alice") => alice.close().await,
+        _ = wire => panic!("the second connection ended without a login"),
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_login_on_which_a_call_hangs_notices_a_silent_end_and_an_idle_one_is_left_in_peace() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let serve = async |answers: bool| {
+        let mut socket = accept_async(listener.accept().await.unwrap().0).await.unwrap();
+        socket.next().await.unwrap().unwrap();
+        socket.send(Frame::text(r#"{"type":"login","success":true}"#)).await.unwrap();
+        // Reading is what answers pings.
+        let ping = if answers { Some(socket.next().await) } else { None };
+        (socket, ping)
+    };
+    let ((client, mut events), (_socket, _)) = tokio::join!(login(&url, "alice"), serve(false));
+    client.attend(true);
+    let away = crate::clock::timeout(Duration::from_secs(10), events.recv()).await;
+    assert!(matches!(away, Some(Some(ClientEvent::Reconnecting { .. }))), "{away:?}");
+    drop(client);
+
+    // The next is told that a call has begun and ended; it is pinged within seconds, and goes on.
+    let begins = async {
+        let (client, events) = login(&url, "alice").await;
+        client.attend(true);
+        (client, events)
+    };
+    let ((client, mut events), (_socket, ping)) = tokio::join!(begins, serve(true));
+    assert!(matches!(ping, Some(Some(Ok(Frame::Ping(_))))), "{ping:?}");
+    client.attend(false);
+    assert!(events.try_recv().is_err());
+}
+
 #[tokio::test]
 async fn a_restarted_server_gets_the_login_and_what_was_queued() {
     let server = TestServer::start(ServerConfig::default()).await;

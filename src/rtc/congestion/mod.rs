@@ -5,6 +5,7 @@
 //! what is asked for again (`missing.rs`). Two interceptors carry them out:
 //! `transmit.rs` on the way out, and `receive.rs` with `reports.rs` on the way in.
 
+mod breaker;
 mod delay;
 mod estimator;
 mod fallback;
@@ -19,6 +20,7 @@ mod receive;
 mod repeats;
 mod reports;
 mod rival;
+mod round_trip;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]

@@ -12,7 +12,6 @@ use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket, convert_tw
 use rtc::rtcp;
 use rtc::rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
 use rtc::rtcp::receiver_report::ReceiverReport;
-use rtc::rtcp::reception_report::ReceptionReport;
 use rtc::rtcp::sender_report::SenderReport;
 use rtc::rtcp::transport_feedbacks::transport_layer_cc::TransportLayerCc;
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
@@ -110,15 +109,15 @@ pub(in crate::rtc) struct Transmit {
 impl Transmit {
     /// Aims at a rate in `bounds`, bits a second; what it learns stands in `path`.
     pub(in crate::rtc) fn new(state: Arc<TapState>, path: Path, bounds: Range<u32>) -> Self {
-        let max = f64::from(bounds.end);
+        let bounds = f64::from(bounds.start)..f64::from(bounds.end);
         Self {
             state,
             path,
             estimator: None,
-            fallback: Fallback::new(max),
-            bounds: f64::from(bounds.start)..max,
+            fallback: Fallback::new(bounds.clone()),
             history: History::default(),
-            pacer: Pacer::new(max),
+            pacer: Pacer::new(bounds.end),
+            bounds,
             repeats: Repeats::new(None, rand::random()),
             skipped: 0,
             cluster: None,
@@ -143,13 +142,17 @@ impl Transmit {
     fn view(&mut self, now: Instant) -> PathView {
         let began_at = *self.began_at.get_or_insert(now);
         let (loss, target) = (self.fallback.loss(), self.fallback.target(now));
+        let rtt = self.fallback.round_trip().or(self.path.check());
         let numbered = !self.extensions.is_empty();
         let estimator = self.estimator(now);
         let unreported = !estimator.has_reports()
             && (!numbered || now.saturating_duration_since(began_at) > NO_REPORTS);
         let view = estimator.view();
         match unreported {
-            true => PathView { target, sustained: target, loss, ..view },
+            true => {
+                let rtt = rtt.unwrap_or(view.rtt);
+                PathView { target, sustained: target, loss, rtt, ..view }
+            }
             false => view,
         }
     }
@@ -164,17 +167,10 @@ impl Transmit {
             } else if let Some(remb) = any.downcast_ref::<ReceiverEstimatedMaximumBitrate>() {
                 self.fallback.on_remb(now, f64::from(remb.bitrate));
             } else if let Some(report) = any.downcast_ref::<SenderReport>() {
-                self.on_reception(now, &report.reports);
+                self.fallback.on_reports(now, &report.reports, self.state.video_ssrc);
             } else if let Some(report) = any.downcast_ref::<ReceiverReport>() {
-                self.on_reception(now, &report.reports);
+                self.fallback.on_reports(now, &report.reports, self.state.video_ssrc);
             }
-        }
-    }
-
-    fn on_reception(&mut self, now: Instant, reports: &[ReceptionReport]) {
-        let of_ours = |report: &&ReceptionReport| report.ssrc == self.state.video_ssrc;
-        if let Some(report) = reports.iter().find(of_ours).or(reports.first()) {
-            self.fallback.on_loss(now, f64::from(report.fraction_lost) / 256.0);
         }
     }
 
@@ -252,6 +248,7 @@ impl Transmit {
     fn outbound(&mut self, msg: TaggedPacket) {
         let now = msg.now;
         let Packet::Rtp(packet) = &msg.message.packet else {
+            self.note_reports(&msg);
             return self.out.push_back(msg);
         };
         let class = match packet.header.ssrc == self.state.video_ssrc {
@@ -273,6 +270,15 @@ impl Transmit {
             self.path.count_expired(1);
         }
         self.send(now);
+    }
+
+    /// Theirs will say when a report of ours came, and with that how long a round trip takes.
+    fn note_reports(&mut self, msg: &TaggedPacket) {
+        let Packet::Rtcp(packets) = &msg.message.packet else { return };
+        let reports = packets.iter().filter_map(|packet| packet.as_any().downcast_ref());
+        for SenderReport { ntp_time, .. } in reports {
+            self.fallback.on_sender_report(msg.now, *ntp_time);
+        }
     }
 
     /// Lets leave what may leave now, and publishes how things stand.
@@ -337,6 +343,9 @@ impl Transmit {
     /// Numbers a packet and hands it to the wire.
     fn leave(&mut self, now: Instant, mut packet: TaggedPacket) {
         packet.now = now;
+        if let Packet::Rtp(rtp) = &packet.message.packet {
+            self.fallback.on_sent(now, rtp.header.ssrc, bits_of(rtp));
+        }
         if let Packet::Rtp(rtp) = &mut packet.message.packet
             && let Some(extension) = self.extensions.get(&rtp.header.ssrc)
         {

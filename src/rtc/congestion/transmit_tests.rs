@@ -182,6 +182,58 @@ fn without_reports_on_arrivals_their_estimate_is_heeded() {
     assert_eq!(bench.path.media_bitrate(), 1_500_000);
 }
 
+#[test]
+fn whoever_reports_nothing_at_all_gets_sound_alone() {
+    let mut bench = bench(false);
+    let start = bench.now;
+    while bench.now < start + 16_000 * MS {
+        bench.write(SOUND, 80);
+        bench.write(VIDEO, 1_100);
+        bench.left();
+        bench.now += 20 * MS;
+    }
+    assert!(bench.path.sustained_bitrate() < 60_000, "{}", bench.path.sustained_bitrate());
+    bench.write(SOUND, 80);
+    assert!(bench.left().iter().any(|(ssrc, ..)| *ssrc == SOUND), "sound goes on");
+    // There they are after all.
+    let reception = |last_sequence_number| rtcp::reception_report::ReceptionReport {
+        ssrc: VIDEO,
+        last_sequence_number,
+        ..Default::default()
+    };
+    bench.hear(ReceiverReport { reports: vec![reception(1)], ..Default::default() });
+    bench.write(SOUND, 80);
+    bench.left();
+    assert!(bench.path.sustained_bitrate() > 100_000, "{}", bench.path.sustained_bitrate());
+}
+
+#[test]
+fn without_reports_on_arrivals_checks_and_then_plain_reports_tell_the_round_trip() {
+    let mut bench = bench(false);
+    bench.path.check_took(30 * MS);
+    assert_eq!(bench.path.round_trip(), 30 * MS, "before anything is sent");
+    bench.write(SOUND, 80);
+    bench.left();
+    assert_eq!(bench.path.round_trip(), 30 * MS);
+    let ntp_time = 0x0123_4567_89ab_cdef;
+    let report = SenderReport { ssrc: VIDEO, ntp_time, ..Default::default() };
+    let message = Packet::Rtcp(vec![Box::new(report)]).into();
+    let said = TaggedPacket { now: bench.now, transport: Default::default(), message };
+    bench.transmit.handle_write(said).ok();
+    assert!(bench.transmit.poll_write().is_some(), "it leaves");
+    bench.now += 570 * MS;
+    let reception = rtcp::reception_report::ReceptionReport {
+        ssrc: VIDEO,
+        last_sender_report: 0x4567_89ab,
+        delay: 65_536 / 2,
+        ..Default::default()
+    };
+    bench.hear(ReceiverReport { reports: vec![reception], ..Default::default() });
+    bench.write(SOUND, 80);
+    bench.left();
+    assert_eq!(bench.path.round_trip(), 70 * MS);
+}
+
 /// A link with 25 ms each way and a queue of 300 ms, and the other side that reports.
 struct Wire {
     reports: Reports,

@@ -7,6 +7,7 @@
 //! it on this machine.
 
 mod answers;
+mod choice;
 mod family;
 pub mod framing;
 mod ids;

@@ -1,5 +1,12 @@
 //! The servers of a connection as the library sees them.
 
+use std::collections::VecDeque;
+use std::io::{self, IoSliceMut};
+use std::task::{Context, Poll, Waker};
+
+use webrtc::runtime::{RecvMeta, Transmit};
+
+use super::stun::tests::{ALLOCATE_REQUEST, refusal, written};
 use super::*;
 
 fn server(urls: &[&str]) -> IceServer {
@@ -73,4 +80,105 @@ async fn a_name_without_address_is_told() {
     let before = relays.urls()[0].0.clone();
     assert!(relays.renew(), "another network may know it");
     assert_ne!(relays.urls()[0].0, before);
+}
+
+/// A socket that keeps whom it sent to, refuses to send to some, and gives what it was given.
+#[derive(Debug, Default)]
+struct Wire {
+    no_way: Vec<SocketAddr>,
+    sent: Mutex<Vec<SocketAddr>>,
+    coming: Mutex<VecDeque<(SocketAddr, Vec<u8>)>>,
+}
+
+impl AsyncUdpSocket for Wire {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(([192, 0, 2, 99], 9).into())
+    }
+
+    fn poll_send(&self, _: &mut Context<'_>, sent: &Transmit<'_>) -> Poll<io::Result<usize>> {
+        self.sent.lock().unwrap().push(sent.destination);
+        match self.no_way.contains(&sent.destination) {
+            true => Poll::Ready(Err(io::ErrorKind::NetworkUnreachable.into())),
+            false => Poll::Ready(Ok(sent.contents.len())),
+        }
+    }
+
+    fn poll_recv(
+        &self,
+        _: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        let Some((from, bytes)) = self.coming.lock().unwrap().pop_front() else {
+            return Poll::Pending;
+        };
+        bufs[0][..bytes.len()].copy_from_slice(&bytes);
+        meta[0] = RecvMeta::default();
+        (meta[0].len, meta[0].stride, meta[0].addr) = (bytes.len(), bytes.len(), from);
+        Poll::Ready(Ok(1))
+    }
+}
+
+/// A TURN server over UDP with these addresses, asked over such a socket.
+struct Asked {
+    wire: Arc<Wire>,
+    socket: Arc<dyn AsyncUdpSocket>,
+    stand_in: SocketAddr,
+    _events: mpsc::Receiver<ConnectionEvent>,
+}
+
+impl Asked {
+    fn new(addresses: &[SocketAddr], no_way: &[SocketAddr]) -> Self {
+        let (relays, events) = relays(&[server(&["turn:a.example"])]);
+        relays.targets[0].addresses.send_replace(Some(Ok(addresses.to_vec())));
+        let wire = Arc::new(Wire { no_way: no_way.to_vec(), ..Wire::default() });
+        let socket = relays.wrap(wire.clone()).unwrap();
+        let stand_in = stand_ins(&relays, &relays.urls()[0].0)[0];
+        Self { wire, socket, stand_in, _events: events }
+    }
+
+    /// The library asks with this ID, perhaps again; gives who was asked, and whether that went well.
+    fn asks(&self, id: u8) -> (Vec<SocketAddr>, bool) {
+        let contents = &written(ALLOCATE_REQUEST, id, &[])[..];
+        let destination = self.stand_in;
+        let transmit =
+            Transmit { destination, ecn: None, contents, segment_size: None, src_ip: None };
+        let mut cx = Context::from_waker(Waker::noop());
+        let sent = self.socket.poll_send(&mut cx, &transmit);
+        let asked = std::mem::take(&mut *self.wire.sent.lock().unwrap());
+        (asked, matches!(sent, Poll::Ready(Ok(_))))
+    }
+
+    /// Whom the library takes the sender of an answer for.
+    fn hears(&self, from: SocketAddr, id: u8) -> SocketAddr {
+        self.wire.coming.lock().unwrap().push_back((from, refusal(id, 401)));
+        let (mut buffer, mut meta) = ([0; 512], [RecvMeta::default()]);
+        let mut cx = Context::from_waker(Waker::noop());
+        let read = self.socket.poll_recv(&mut cx, &mut [IoSliceMut::new(&mut buffer)], &mut meta);
+        assert!(matches!(read, Poll::Ready(Ok(1))), "{read:?}");
+        meta[0].addr
+    }
+}
+
+#[tokio::test]
+async fn a_question_that_got_no_answer_goes_to_the_next_address_and_who_answers_is_stayed_with() {
+    let [dead, alive] = ["198.51.100.1:3478", "198.51.100.2:3478"].map(|at| at.parse().unwrap());
+    let asked = Asked::new(&["[2001:db8::1]:3478".parse().unwrap(), dead, alive], &[]);
+    assert_eq!(asked.asks(1), (vec![dead], true));
+    assert_eq!(asked.asks(1), (vec![alive], true));
+    assert_eq!(asked.hears(alive, 1), asked.stand_in);
+    for id in [2, 2, 3] {
+        assert_eq!(asked.asks(id), (vec![alive], true));
+    }
+    assert_eq!(asked.hears(dead, 1), asked.stand_in, "late, and still a server of ours");
+    assert_eq!(asked.asks(3), (vec![alive], true));
+}
+
+#[tokio::test]
+async fn an_address_without_a_way_is_passed_by_at_once() {
+    let [lost, good] = ["198.51.100.1:3478", "198.51.100.2:3478"].map(|at| at.parse().unwrap());
+    let asked = Asked::new(&[lost, good], &[lost]);
+    assert_eq!(asked.asks(1), (vec![lost, good], true));
+    let nowhere = Asked::new(&[lost, good], &[lost, good]);
+    assert_eq!(nowhere.asks(1), (vec![lost, good], false), "each once");
 }

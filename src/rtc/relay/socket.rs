@@ -14,6 +14,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
+use super::choice::Choice;
 use super::family::Families;
 use super::ids::Ids;
 use super::stream::{self, Incoming};
@@ -51,7 +52,7 @@ struct Ways {
     ids: Ids,
     streams: HashMap<SocketAddr, Stream>,
     /// By the stand-in.
-    addresses: HashMap<SocketAddr, SocketAddr>,
+    addresses: HashMap<SocketAddr, Choice>,
     /// By the address.
     stand_ins: HashMap<SocketAddr, SocketAddr>,
     /// Which stand-in a question was for: two may have one address.
@@ -67,18 +68,31 @@ struct Stream {
 type Requests = Arc<Mutex<VecDeque<TransactionId>>>;
 
 impl Ways {
-    fn found(&mut self, stand_in: SocketAddr, address: SocketAddr) {
-        self.addresses.insert(stand_in, address);
-        self.stand_ins.insert(address, stand_in);
+    /// What is found again, while an earlier question waited for it, changes nothing.
+    fn found(&mut self, stand_in: SocketAddr, choice: Choice) {
+        self.stand_ins.extend(choice.all().map(|address| (address, stand_in)));
+        self.addresses.entry(stand_in).or_insert(choice);
     }
 
-    fn asked(&mut self, stand_in: SocketAddr, id: TransactionId) {
-        if !self.questions.iter().any(|question| *question == (id, stand_in)) {
-            if self.questions.len() == MOST_QUESTIONS {
-                self.questions.pop_front();
-            }
-            self.questions.push_back((id, stand_in));
+    /// `false` when the next address would be the same.
+    fn try_next(&mut self, stand_in: SocketAddr) -> bool {
+        self.addresses.get_mut(&stand_in).is_some_and(Choice::try_next)
+    }
+
+    fn address(&self, stand_in: SocketAddr) -> Option<SocketAddr> {
+        self.addresses.get(&stand_in).map(Choice::address)
+    }
+
+    /// `true` when it was asked before.
+    fn asked(&mut self, stand_in: SocketAddr, id: TransactionId) -> bool {
+        if self.questions.iter().any(|question| *question == (id, stand_in)) {
+            return true;
         }
+        if self.questions.len() == MOST_QUESTIONS {
+            self.questions.pop_front();
+        }
+        self.questions.push_back((id, stand_in));
+        false
     }
 
     /// Whom the library takes a sender of datagrams for.
@@ -126,7 +140,11 @@ impl RelaySocket {
             if self.relays.is_current(to) {
                 self.relays.on_sent(target, message);
             }
-            self.ways().asked(to, message.id);
+            let mut ways = self.ways();
+            // It got no answer, where it was asked before.
+            if ways.asked(to, message.id) && message.class == Class::Request {
+                ways.try_next(to);
+            }
         }
         let dead = message.map(|message| message.id);
         let sent = if target.url.transport == Transport::Udp {
@@ -148,31 +166,41 @@ impl RelaySocket {
         target: &Target,
         bytes: &[u8],
     ) -> Poll<Result<usize, ServerFault>> {
-        let known = self.ways().addresses.get(&to).copied();
-        let address = match known {
-            Some(address) => address,
-            None => {
-                let Some(found) = target.addresses.borrow().clone() else {
-                    self.send_when_found(to, target, bytes);
-                    return Poll::Ready(Ok(bytes.len()));
-                };
-                match found.and_then(|all| fitting(&all, self.local)) {
-                    Ok(address) => address,
-                    Err(fault) => return Poll::Ready(Err(fault)),
-                }
+        if self.ways().address(to).is_none() {
+            let Some(found) = target.addresses.borrow().clone() else {
+                self.send_when_found(to, target, bytes);
+                return Poll::Ready(Ok(bytes.len()));
+            };
+            match found.and_then(|all| Choice::new(&all, self.local)) {
+                Ok(choice) => self.ways().found(to, choice),
+                Err(fault) => return Poll::Ready(Err(fault)),
             }
-        };
-        self.ways().found(to, address);
+        }
         let rewritten = self.rewritten(to, target, bytes);
-        let transmit = Transmit {
-            destination: address,
-            ecn: None,
-            contents: rewritten.as_deref().unwrap_or(bytes),
-            segment_size: None,
-            src_ip: None,
-        };
-        let sent = ready!(self.inner.poll_send(cx, &transmit)).map(|_| bytes.len());
-        Poll::Ready(sent.map_err(|error| ServerFault::Unsendable { reason: system::words(&error) }))
+        let mut tried = Vec::new();
+        loop {
+            let Some(destination) = self.ways().address(to) else {
+                return Poll::Ready(Ok(bytes.len()));
+            };
+            tried.push(destination);
+            let transmit = Transmit {
+                destination,
+                ecn: None,
+                contents: rewritten.as_deref().unwrap_or(bytes),
+                segment_size: None,
+                src_ip: None,
+            };
+            let Err(error) = ready!(self.inner.poll_send(cx, &transmit)) else {
+                return Poll::Ready(Ok(bytes.len()));
+            };
+            let mut ways = self.ways();
+            let another =
+                ways.try_next(to) && ways.address(to).is_some_and(|next| !tried.contains(&next));
+            if !another {
+                let reason = system::words(&error);
+                return Poll::Ready(Err(ServerFault::Unsendable { reason }));
+            }
+        }
     }
 
     /// An allocation that is to be of another family than the library asks for.
@@ -196,10 +224,11 @@ impl RelaySocket {
             let Ok(all) = found.wait_for(Option::is_some).await.map(|found| found.clone()) else {
                 return;
             };
-            if let Some(Ok(Ok(address))) = all.map(|all| all.map(|all| fitting(&all, local)))
+            if let Some(Ok(Ok(choice))) = all.map(|all| all.map(|all| Choice::new(&all, local)))
                 && !to_us.is_closed()
             {
-                ways.lock().unwrap_or_else(PoisonError::into_inner).found(to, address);
+                let address = choice.address();
+                ways.lock().unwrap_or_else(PoisonError::into_inner).found(to, choice);
                 // If it is lost, it is so as any datagram.
                 let _ = inner.send_to(&bytes, address).await;
             }
@@ -282,7 +311,7 @@ impl RelaySocket {
         let ways = self.ways();
         if let Some(stream) = ways.streams.get(&to) {
             let _ = stream.to.try_send((clock::now(), again.into()));
-        } else if let Some(address) = ways.addresses.get(&to).copied() {
+        } else if let Some(address) = ways.address(to) {
             let inner = Arc::clone(&self.inner);
             tokio::spawn(async move { inner.send_to(&again, address).await.map(|_| ()) });
         }
@@ -292,7 +321,12 @@ impl RelaySocket {
     /// Datagrams of one sender, perhaps several in one buffer.
     fn hear_datagrams(&self, buffer: &mut [u8], meta: &mut RecvMeta) {
         let Some(received) = buffer.get_mut(..meta.len) else { return };
-        let known = self.ways().stand_in(meta.addr, received);
+        let mut ways = self.ways();
+        let known = ways.stand_in(meta.addr, received);
+        if let Some(choice) = known.and_then(|known| ways.addresses.get_mut(&known)) {
+            choice.on_answer(meta.addr);
+        }
+        drop(ways);
         for datagram in received.chunks_mut(meta.stride.max(1)) {
             // STUN answers begin with 1.
             if datagram.first() == Some(&1) && !self.hear(datagram) {
@@ -362,14 +396,6 @@ impl AsyncUdpSocket for RelaySocket {
     fn max_gro_segments(&self) -> usize {
         self.inner.max_gro_segments()
     }
-}
-
-/// The first address of the right family.
-fn fitting(all: &[SocketAddr], local: SocketAddr) -> Result<SocketAddr, ServerFault> {
-    let fitting = all.iter().find(|address| address.is_ipv4() == local.is_ipv4());
-    let kind = if local.is_ipv4() { "IPv4" } else { "IPv6" };
-    let none = || ServerFault::Unsendable { reason: format!("it has no {kind} address") };
-    fitting.copied().ok_or_else(none)
 }
 
 /// One stream, from the resolver's answer to its end.

@@ -17,6 +17,7 @@ use tokio_rustls::TlsConnector;
 use super::framing::{Framer, frame};
 use super::stun::{Class, Stun};
 use crate::clock;
+use crate::race;
 use crate::rtc::outlet::{self, BATCH, Outgoing, Wants};
 use crate::rtc::server_fault::ServerFault;
 use crate::system;
@@ -24,8 +25,6 @@ use crate::trust::Trust;
 
 /// How long a connection may take, TLS included. The library asks again for nine seconds.
 pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(6);
-/// Of a name's addresses, so many are tried.
-const MOST_ADDRESSES: usize = 4;
 
 /// Requests are asked again only by us (RFC 8489 section 6.2.2), so they are always of use.
 const WANTS: Wants = Wants { frame, expires: |message| !is_request(message) };
@@ -47,28 +46,24 @@ pub(in crate::rtc) struct Tls {
     pub(in crate::rtc) trust: Trust,
 }
 
-/// Connects to the first of these addresses that answers.
+/// Connects to whichever of these addresses, of which any may be dead, answers first.
 pub(in crate::rtc) async fn connect(
     addresses: &[SocketAddr],
     from: IpAddr,
     tls: Option<&Tls>,
 ) -> Result<Link, ServerFault> {
-    let mut first_fault = None;
-    let until = clock::now() + CONNECT_LIMIT;
-    for (at, address) in addresses.iter().take(MOST_ADDRESSES).enumerate() {
-        // One that does not answer leaves the others their share of the time.
-        let left = until.saturating_duration_since(clock::now());
-        let share = left / u32::try_from(addresses.len().min(MOST_ADDRESSES) - at).unwrap_or(1);
-        let link = tokio::time::timeout(share, connect_to(*address, from, tls)).await;
-        let fault = match link {
-            Ok(Ok(link)) => return Ok(link),
-            Ok(Err(fault)) => fault,
-            Err(_) => ServerFault::Silent { after: share },
-        };
-        first_fault.get_or_insert(fault);
+    let addresses = race::in_turns(addresses);
+    let mut faults = Vec::new();
+    let connect = |address| connect_to(address, from, tls);
+    let first = race::first(&addresses, connect, |fault| faults.push(fault));
+    match clock::timeout(CONNECT_LIMIT, first).await {
+        Some(Some(link)) => return Ok(link),
+        Some(None) => {}
+        None => faults.push(ServerFault::Silent { after: CONNECT_LIMIT }),
     }
     let reason = "it has no address that we can reach".to_owned();
-    Err(first_fault.unwrap_or(ServerFault::Unsendable { reason }))
+    let telling = faults.into_iter().rev().max_by_key(ServerFault::weight);
+    Err(telling.unwrap_or(ServerFault::Unsendable { reason }))
 }
 
 async fn connect_to(
@@ -235,5 +230,17 @@ mod tests {
         drop(free);
         let refused = connect(&[address], address.ip(), None).await.err().unwrap();
         assert!(refused.to_string().contains("nobody listens"), "{refused}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_dead_address_costs_a_moment() {
+        let dead = crate::race::test_support::Silent::new();
+        let alive = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let addresses = [dead.address, alive.local_addr().unwrap()];
+        let began = clock::now();
+        assert!(connect(&addresses, dead.address.ip(), None).await.is_ok());
+        let took = clock::now() - began;
+        assert!(took < CONNECT_LIMIT / 2, "its share of all the time: {took:?}");
     }
 }

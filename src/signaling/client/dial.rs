@@ -22,6 +22,7 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use super::ConnectError;
 use super::trust::Trust;
 use crate::clock;
+use crate::race;
 use crate::signaling::message::MAX_MESSAGE_FROM_SERVER;
 use crate::system;
 
@@ -84,8 +85,8 @@ impl Dialer {
     /// first that gets through counts.
     pub(super) async fn dial(&self) -> Result<Dialled, ConnectError> {
         let began_at = clock::now();
-        let mut attempts = FuturesUnordered::from_iter([self.attempt()]);
-        let mut later = BESIDE.iter().map(|pause| began_at + *pause);
+        let mut attempts = FuturesUnordered::from_iter([self.attempt(0)]);
+        let mut later = (1..).zip(BESIDE.iter().map(|pause| began_at + *pause));
         let mut next = later.next();
         loop {
             tokio::select! {
@@ -94,16 +95,16 @@ impl Dialer {
                         return result;
                     }
                 }
-                () = clock::until(next) => {
-                    attempts.push(self.attempt());
+                () = clock::until(next.map(|(_, at)| at)) => {
+                    attempts.extend(next.map(|(number, _)| self.attempt(number)));
                     next = later.next();
                 }
             }
         }
     }
 
-    async fn attempt(&self) -> Result<Dialled, ConnectError> {
-        let (stream, local) = self.connect().await?;
+    async fn attempt(&self, number: usize) -> Result<Dialled, ConnectError> {
+        let (stream, local) = self.connect(number).await?;
         let config = WebSocketConfig::default()
             .max_message_size(Some(MAX_MESSAGE_FROM_SERVER))
             .max_frame_size(Some(MAX_MESSAGE_FROM_SERVER))
@@ -128,9 +129,8 @@ impl Dialer {
         ConnectError::Unsuitable { url: self.url.clone(), reason }
     }
 
-    async fn connect(&self) -> Result<(Stream, Option<IpAddr>), ConnectError> {
-        let address = (self.host.as_str(), self.port);
-        let stream = match TcpStream::connect(address).await {
+    async fn connect(&self, number: usize) -> Result<(Stream, Option<IpAddr>), ConnectError> {
+        let stream = match self.connect_tcp(number).await {
             Ok(stream) => stream,
             Err(error) => return Err(self.not_connected(&error).await),
         };
@@ -161,6 +161,12 @@ impl Dialer {
         }
     }
 
+    /// To whichever address of the host answers first.
+    async fn connect_tcp(&self, number: usize) -> io::Result<TcpStream> {
+        let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await?;
+        to_any(&found.collect::<Vec<_>>(), number).await
+    }
+
     async fn not_connected(&self, error: &io::Error) -> ConnectError {
         let refused = error.kind() == io::ErrorKind::ConnectionRefused;
         let not_running_here = refused && is_this_machine(&self.host, self.port).await;
@@ -179,6 +185,35 @@ async fn is_this_machine(host: &str, port: u16) -> bool {
     let is_ours = |address: SocketAddr| UdpSocket::bind((address.ip(), 0)).is_ok();
     let mut found = found.map(is_ours).peekable();
     found.peek().is_some() && found.all(|is_ours| is_ours)
+}
+
+/// Connects to one of these addresses. What takes a connection may still swallow all that is said on
+/// it: each attempt begins with another.
+async fn to_any(addresses: &[SocketAddr], attempt: usize) -> io::Result<TcpStream> {
+    let mut addresses = race::in_turns(addresses);
+    let turn = attempt.checked_rem(addresses.len()).unwrap_or_default();
+    addresses.rotate_left(turn);
+    let mut fault: Option<io::Error> = None;
+    let stream = race::first(&addresses, TcpStream::connect::<SocketAddr>, |error| {
+        tracing::debug!(%error, "an address of the signaling server does not answer");
+        if fault.as_ref().is_none_or(|fault| weight(&error) > weight(fault)) {
+            fault = Some(error);
+        }
+    });
+    let stream = stream.await;
+    stream.ok_or_else(|| fault.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
+}
+
+/// Of the faults of several addresses of one server, the one that says more weighs more.
+fn weight(error: &io::Error) -> u8 {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => 2,
+        // This machine has no IPv6, mostly.
+        io::ErrorKind::NetworkUnreachable
+        | io::ErrorKind::HostUnreachable
+        | io::ErrorKind::AddrNotAvailable => 0,
+        _ => 1,
+    }
 }
 
 /// What the operating system says of a connection that it could not make.
@@ -246,5 +281,53 @@ fn refusal(answer: &Response<Option<Vec<u8>>>) -> String {
             format!("{status}: {}", line.chars().take(LONGEST_WORDS).collect::<String>())
         }
         _ => status,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    fn listener() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_dead_address_keeps_no_login_away() {
+        let dead = race::test_support::Silent::new();
+        let (_listener, alive) = listener();
+        let stream = to_any(&[dead.address, alive], 0).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), alive);
+    }
+
+    #[tokio::test]
+    async fn each_attempt_begins_with_another_address() {
+        let ((_first, first), (_second, second)) = (listener(), listener());
+        for (attempt, wanted) in [(0, first), (1, second), (2, first)] {
+            let stream = to_any(&[first, second], attempt).await.unwrap();
+            assert_eq!(stream.peer_addr().unwrap(), wanted);
+        }
+    }
+
+    #[tokio::test]
+    async fn of_several_faults_the_telling_one_is_told() {
+        let (listener, refused) = listener();
+        drop(listener);
+        let fault = to_any(&[refused, refused], 0).await.unwrap_err();
+        assert_eq!(fault.kind(), io::ErrorKind::ConnectionRefused);
+        let weights = [
+            io::ErrorKind::NetworkUnreachable,
+            io::ErrorKind::TimedOut,
+            io::ErrorKind::ConnectionRefused,
+        ]
+        .map(|kind| weight(&kind.into()));
+        assert!(weights.is_sorted_by(|less, more| less < more), "{weights:?}");
+        assert_eq!(to_any(&[], 3).await.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

@@ -3,10 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::dial::Dialer;
 use super::outbox::{Outbox, Words};
+use super::pulse::{Beat, Pulse};
 use super::socket::{Received, Socket, Welcome};
 use super::{ClientEvent, ClientOptions, ConnectError, Nudge};
 use crate::clock;
@@ -25,6 +26,8 @@ pub(super) struct Keeper {
     options: ClientOptions,
     queue: mpsc::Receiver<Words>,
     nudges: mpsc::Receiver<Nudge>,
+    /// Whether something hangs on the server.
+    attention: watch::Receiver<bool>,
     events: mpsc::Sender<ClientEvent>,
     outbox: Outbox,
     /// Was about to go out when the connection broke.
@@ -41,7 +44,12 @@ enum Next {
     Received(Received),
     Queued(Option<Words>),
     Nudged(Option<Nudge>),
+    /// More or less of it is wanted.
+    Attention,
 }
+
+/// What the owner of a login says, looks after, and wants watched.
+pub(super) type Orders = (mpsc::Receiver<Words>, mpsc::Receiver<Nudge>, watch::Receiver<bool>);
 
 /// Nobody listens to our events any more.
 struct Abandoned;
@@ -51,7 +59,7 @@ impl Keeper {
         dialer: Dialer,
         name: &str,
         options: ClientOptions,
-        (queue, nudges): (mpsc::Receiver<Words>, mpsc::Receiver<Nudge>),
+        (queue, nudges, attention): Orders,
         events: mpsc::Sender<ClientEvent>,
     ) -> Self {
         Self {
@@ -60,6 +68,7 @@ impl Keeper {
             options,
             queue,
             nudges,
+            attention,
             events,
             outbox: Outbox::new(clock::now()),
             unsent: None,
@@ -112,9 +121,7 @@ impl Keeper {
 
     /// Passes messages until the connection is lost; returns why it was.
     async fn pass(&mut self, socket: &mut Socket) -> Result<String, Abandoned> {
-        let patience = self.options.patience.min(self.options.ping_every);
-        let mut pinged = false;
-        let mut due = clock::now() + self.options.ping_every;
+        let mut pulse = Pulse::new(clock::now(), &self.options);
         loop {
             if self.unsent.is_none() {
                 self.unsent = self.outbox.poll(clock::now());
@@ -126,49 +133,58 @@ impl Keeper {
                     None => return Ok("the server takes nothing any more".to_owned()),
                 }
             }
-            let has_room = self.outbox.has_room();
-            let next = async {
-                tokio::select! {
-                    received = socket.receive() => Next::Received(received),
-                    queued = self.queue.recv(), if has_room => Next::Queued(queued),
-                    nudge = self.nudges.recv() => Next::Nudged(nudge),
-                }
-            };
+            pulse.attend(*self.attention.borrow_and_update());
             let timers = [self.ask_again_at, self.outbox.deadline()];
-            let wake = timers.into_iter().flatten().fold(due, Instant::min);
-            let mut ping = false;
-            match clock::timeout(wake.saturating_duration_since(clock::now()), next).await {
+            let wake = timers.into_iter().flatten().fold(pulse.deadline(), Instant::min);
+            let wait = wake.saturating_duration_since(clock::now());
+            let beat = match clock::timeout(wait, self.next(socket)).await {
                 Some(Next::Queued(queued)) => {
                     queued.into_iter().for_each(|words| self.outbox.put(words));
+                    None
                 }
                 Some(Next::Received(Received::Gone(reason))) => return Ok(reason),
                 Some(Next::Received(received)) => {
-                    pinged = false;
-                    due = clock::now() + self.options.ping_every;
+                    pulse.heard(clock::now());
                     self.hear(received).await?;
+                    None
                 }
                 Some(Next::Nudged(Some(Nudge::Addresses(addresses)))) => {
                     self.reconnect.hurry(clock::now());
                     if socket.is_orphaned(&addresses) {
                         return Ok("our address is gone".to_owned());
                     }
-                    ping = !pinged;
+                    pulse.doubt(clock::now())
                 }
-                Some(Next::Nudged(Some(Nudge::Check))) => ping = !pinged,
+                Some(Next::Nudged(Some(Nudge::Check))) => pulse.doubt(clock::now()),
                 Some(Next::Nudged(None)) => return Err(Abandoned),
-                None if self.ask_again_at.is_some_and(|at| at <= clock::now()) => self.ask_again(),
-                // It is the outbox's time.
-                None if clock::now() < due => {}
-                None if pinged => return Ok("the server is silent".to_owned()),
-                None => ping = true,
-            }
-            if ping {
-                pinged = true;
-                due = clock::now() + patience;
-                if let Some(Err(error)) = clock::timeout(patience, socket.ping()).await {
-                    return Ok(error.to_string());
+                Some(Next::Attention) => None,
+                None if self.ask_again_at.is_some_and(|at| at <= clock::now()) => {
+                    self.ask_again();
+                    None
                 }
+                // Unless it is the outbox's time.
+                None => pulse.beat(clock::now()),
+            };
+            match beat {
+                Some(Beat::Dead) => return Ok("the server is silent".to_owned()),
+                Some(Beat::Ping) => {
+                    let patience = pulse.deadline().saturating_duration_since(clock::now());
+                    if let Some(Err(error)) = clock::timeout(patience, socket.ping()).await {
+                        return Ok(error.to_string());
+                    }
+                }
+                None => {}
             }
+        }
+    }
+
+    async fn next(&mut self, socket: &mut Socket) -> Next {
+        let has_room = self.outbox.has_room();
+        tokio::select! {
+            received = socket.receive() => Next::Received(received),
+            queued = self.queue.recv(), if has_room => Next::Queued(queued),
+            nudge = self.nudges.recv() => Next::Nudged(nudge),
+            Ok(()) = self.attention.changed() => Next::Attention,
         }
     }
 
