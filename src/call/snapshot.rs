@@ -84,6 +84,7 @@ fn inbound_audio(media: &Media) -> Option<InboundAudio> {
         packets_received: counters.packets_received,
         packets_lost: i64::try_from(counters.packets_lost).unwrap_or(i64::MAX),
         concealed_samples: counters.concealed_samples,
+        silent_concealed_samples: counters.silent_concealed_samples,
         total_samples_received: counters.total_samples_received,
         total_audio_energy: counters.total_audio_energy,
         audio_level: rounded(audio.state().level()),

@@ -94,6 +94,8 @@ pub struct InboundAudio {
     pub packets_lost: i64,
     /// Samples per channel that were made up.
     pub concealed_samples: u64,
+    /// Those of them that are noise of the place, or silence.
+    pub silent_concealed_samples: u64,
     /// Samples per channel played, made up or not.
     pub total_samples_received: u64,
     /// Sum of squared level times seconds (W3C totalAudioEnergy).
