@@ -5,6 +5,7 @@
 
 pub mod audio_in;
 pub mod audio_out;
+mod backlog;
 pub mod counters;
 pub mod slot;
 mod spending;
