@@ -146,7 +146,7 @@ fn send(speech: &[f32], path: &Route) -> Vec<Sent> {
     let settings = OpusSettings { channels: 1, bitrate: 32_000, inband_fec: true, dtx: false };
     let encoder = Box::new(OpusEncoder::new(settings).expect("an encoder"));
     let (to, packets) = sync_channel(speech.len());
-    let deliver = move |packet: EncodedAudio| drop(to.send(packet));
+    let deliver = move |packet: EncodedAudio| to.send(packet).is_ok();
     let hooks = AudioOutHooks { notice: Box::new(|_| {}), ended: Box::new(|_| {}) };
     let rate = SoundRate::new(1, path.copies);
     let budget = path.budget;

@@ -123,6 +123,7 @@ fn outbound_audio(media: &Media, counts: &Counts) -> Option<OutboundAudio> {
         bytes_sent: counts.audio_sent.bytes,
         packets_sent: counts.audio_sent.packets,
         packets_lost: counts.audio_lost_remotely,
+        packets_discarded_on_send: state.discarded(),
         audio_level: rounded(state.level()),
     })
 }

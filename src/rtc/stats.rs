@@ -157,6 +157,8 @@ pub struct OutboundAudio {
     pub packets_sent: u64,
     /// RTP packets that the other side says never came.
     pub packets_lost: i64,
+    /// Packets that had waited too long for the connection when their turn came, or found no room.
+    pub packets_discarded_on_send: u64,
     /// How loud it is now, 0.0 to 1.0 (W3C audioLevel).
     pub audio_level: f64,
 }

@@ -3,7 +3,7 @@
 //! Owns the thread, muting, and the joining of 10 ms blocks. Where packets go
 //! is the caller's; how sound is sent is decided in `sound_rate.rs`.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -36,6 +36,7 @@ pub struct AudioOutState {
     muted: AtomicBool,
     idle: AtomicBool,
     takes: AtomicU32,
+    discarded: AtomicU64,
     loss: Mutex<LossMemory>,
     level: LevelMeter,
 }
@@ -75,6 +76,17 @@ impl AudioOutState {
         self.takes.load(Ordering::Relaxed)
     }
 
+    /// Packets that were not sent because they had waited too long, or found no room.
+    #[must_use]
+    pub fn discarded(&self) -> u64 {
+        self.discarded.load(Ordering::Relaxed)
+    }
+
+    /// A packet is not sent.
+    pub fn count_discarded(&self) {
+        self.discarded.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn loss(&self) -> f64 {
         self.loss.lock().unwrap_or_else(PoisonError::into_inner).fraction()
     }
@@ -98,8 +110,8 @@ pub struct AudioOut {
 
 impl AudioOut {
     /// Starts the thread. `allowance` says what sound may take of the path at present, bits a second,
-    /// headers and copies counted; sound does with less as well as `rate` can make it. It and `deliver`
-    /// run on the thread and must not block.
+    /// headers and copies counted; sound does with less as well as `rate` can make it. It and `deliver`,
+    /// which says whether there was room, run on the thread and must not block.
     ///
     /// # Errors
     /// When the operating system gives no thread.
@@ -107,7 +119,7 @@ impl AudioOut {
         source: Box<dyn AudioSource>,
         encoder: Box<dyn AudioEncoder>,
         (rate, allowance): (SoundRate, impl FnMut() -> u32 + Send + 'static),
-        deliver: impl FnMut(EncodedAudio) + Send + 'static,
+        deliver: impl FnMut(EncodedAudio) -> bool + Send + 'static,
         hooks: AudioOutHooks,
     ) -> std::io::Result<Self> {
         let takes = AtomicU32::new(rate.best().total());
@@ -142,7 +154,7 @@ impl Drop for AudioOut {
     }
 }
 
-fn run<A: FnMut() -> u32, D: FnMut(EncodedAudio)>(
+fn run<A: FnMut() -> u32, D: FnMut(EncodedAudio) -> bool>(
     mut source: Box<dyn AudioSource>,
     mut encoding: Encoding<A, D>,
     notice: &impl Fn(DeviceNotice),
@@ -184,7 +196,7 @@ struct Encoding<A, D> {
     told: (u32, u32),
 }
 
-impl<A: FnMut() -> u32, D: FnMut(EncodedAudio)> Encoding<A, D> {
+impl<A: FnMut() -> u32, D: FnMut(EncodedAudio) -> bool> Encoding<A, D> {
     fn new(encoder: Box<dyn AudioEncoder>, (rate, allowance): (SoundRate, A), deliver: D) -> Self {
         Self { encoder, rate, allowance, deliver, pending: None, mode: None, told: (0, 0) }
     }
@@ -207,7 +219,7 @@ impl<A: FnMut() -> u32, D: FnMut(EncodedAudio)> Encoding<A, D> {
                 break;
             }
             let rest = pending.samples.split_off(packet);
-            self.encode(&pending, mode);
+            self.encode(&pending, mode, state);
             pending.captured_at += super::samples_to_duration(mode.packet_samples);
             pending.samples = rest;
             self.next_mode(state, mode.packet_samples);
@@ -233,15 +245,20 @@ impl<A: FnMut() -> u32, D: FnMut(EncodedAudio)> Encoding<A, D> {
         mode
     }
 
-    fn encode(&mut self, block: &AudioFrame, mode: SoundMode) {
-        match self.encoder.encode(&block.samples) {
-            Ok(data) => (self.deliver)(EncodedAudio {
-                data,
-                samples: mode.packet_samples as u32,
-                captured_at: block.captured_at,
-                copies: mode.copies,
-            }),
-            Err(error) => tracing::error!(%error, "a packet of sound is lost"),
+    fn encode(&mut self, block: &AudioFrame, mode: SoundMode, state: &AudioOutState) {
+        let data = match self.encoder.encode(&block.samples) {
+            Ok(data) => data,
+            Err(error) => return tracing::error!(%error, "a packet of sound is lost"),
+        };
+        let taken = (self.deliver)(EncodedAudio {
+            data,
+            samples: mode.packet_samples as u32,
+            captured_at: block.captured_at,
+            copies: mode.copies,
+        });
+        if !taken {
+            tracing::warn!("a packet of sound found no room on the way out");
+            state.count_discarded();
         }
     }
 }
