@@ -33,7 +33,7 @@ use crate::rtc::netem::Network;
 use crate::signaling::server::{self, ServerConfig};
 use crate::system;
 use bad_network::BadNetwork;
-use measure::Played;
+use measure::{Pause, Played};
 use probe::{ComparingSink, KeepingSink, Probe, RememberingSource, StampingSource};
 use report::LoopbackReport;
 
@@ -50,6 +50,9 @@ pub struct LoopbackConfig {
     pub fps: Option<f64>,
     /// The most that each side sends, bits a second.
     pub max_bitrate: u32,
+    /// The least that each side sends, whatever the network carries, bits a second; `None`: what sound
+    /// needs.
+    pub min_bitrate: Option<u32>,
     /// How long the call lasts once it is connected.
     pub duration: Duration,
     /// The network that it goes over; `None`: this machine's own.
@@ -181,6 +184,10 @@ fn measured(
         network: network.map(BadNetwork::report),
         ..LoopbackReport::default()
     };
+    if let Some(began) = ours.connected_at {
+        report.caller_to_callee.pauses = measure::pauses(began, &ours.pauses, &theirs.pauses);
+        report.callee_to_caller.pauses = measure::pauses(began, &theirs.pauses, &ours.pauses);
+    }
     if let (Some(network), Some(began)) = (network, ours.connected_at) {
         let call = Duration::from_millis(caller.duration_ms);
         let there = network.up.counts();
@@ -222,6 +229,7 @@ fn phone_config(
     phone.network.stun.clear();
     phone.network.bind = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
     phone.call.rate.max = Some(config.max_bitrate);
+    phone.call.rate.min = config.min_bitrate;
     phone.sources = Arc::new(move || Ok(probed_sources(source::open(&media)?, &sent)));
     phone.sinks = Arc::new(move || probing_sinks(&received));
     phone
@@ -261,6 +269,7 @@ struct Followed {
     connected_at: Option<Instant>,
     /// Second by second.
     played: Vec<Played>,
+    pauses: Vec<Pause>,
 }
 
 /// Follows a phone to the end of its call.
@@ -275,6 +284,7 @@ async fn until_ended(
         summary: Box::default(),
         connected_at: None,
         played: vec![],
+        pauses: vec![],
     };
     while let Some(event) = events.recv().await {
         let now = clock::now();
@@ -291,6 +301,12 @@ async fn until_ended(
                     concealed: audio.concealed_samples,
                     total: audio.total_samples_received,
                 }));
+            }
+            EventKind::VideoPaused { side } => {
+                followed.pauses.push(Pause { at: now, whose: side, begins: true });
+            }
+            EventKind::VideoResumed { side } => {
+                followed.pauses.push(Pause { at: now, whose: side, begins: false });
             }
             EventKind::Ended { reason, because, summary } => {
                 return Followed { reason, because, summary, ..followed };

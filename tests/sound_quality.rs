@@ -148,7 +148,7 @@ fn send(speech: &[f32], path: &Route) -> Vec<Sent> {
         AudioEncoderSettings { channels: 1, bitrate: 32_000, inband_fec: true, dtx: false };
     let encoder = Box::new(OpusEncoder::new(settings).expect("an encoder"));
     let (to, packets) = sync_channel(speech.len());
-    let deliver = move |packet: EncodedFrame, copies: usize| drop(to.send((packet, copies)));
+    let deliver = move |packet: EncodedFrame, copies: usize| to.send((packet, copies)).is_ok();
     let hooks = AudioOutHooks { notice: Box::new(|_| {}), ended: Box::new(|_| {}) };
     let rate = SoundRate::new(1, path.copies);
     let budget = path.budget;

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::media_event::{MediaEvent, no_panic, no_thread, tell_notice};
 use super::recording::Recording;
+use crate::clock;
 use crate::media::adaptation::{Content, Ladder, picture_share, sound_share};
 use crate::media::codec::{AudioEncoderSettings, CodecError, VideoEncoderSettings, table};
 use crate::media::encoded::{Codec, EncodedFrame};
@@ -30,8 +31,12 @@ use crate::rtc::sender::{AudioWriter, VideoWriter};
 /// Encoded pictures that wait for the connection; more means that it does not keep up.
 const VIDEO_QUEUE: usize = 8;
 
-/// Packets of sound that wait: one second. Sound is never dropped silently.
+/// Packets of sound that wait. Sound is never dropped silently.
 const AUDIO_QUEUE: usize = 50;
+
+/// What waited for the connection so long is too late for a conversation, however few they are: packets
+/// of sound may be 60 ms long, and pictures 200 ms apart.
+const TOO_LATE: Duration = Duration::from_millis(400);
 
 /// Pictures are held back, before they are encoded, while more than this waits to be sent: one of
 /// the usual rate, so that the one behind it does not wait for two.
@@ -59,8 +64,8 @@ type Sound = Queue<(EncodedFrame, usize), AudioWriter>;
 /// What a task that sends is given.
 #[derive(Debug)]
 enum ToSend<P, W> {
-    /// Something to send.
-    Packet(P),
+    /// Something to send, and since when it waits.
+    Packet(Instant, P),
     /// How it is sent from now on.
     Over(W),
 }
@@ -176,15 +181,16 @@ impl Outgoing {
             let sustained = path.sustained_bitrate();
             let rung = ladder.step(now, sustained, pictures(sustained));
             let bitrate = pictures(path.media_bitrate());
-            let hold = path.is_stalled() || path.is_draining() || path.backlog() > HOLD;
-            Allowance { bitrate, rung, limited: ladder.is_limited(), hold }
+            let (round_trip, backlog) = (path.round_trip(), path.backlog());
+            let hold = path.is_stalled() || path.is_draining() || backlog > HOLD;
+            Allowance { bitrate, rung, limited: ladder.is_limited(), hold, round_trip, backlog }
         };
         let encoder = table::video_encoder(writer.codec(), settings)?;
         let (to_send, queue) = mpsc::channel(VIDEO_QUEUE);
         self.queues.0 = Some(to_send.clone());
         let deliver = move |frame: EncodedFrame| {
             let wanted = recording.as_ref().is_some_and(|recording| recording.take(&frame));
-            match to_send.try_send(ToSend::Packet(frame)) {
+            match to_send.try_send(ToSend::Packet(clock::now(), frame)) {
                 Ok(()) if wanted => Delivery::TakenAndKeyframe,
                 Ok(()) => Delivery::Taken,
                 Err(_) => Delivery::Dropped,
@@ -193,10 +199,11 @@ impl Outgoing {
         let hooks =
             VideoOutHooks { preview, notice: tell_notice(events), ended: tell_ended(events) };
         let out = VideoOut::start(source, encoder, allowance, deliver, hooks).map_err(no_thread)?;
-        self.video = Some(Arc::clone(out.state()));
+        let state = Arc::clone(out.state());
+        self.video = Some(Arc::clone(&state));
         (self.codecs.0, self.settings.0) = (Some(writer.codec()), Some(settings));
         self.threads.0 = Some(out);
-        self.tasks.push(tokio::spawn(send_video(writer, queue)));
+        self.tasks.push(tokio::spawn(send_video(writer, queue, state)));
         Ok(())
     }
 
@@ -222,19 +229,17 @@ impl Outgoing {
                 recording.take(&packet);
             }
             // When it is closed, the call is over.
-            if let Err(mpsc::error::TrySendError::Full(_)) =
-                to_send.try_send(ToSend::Packet((packet, copies)))
-            {
-                tracing::warn!("a packet of sound found no room on the way out");
-            }
+            let sent = to_send.try_send(ToSend::Packet(clock::now(), (packet, copies)));
+            !matches!(sent, Err(mpsc::error::TrySendError::Full(_)))
         };
         let hooks = AudioOutHooks { notice: tell_notice(events), ended: tell_ended(events) };
         let out = AudioOut::start(source, encoder, (rate, allowance), deliver, hooks)
             .map_err(no_thread)?;
-        self.audio = Some(Arc::clone(out.state()));
+        let state = Arc::clone(out.state());
+        self.audio = Some(Arc::clone(&state));
         (self.codecs.1, self.settings.1) = (Some(writer.codec()), Some(settings));
         self.threads.1 = Some(out);
-        self.tasks.push(tokio::spawn(send_audio(writer, queue)));
+        self.tasks.push(tokio::spawn(send_audio(writer, queue, state)));
         Ok(())
     }
 
@@ -278,14 +283,36 @@ async fn over<P, W>(queue: Option<Queue<P, W>>, writer: Option<W>) {
     }
 }
 
+/// Which pictures are still sent when their turn comes. Pure.
+#[derive(Debug, Default)]
+struct InTime {
+    /// What follows builds on a picture that was left out.
+    broken: bool,
+}
+
+impl InTime {
+    /// Whether this picture is sent at `now`, which waited since `since`.
+    fn takes(&mut self, now: Instant, since: Instant, keyframe: bool) -> bool {
+        let late = now.saturating_duration_since(since) > TOO_LATE;
+        self.broken = late || self.broken && !keyframe;
+        !self.broken
+    }
+}
+
 async fn send_video(
     mut writer: VideoWriter,
     mut queue: mpsc::Receiver<ToSend<EncodedFrame, VideoWriter>>,
+    state: Arc<VideoOutState>,
 ) {
+    let mut in_time = InTime::default();
     while let Some(next) = queue.recv().await {
         match next {
-            ToSend::Packet(frame) if writer.send(&frame).await.is_err() => return,
-            ToSend::Packet(_) => {}
+            ToSend::Packet(since, frame) if in_time.takes(clock::now(), since, frame.keyframe) => {
+                if writer.send(&frame).await.is_err() {
+                    return;
+                }
+            }
+            ToSend::Packet(..) => state.left_out(),
             ToSend::Over(other) => writer = other,
         }
     }
@@ -294,15 +321,42 @@ async fn send_video(
 async fn send_audio(
     mut writer: AudioWriter,
     mut queue: mpsc::Receiver<ToSend<(EncodedFrame, usize), AudioWriter>>,
+    state: Arc<AudioOutState>,
 ) {
     while let Some(next) = queue.recv().await {
-        match next {
-            ToSend::Packet((packet, copies)) => {
-                if writer.send(packet, copies).await.is_err() {
-                    return;
-                }
+        let (since, (packet, copies)) = match next {
+            ToSend::Packet(since, packet) => (since, packet),
+            ToSend::Over(other) => {
+                writer = other;
+                continue;
             }
-            ToSend::Over(other) => writer = other,
+        };
+        if clock::now().saturating_duration_since(since) > TOO_LATE {
+            tracing::warn!("a packet of sound waited too long on the way out");
+            writer.leave_out(&packet);
+            state.count_discarded();
+        } else if writer.send(packet, copies).await.is_err() {
+            return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_that_waited_too_long_are_left_out_up_to_a_keyframe() {
+        let (start, mut in_time) = (clock::now(), InTime::default());
+        let ms = Duration::from_millis;
+        assert!(in_time.takes(start + TOO_LATE, start, false));
+        assert!(!in_time.takes(start + TOO_LATE + ms(1), start, false), "few as they are");
+        assert!(!in_time.takes(start + ms(500), start + ms(400), false), "it builds on that one");
+        assert!(
+            !in_time.takes(start + ms(900), start + ms(400), true),
+            "a keyframe may be late too"
+        );
+        assert!(in_time.takes(start + ms(900), start + ms(600), true));
+        assert!(in_time.takes(start + ms(910), start + ms(800), false));
     }
 }

@@ -84,6 +84,7 @@ fn inbound_audio(media: &Media) -> Option<InboundAudio> {
         packets_received: counters.packets_received,
         packets_lost: i64::try_from(counters.packets_lost).unwrap_or(i64::MAX),
         concealed_samples: counters.concealed_samples,
+        silent_concealed_samples: counters.silent_concealed_samples,
         total_samples_received: counters.total_samples_received,
         total_audio_energy: counters.total_audio_energy,
         audio_level: rounded(audio.state().level()),
@@ -122,6 +123,7 @@ fn outbound_audio(media: &Media, counts: &Counts) -> Option<OutboundAudio> {
         bytes_sent: counts.audio_sent.bytes,
         packets_sent: counts.audio_sent.packets,
         packets_lost: counts.audio_lost_remotely,
+        packets_discarded_on_send: state.discarded(),
         audio_level: rounded(state.level()),
     })
 }

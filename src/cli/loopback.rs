@@ -54,6 +54,9 @@ pub struct LoopbackCommand {
     #[arg(long, value_name = "RATE", visible_alias = "max-bitrate", default_value = "1.5M",
           value_parser = values::bitrate, help_heading = "Media")]
     bitrate: u32,
+    /// The least that each side sends, whatever the network carries [default: what sound needs]
+    #[arg(long, value_name = "RATE", value_parser = values::bitrate, help_heading = "Media")]
+    min_bitrate: Option<u32>,
     /// How long the call is measured
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = values::duration,
           help_heading = "Call")]
@@ -71,6 +74,7 @@ impl LoopbackCommand {
             size: self.size,
             fps: self.fps,
             max_bitrate: self.bitrate,
+            min_bitrate: self.min_bitrate,
             duration: self.duration,
             network: self.network.network(),
         }
@@ -147,6 +151,7 @@ mod tests {
             "--size=1280x720",
             "--fps=25",
             "--max-bitrate=2.5M",
+            "--min-bitrate=100k",
             "--duration=1s",
             "--loss=3%",
         ]);
@@ -154,6 +159,7 @@ mod tests {
         assert_eq!(config.audio, Some(AudioSourceSpec::None));
         assert_eq!(config.size, Some(Size { width: 1280, height: 720 }));
         assert_eq!((config.fps, config.max_bitrate), (Some(25.0), 2_500_000));
+        assert_eq!(config.min_bitrate, Some(100_000));
         assert_eq!(config.duration, Duration::from_secs(1));
         assert_eq!(config.network.map(|network| network.to_string()).as_deref(), Some("loss=3%"));
         assert_eq!(parse(&["--bitrate=800k"]).max_bitrate, 800_000);

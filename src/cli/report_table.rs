@@ -51,6 +51,8 @@ pub fn lines(report: &LoopbackReport) -> Vec<String> {
         lines.push(row("network", &network.asked, ""));
         lines.push(row("packets", &there.packets.to_string(), &back.packets.to_string()));
         lines.push(row("lost, queue full", &missing(there), &missing(back)));
+        let (up, down) = (&report.caller_to_callee, &report.callee_to_caller);
+        lines.push(row("sent again", &sent_again(up), &sent_again(down)));
         lines.push(row("queueing, ms", &spread(&there.queue_ms), &spread(&back.queue_ms)));
     }
     let setup = &report.setup_ms;
@@ -99,6 +101,12 @@ fn missing(link: &LinkReport) -> String {
     format!("{}, {}", link.lost, link.tail_dropped)
 }
 
+/// Packets of pictures that were repeated.
+fn sent_again(direction: &Direction) -> String {
+    let video = direction.video.as_ref();
+    video.map_or("-".to_owned(), |video| video.retransmitted_packets_sent.to_string())
+}
+
 fn spread(spread: &Spread) -> String {
     format!("{:.1} p50, {:.1} p95, {:.1} max", spread.p50, spread.p95, spread.max)
 }
@@ -115,6 +123,7 @@ mod tests {
             frames_decoded: 299,
             psnr_y: MeanMin { mean: 43.91, min: 40.2 },
             bitrate_bps: 1_400_000,
+            retransmitted_packets_sent: 61,
             ..Default::default()
         };
         let audio = AudioReport {
@@ -166,6 +175,7 @@ mod tests {
         let lines = lines(&report);
         assert_eq!(row_of(&lines, "network"), Some("loss=5%"));
         assert_eq!(row_of(&lines, "lost, queue full"), Some("50, 2                      0, 0"));
+        assert_eq!(row_of(&lines, "sent again"), Some("61                         -"));
     }
 
     #[test]

@@ -3,10 +3,12 @@
 use std::time::{Duration, Instant};
 
 use super::probe::{Probe, Received, Sound};
-use super::report::{AudioReport, Direction, DirectionSecond, MeanMin, Spread, VideoReport, round};
+use super::report::{
+    AudioReport, Direction, DirectionSecond, MeanMin, PauseReport, Spread, VideoReport, round,
+};
 use crate::media::frame::SAMPLE_RATE;
 use crate::media::quality::sound::compare;
-use crate::phone::event::Summary;
+use crate::phone::event::{Side, Summary};
 use crate::rtc::netem::LinkCounts;
 
 /// What a phone counted of the sound that it played, and when it said so.
@@ -15,6 +17,31 @@ pub(super) struct Played {
     pub(super) at: Instant,
     pub(super) concealed: u64,
     pub(super) total: u64,
+}
+
+/// A phone said that pictures stopped, or came back.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Pause {
+    pub(super) at: Instant,
+    pub(super) whose: Side,
+    pub(super) begins: bool,
+}
+
+/// What both ends said of the pictures of one direction, in order of time.
+pub(super) fn pauses(began: Instant, sender: &[Pause], receiver: &[Pause]) -> Vec<PauseReport> {
+    let by = |said: &[Pause], whose: Side, said_by: &'static str| {
+        let of_these = said.iter().filter(|pause| pause.whose == whose);
+        let told = of_these.map(|pause| PauseReport {
+            at_ms: pause.at.saturating_duration_since(began).as_millis() as u64,
+            event: if pause.begins { "video-paused" } else { "video-resumed" },
+            said_by,
+        });
+        told.collect::<Vec<_>>()
+    };
+    let mut all = by(sender, Side::Local, "sender");
+    all.extend(by(receiver, Side::Remote, "receiver"));
+    all.sort_by_key(|pause| pause.at_ms);
+    all
 }
 
 /// Sound that was played at a moment: its delay from capture to loudspeaker.
@@ -33,7 +60,7 @@ pub(super) fn direction(probe: &Probe, sender: &Summary, receiver: &Summary) -> 
         video: video(&received, probe.under_way(), sender, receiver),
         audio: audio(&heard, receiver, sender),
         av_sync_ms,
-        per_second: vec![],
+        ..Direction::default()
     }
 }
 
@@ -95,6 +122,7 @@ fn video(
         latency_ms: Spread::of(received.latency_ms.clone()),
         longest_gap_ms: longest_gap_ms(received),
         bitrate_bps: (sent.bytes_sent as f64 * 8.0 / seconds).round() as u64,
+        retransmitted_packets_sent: sent.retransmitted_packets_sent,
     })
 }
 

@@ -36,9 +36,24 @@ pub struct Direction {
     /// How far picture and sound were apart when shown and played, absolute, ms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub av_sync_ms: Option<Spread>,
+    /// Where an end said that the pictures stopped, because the path carries sound alone, or came back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pauses: Vec<PauseReport>,
     /// Second by second since the call was connected; only over a bad network.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub per_second: Vec<DirectionSecond>,
+}
+
+/// One word of an end about the pictures of a direction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PauseReport {
+    /// Since the call was connected, ms.
+    pub at_ms: u64,
+    /// The event: `video-paused` or `video-resumed`.
+    pub event: &'static str,
+    /// Which end said so: `sender` or `receiver`.
+    pub said_by: &'static str,
 }
 
 /// One second of one direction.
@@ -114,6 +129,8 @@ pub struct VideoReport {
     pub longest_gap_ms: f64,
     /// RTP payload sent, bits a second.
     pub bitrate_bps: u64,
+    /// Packets of them that were sent again because the receiver missed them.
+    pub retransmitted_packets_sent: u64,
 }
 
 /// Sound of one direction.

@@ -165,6 +165,7 @@ mod tests {
             audio: Some(audio),
             av_sync_ms: Some(Spread::default()),
             per_second: vec![second; 10],
+            pauses: vec![],
         }
     }
 

@@ -206,6 +206,14 @@ impl JitterBuffer {
         Some(since.at + self.patience)
     }
 
+    /// Whether the picture with this timestamp is a keyframe of which some is here and some is not.
+    #[must_use]
+    pub fn is_part_of_keyframe(&self, timestamp: u32) -> bool {
+        let begins =
+            |held: &Held| held.packet.timestamp == timestamp && held.packet.begins_keyframe();
+        self.packets.values().any(begins)
+    }
+
     /// The next output; drain after every call.
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop_front()

@@ -82,6 +82,19 @@ fn whole_keyframe(first_sequence: u16, timestamp: u32) -> Vec<VideoPacket> {
 }
 
 #[test]
+fn a_keyframe_that_arrives_is_known() {
+    let mut buffer = JitterBuffer::new();
+    let mut keyframe = whole_keyframe(10, 90);
+    let last = keyframe.pop();
+    feed(&mut buffer, keyframe);
+    assert!(buffer.is_part_of_keyframe(90));
+    feed(&mut buffer, last);
+    assert!(!buffer.is_part_of_keyframe(90), "it is whole, and not waited for any more");
+    feed(&mut buffer, picture(20, 180, false, 2));
+    assert!(!buffer.is_part_of_keyframe(180));
+}
+
+#[test]
 fn with_a_whole_keyframe_nothing_before_it_is_waited_for() {
     let mut buffer = JitterBuffer::new();
     feed(&mut buffer, whole_keyframe(0, 90));

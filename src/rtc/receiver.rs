@@ -122,6 +122,18 @@ impl KeyframeRequests {
         (self.wanted, self.asked_at, self.times) = (false, None, 0);
     }
 
+    /// Some of one came: that is the answer, and the rest of it follows. On a narrow path a keyframe takes
+    /// longer than we wait for it.
+    pub fn is_coming(&mut self, now: Instant) {
+        self.asked_at = self.asked_at.map(|_| now);
+    }
+
+    /// Whether one is waited for.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        self.wanted
+    }
+
     /// An answer takes so long.
     pub fn set_round_trip(&mut self, rtt: Duration) {
         self.round_trip = rtt;
@@ -198,7 +210,11 @@ pub async fn receive_video(
                     ssrc = packet.ssrc;
                     buffer.start_over();
                 }
-                buffer.insert(packet.arrived_at, video_packet(packet));
+                let (at, timestamp) = (packet.arrived_at, packet.timestamp);
+                buffer.insert(at, video_packet(packet));
+                if requests.is_wanted() && buffer.is_part_of_keyframe(timestamp) {
+                    requests.is_coming(at);
+                }
             }
             () = bell.rung() => requests.want(),
             () = clock::until(deadline) => buffer.handle_timeout(clock::now()),
@@ -270,5 +286,19 @@ mod tests {
         assert!(!requests.take_due(start + 2 * ASK_AGAIN), "less and less often");
         requests.satisfied();
         assert!(!requests.take_due(start + 10 * ASK_AGAIN));
+    }
+
+    #[test]
+    fn does_not_ask_again_while_a_keyframe_arrives() {
+        let start = clock::now();
+        let mut requests = KeyframeRequests::default();
+        requests.want();
+        requests.is_coming(start);
+        assert!(requests.take_due(start), "nobody was asked yet");
+        for n in 1..10 {
+            requests.is_coming(start + n * ASK_AGAIN / 2);
+            assert!(!requests.take_due(start + n * ASK_AGAIN / 2));
+        }
+        assert!(requests.take_due(start + 6 * ASK_AGAIN), "the rest of it does not come");
     }
 }

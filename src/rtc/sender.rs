@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::time::Instant;
 
 use bytes::Bytes;
 use rtc::media_stream::MediaStreamTrack;
@@ -318,12 +319,7 @@ impl AudioWriter {
         if codec != self.codec {
             return Ok(());
         }
-        let by_clock = self.writer.stream.mapping.at(time.here().unwrap_or_else(clock::now));
-        let timestamp = match self.next_timestamp {
-            Some(next) if near(next, by_clock, TIMESTAMP_SLACK) => next,
-            _ => by_clock,
-        };
-        self.next_timestamp = Some(timestamp.wrapping_add(samples));
+        let timestamp = self.timestamp(time.here().unwrap_or_else(clock::now), samples);
         // The marker begins a talk spurt (RFC 7587 section 4.2).
         let marker = std::mem::take(&mut self.silent);
         let plain = self.writer.payload_type;
@@ -334,6 +330,28 @@ impl AudioWriter {
         };
         let sent = self.writer.write_as(payload_type, timestamp, marker, payload).await;
         sent.map_err(|_| SendError)
+    }
+
+    /// Leaves a packet out that is too late. It counts as lost on the way, so that the other side makes
+    /// good for it from what comes next, instead of taking it for a pause.
+    pub fn leave_out(&mut self, packet: &EncodedFrame) {
+        if packet.codec != self.codec {
+            return;
+        }
+        let captured_at = packet.time.here().unwrap_or_else(clock::now);
+        let timestamp = self.timestamp(captured_at, packet.samples);
+        self.writer.stream.sequence_number.fetch_add(1, Ordering::Relaxed);
+        let _ = self.history.pack(self.writer.payload_type, timestamp, &packet.data, 0);
+    }
+
+    fn timestamp(&mut self, captured_at: Instant, samples: u32) -> u32 {
+        let by_clock = self.writer.stream.mapping.at(captured_at);
+        let timestamp = match self.next_timestamp {
+            Some(next) if near(next, by_clock, TIMESTAMP_SLACK) => next,
+            _ => by_clock,
+        };
+        self.next_timestamp = Some(timestamp.wrapping_add(samples));
+        timestamp
     }
 
     /// Whether the other side takes copies of earlier sound (RED, RFC 2198).

@@ -94,6 +94,8 @@ pub struct InboundAudio {
     pub packets_lost: i64,
     /// Samples per channel that were made up.
     pub concealed_samples: u64,
+    /// Those of them that are noise of the place, or silence.
+    pub silent_concealed_samples: u64,
     /// Samples per channel played, made up or not.
     pub total_samples_received: u64,
     /// Sum of squared level times seconds (W3C totalAudioEnergy).
@@ -155,6 +157,8 @@ pub struct OutboundAudio {
     pub packets_sent: u64,
     /// RTP packets that the other side says never came.
     pub packets_lost: i64,
+    /// Packets that had waited too long for the connection when their turn came, or found no room.
+    pub packets_discarded_on_send: u64,
     /// How loud it is now, 0.0 to 1.0 (W3C audioLevel).
     pub audio_level: f64,
 }

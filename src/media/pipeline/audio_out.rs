@@ -3,7 +3,7 @@
 //! Owns the thread, muting, and the joining of 10 ms blocks. Where packets go
 //! is the caller's; how sound is sent is decided in `sound_rate.rs`.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Ended, SourceThread};
@@ -21,6 +21,7 @@ pub struct AudioOutState {
     muted: AtomicBool,
     idle: AtomicBool,
     takes: AtomicU32,
+    discarded: AtomicU64,
     loss: Mutex<LossMemory>,
     level: LevelMeter,
     next: NextEncoder,
@@ -76,6 +77,17 @@ impl AudioOutState {
         self.takes.load(Ordering::Relaxed)
     }
 
+    /// Packets that were not sent because they had waited too long, or found no room.
+    #[must_use]
+    pub fn discarded(&self) -> u64 {
+        self.discarded.load(Ordering::Relaxed)
+    }
+
+    /// A packet is not sent.
+    pub fn count_discarded(&self) {
+        self.discarded.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn loss(&self) -> f64 {
         self.loss.lock().unwrap_or_else(PoisonError::into_inner).fraction()
     }
@@ -100,8 +112,8 @@ pub struct AudioOut {
 impl AudioOut {
     /// Starts the thread. `allowance` says what sound may take of the path at present, bits a second,
     /// headers and copies counted; sound does with less as well as `rate` can make it. `deliver` is given
-    /// each packet, and how many of those before it are worth sending again with it. Both run on the
-    /// thread and must not block.
+    /// each packet, and how many of those before it are worth sending again with it, and says whether
+    /// there was room. Both run on the thread and must not block.
     ///
     /// # Errors
     /// When the operating system gives no thread.
@@ -109,7 +121,7 @@ impl AudioOut {
         source: Box<dyn AudioSource>,
         encoder: Box<dyn AudioEncoder>,
         (rate, allowance): (SoundRate, impl FnMut() -> u32 + Send + 'static),
-        deliver: impl FnMut(EncodedFrame, usize) + Send + 'static,
+        deliver: impl FnMut(EncodedFrame, usize) -> bool + Send + 'static,
         hooks: AudioOutHooks,
     ) -> std::io::Result<Self> {
         let takes = AtomicU32::new(rate.best().total());
@@ -144,7 +156,7 @@ impl Drop for AudioOut {
     }
 }
 
-fn run<A: FnMut() -> u32, D: FnMut(EncodedFrame, usize)>(
+fn run<A: FnMut() -> u32, D: FnMut(EncodedFrame, usize) -> bool>(
     mut source: Box<dyn AudioSource>,
     mut encoding: Encoding<A, D>,
     notice: &impl Fn(DeviceNotice),
@@ -186,7 +198,7 @@ struct Encoding<A, D> {
     told: (u32, u32),
 }
 
-impl<A: FnMut() -> u32, D: FnMut(EncodedFrame, usize)> Encoding<A, D> {
+impl<A: FnMut() -> u32, D: FnMut(EncodedFrame, usize) -> bool> Encoding<A, D> {
     fn new(encoder: Box<dyn AudioEncoder>, (rate, allowance): (SoundRate, A), deliver: D) -> Self {
         Self { encoder, rate, allowance, deliver, pending: None, mode: None, told: (0, 0) }
     }
@@ -209,7 +221,7 @@ impl<A: FnMut() -> u32, D: FnMut(EncodedFrame, usize)> Encoding<A, D> {
                 break;
             }
             let rest = pending.samples.split_off(packet);
-            self.encode(&pending, mode);
+            self.encode(&pending, mode, state);
             pending.captured_at += samples_to_duration(mode.packet_samples);
             pending.samples = rest;
             self.next_mode(state, mode.packet_samples);
@@ -239,10 +251,14 @@ impl<A: FnMut() -> u32, D: FnMut(EncodedFrame, usize)> Encoding<A, D> {
         mode
     }
 
-    fn encode(&mut self, block: &AudioFrame, mode: SoundMode) {
-        match self.encoder.encode(block) {
-            Ok(packet) => (self.deliver)(packet, mode.copies),
-            Err(error) => tracing::error!(%error, "a packet of sound is lost"),
+    fn encode(&mut self, block: &AudioFrame, mode: SoundMode, state: &AudioOutState) {
+        let packet = match self.encoder.encode(block) {
+            Ok(packet) => packet,
+            Err(error) => return tracing::error!(%error, "a packet of sound is lost"),
+        };
+        if !(self.deliver)(packet, mode.copies) {
+            tracing::warn!("a packet of sound found no room on the way out");
+            state.count_discarded();
         }
     }
 }

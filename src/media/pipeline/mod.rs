@@ -5,6 +5,7 @@
 
 pub mod audio_in;
 pub mod audio_out;
+mod backlog;
 pub mod counters;
 mod spending;
 pub mod video_in;

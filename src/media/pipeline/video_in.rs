@@ -1,8 +1,8 @@
 //! Pictures on their way in: one thread decodes, one shows.
 //!
-//! Owns the threads and the queue between them, which drops the oldest
-//! picture when showing falls behind. When a picture is due is told from
-//! outside; broken streams are reported, not mended.
+//! Owns the threads and the queues before them, which drop the oldest
+//! pictures when decoding or showing falls behind. When a picture is due is told
+//! from outside; broken streams are reported, not mended.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,6 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use super::backlog::Backlog;
 use super::counters::PictureCounters;
 use super::spawn;
 use crate::clock;
@@ -22,11 +23,15 @@ use crate::media::showing::Showing;
 use crate::media::sink::VideoSink;
 use crate::media::upright::Upright;
 
-/// Pictures that wait for the decoder: one second. More means that it cannot keep up.
-const DECODE_QUEUE: usize = 30;
+/// Pictures that wait for the decoder, at most: half a second at 120 a second. How long they may wait
+/// is said in `backlog.rs`.
+const DECODE_QUEUE: usize = 60;
 
-/// Decoded pictures that wait to be shown; they wait for sound at most half a second.
-const RENDER_QUEUE: usize = 16;
+/// Decoded pictures that wait to be shown: for at most 140 ms, which are 17 of 120 a second.
+const RENDER_QUEUE: usize = 17;
+
+/// A picture that came, and when it was whole.
+type Came = (Instant, EncodedFrame);
 
 /// What the threads count; shared with whoever runs the call.
 #[derive(Debug, Default)]
@@ -81,7 +86,7 @@ pub struct VideoInHooks {
 #[derive(Debug)]
 pub struct VideoIn {
     state: Arc<VideoInState>,
-    input: Option<SyncSender<EncodedFrame>>,
+    input: Option<SyncSender<Came>>,
     render: Option<RenderQueue>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -105,6 +110,7 @@ impl VideoIn {
         }
         let decoding = Decoding {
             decoder,
+            backlog: Backlog::default(),
             upright: Upright::default(),
             state: Arc::clone(&state),
             render: render.clone(),
@@ -115,16 +121,19 @@ impl VideoIn {
         Ok(Self { state, input: Some(input), render, threads })
     }
 
-    /// The way in for the receiving task. Never blocks; `false` when there was no room, and then a
-    /// keyframe is needed.
+    /// The way in for the receiving task. Never blocks; `false` when a keyframe is needed: there was no
+    /// room for this picture, or for one that it builds on.
     pub fn input(&self) -> impl Fn(EncodedFrame) -> bool + Send + 'static {
         let (input, state) = (self.input.clone(), Arc::clone(&self.state));
-        move |picture| match input.as_ref().map(|input| input.try_send(picture)) {
-            Some(Err(TrySendError::Full(_))) => {
-                state.counters.count_dropped(1);
-                false
-            }
-            _ => true,
+        let broken = AtomicBool::new(false);
+        move |picture| {
+            let Some(input) = &input else { return true };
+            let of_use = picture.keyframe || !broken.load(Ordering::Relaxed);
+            let taken = of_use
+                && !matches!(input.try_send((clock::now(), picture)), Err(TrySendError::Full(_)));
+            broken.store(!taken, Ordering::Relaxed);
+            state.counters.count_dropped(u64::from(!taken));
+            taken
         }
     }
 
@@ -149,6 +158,7 @@ impl Drop for VideoIn {
 
 struct Decoding {
     decoder: AnyVideoDecoder,
+    backlog: Backlog,
     upright: Upright,
     state: Arc<VideoInState>,
     render: Option<RenderQueue>,
@@ -157,9 +167,9 @@ struct Decoding {
 }
 
 impl Decoding {
-    fn run(mut self, pictures: &Receiver<EncodedFrame>, first: Box<dyn FnOnce(Size) + Send>) {
+    fn run(mut self, pictures: &Receiver<Came>, first: Box<dyn FnOnce(Size) + Send>) {
         let mut first = Some(first);
-        while let Ok(picture) = pictures.recv() {
+        while let Some(picture) = self.next(pictures) {
             match self.decoder.decode(&picture, clock::now()) {
                 Ok(Some(frame)) => {
                     let frame = decoded_now(frame);
@@ -181,6 +191,30 @@ impl Decoding {
                     (self.broken)();
                 }
             }
+        }
+    }
+
+    /// Waits for the next picture that is to be decoded; `None` when no more come.
+    fn next(&mut self, pictures: &Receiver<Came>) -> Option<EncodedFrame> {
+        loop {
+            while self.backlog.len() < DECODE_QUEUE
+                && let Ok((at, picture)) = pictures.try_recv()
+            {
+                self.backlog.push(at, picture);
+            }
+            let dropped = self.backlog.drop_late(clock::now());
+            if dropped > 0 {
+                tracing::debug!(dropped, "the decoder does not keep up");
+                self.state.counters.count_dropped(dropped as u64);
+                if self.backlog.is_broken() {
+                    (self.broken)();
+                }
+            }
+            if let Some(picture) = self.backlog.pop() {
+                return Some(picture);
+            }
+            let (at, picture) = pictures.recv().ok()?;
+            self.backlog.push(at, picture);
         }
     }
 }

@@ -23,8 +23,10 @@ use crate::media::sink::VideoSink;
 use crate::media::slot::Slot;
 use crate::media::source::VideoSource;
 
-/// Keyframes are large; a storm of requests may not make more than one in this time.
+/// Keyframes are large; a storm of requests may not make more than one in this time, nor before an
+/// answer to the last one can be here; whatever is reckoned, after three seconds.
 pub const KEYFRAME_INTERVAL: Duration = Duration::from_millis(300);
+const KEYFRAME_AT_MOST: Duration = Duration::from_secs(3);
 
 /// So many pictures that the encoder refuses one after the other are its last word.
 const MAX_REFUSED: u32 = 3;
@@ -52,6 +54,32 @@ pub struct Allowance {
     /// So much waits to be sent already, or the path is so broken, that this picture would only be
     /// late.
     pub hold: bool,
+    /// How long an answer takes; zero before that is known.
+    pub round_trip: Duration,
+    /// How long what waits already takes to leave.
+    pub backlog: Duration,
+}
+
+/// When requests for a keyframe are heeded: not before the last one can have been seen. Pure.
+#[derive(Debug, Default)]
+struct Keyframes {
+    /// When those who saw the last one can have said so.
+    answered_at: Option<Instant>,
+}
+
+impl Keyframes {
+    /// A keyframe of so many bytes was made for a path like that.
+    fn made(&mut self, now: Instant, bytes: usize, path: &Allowance) {
+        let takes = bytes as f64 * 8.0 / f64::from(path.bitrate.max(1));
+        let takes = Duration::from_secs_f64(takes.min(KEYFRAME_AT_MOST.as_secs_f64()));
+        let answered = path.round_trip + path.backlog + takes;
+        self.answered_at = Some(now + answered.clamp(KEYFRAME_INTERVAL, KEYFRAME_AT_MOST));
+    }
+
+    /// Whether a request that came is heeded now; else it waits.
+    fn heeds(&self, now: Instant) -> bool {
+        self.answered_at.is_none_or(|at| now >= at)
+    }
 }
 
 /// What the encoding thread is told and what it counts; shared with whoever runs the call.
@@ -95,9 +123,16 @@ impl VideoOutState {
         self.keyframe_needed.store(true, Ordering::Relaxed);
     }
 
-    /// Makes a keyframe at the next picture, at most one in [`KEYFRAME_INTERVAL`].
+    /// Makes a keyframe at the next picture, unless the last one is on its way still; at most one in
+    /// [`KEYFRAME_INTERVAL`].
     pub fn want_keyframe(&self) {
         self.keyframe_wanted.store(true, Ordering::Relaxed);
+    }
+
+    /// A picture was left out that had been encoded; those that follow build on it.
+    pub fn left_out(&self) {
+        self.counters.count_dropped(1);
+        self.need_keyframe();
     }
 
     /// Sends dark pictures instead of the source's, or the source's again.
@@ -269,7 +304,9 @@ struct Encoding<A, D> {
     deliver: D,
     scaled: Scaled,
     spending: Spending,
-    last_keyframe: Option<Instant>,
+    keyframes: Keyframes,
+    /// What the path allowed last.
+    allowed: Option<Allowance>,
     last_captured: Option<Instant>,
     told: u32,
     overwritten: u64,
@@ -289,7 +326,8 @@ impl<A: FnMut(Instant) -> Allowance, D: FnMut(EncodedFrame) -> Delivery> Encodin
             deliver,
             scaled: Scaled::default(),
             spending: Spending::default(),
-            last_keyframe: None,
+            keyframes: Keyframes::default(),
+            allowed: None,
             last_captured: None,
             told: 0,
             overwritten: 0,
@@ -332,6 +370,7 @@ impl<A: FnMut(Instant) -> Allowance, D: FnMut(EncodedFrame) -> Delivery> Encodin
         }
         let now = clock::now();
         let allowed = (self.allowance)(now);
+        self.allowed = Some(allowed);
         self.state.paused.store(allowed.rung.is_none(), Ordering::Relaxed);
         self.state.limited.store(allowed.limited, Ordering::Relaxed);
         let Some(rung) = allowed.rung else {
@@ -360,13 +399,18 @@ impl<A: FnMut(Instant) -> Allowance, D: FnMut(EncodedFrame) -> Delivery> Encodin
             self.told = told;
             self.encoder.set_bitrate(told);
         }
-        let needed = self.state.keyframe_needed.swap(false, Ordering::Relaxed);
-        let may = self.last_keyframe.is_none_or(|at| now >= at + KEYFRAME_INTERVAL);
-        let wanted = (needed || may) && self.state.keyframe_wanted.swap(false, Ordering::Relaxed);
-        if needed || wanted {
+        if self.takes_keyframe(now) {
             self.encoder.request_keyframe();
         }
         Some(self.scaled.to(rung.size, frame))
+    }
+
+    /// Whether the next picture is to be a keyframe.
+    fn takes_keyframe(&self, now: Instant) -> bool {
+        let needed = self.state.keyframe_needed.swap(false, Ordering::Relaxed);
+        let may = needed || self.keyframes.heeds(now);
+        let wanted = may && self.state.keyframe_wanted.swap(false, Ordering::Relaxed);
+        needed || wanted
     }
 
     fn hand_over(&mut self, encoded: EncodedFrame, size: Size) {
@@ -374,7 +418,9 @@ impl<A: FnMut(Instant) -> Allowance, D: FnMut(EncodedFrame) -> Delivery> Encodin
         self.spending.on_picture(encoded.data.len());
         if keyframe {
             tracing::debug!(bytes = encoded.data.len(), %size, "keyframe");
-            self.last_keyframe = Some(clock::now());
+            if let Some(allowed) = &self.allowed {
+                self.keyframes.made(clock::now(), encoded.data.len(), allowed);
+            }
         }
         match (self.deliver)(encoded) {
             Delivery::Taken => self.state.counters.count(keyframe, size),
@@ -447,7 +493,14 @@ mod tests {
             Err(_) => Delivery::Dropped,
         };
         let rung = Some(Rung { size, fps: 1_000.0 });
-        let allowance = move |_| Allowance { bitrate: 100_000, rung, limited: false, hold: false };
+        let allowance = move |_| Allowance {
+            bitrate: 100_000,
+            rung,
+            limited: false,
+            hold: false,
+            round_trip: Duration::ZERO,
+            backlog: Duration::ZERO,
+        };
         let hooks =
             VideoOutHooks { preview: None, notice: Box::new(|_| {}), ended: Box::new(|_| {}) };
         let source = Box::new(TestPicture::new(size, 100.0));
@@ -458,5 +511,29 @@ mod tests {
         out.state().encode_with(Box::new(Mark(Codec::Aac)));
         while encoded.recv_timeout(limit).unwrap() != Codec::Aac {}
         assert_eq!(encoded.recv_timeout(limit), Ok(Codec::Aac), "and goes on");
+    }
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn path(bitrate: u32, round_trip: Duration, backlog: Duration) -> Allowance {
+        Allowance { bitrate, rung: None, limited: false, hold: false, round_trip, backlog }
+    }
+
+    /// When a request is heeded after a keyframe of so many bytes, ms.
+    fn heeded(bytes: usize, path: &Allowance) -> Option<u32> {
+        let (start, mut keyframes) = (clock::now(), Keyframes::default());
+        assert!(keyframes.heeds(start));
+        keyframes.made(start, bytes, path);
+        (0..5_000).find(|ms| keyframes.heeds(start + *ms * MS))
+    }
+
+    #[test]
+    fn a_keyframe_on_its_way_is_not_followed_by_another() {
+        let near = path(2_000_000, Duration::ZERO, Duration::ZERO);
+        assert_eq!(heeded(10_000, &near), Some(300), "at most one in a while");
+        let narrow = path(100_000, 200 * MS, 40 * MS);
+        assert_eq!(heeded(6_000, &narrow), Some(720), "480 ms to send, and an answer");
+        assert_eq!(heeded(5_000, &path(2_000_000, 600 * MS, Duration::ZERO)), Some(620));
+        assert_eq!(heeded(1_000_000, &path(0, 9_000 * MS, 9_000 * MS)), Some(3_000));
     }
 }

@@ -13,7 +13,7 @@ pub use super::counters::AudioCounters;
 use super::delay::DelayEstimator;
 use super::fade::{Fade, SILENT_AFTER};
 use super::pace::{BACKLOG, Move, Pace, SLACK, SLACK_IN_PAUSES};
-use super::packets::{MAX_PACKETS, Packet, Packets};
+use super::packets::{Packet, Packets};
 use super::stretch::{LONGEST, energy, is_quiet, join, lengthen, shorten};
 use crate::media::codec::AudioDecoder;
 use crate::media::frame::{AudioFrame, SAMPLE_RATE};
@@ -124,10 +124,15 @@ impl AudioPlayout {
             self.counters.packets_received += 1;
             self.counters.bytes_received += bytes;
         }
-        while self.packets.len() > MAX_PACKETS {
-            // Far too much at once: the oldest is too old to be heard.
-            let end = self.packets.pop().map_or(timestamp, |packet| packet.end());
-            self.go_on_at(end);
+        self.bound();
+    }
+
+    /// Far too much at once: the oldest is too old to be heard.
+    fn bound(&mut self) {
+        while self.packets.is_too_much()
+            && let Some(oldest) = self.packets.pop()
+        {
+            self.go_on_at(oldest.end());
         }
     }
 
@@ -154,6 +159,7 @@ impl AudioPlayout {
             arrived: now,
             in_time,
         });
+        self.bound();
     }
 
     /// What this packet can rebuild is there from now on, as if it had come by itself.
@@ -457,16 +463,19 @@ impl AudioPlayout {
     /// Makes up sound until something comes; `missing` says that there was some.
     fn conceal(&mut self, samples: usize, missing: bool) {
         let channels = self.decoder.channels();
-        let silent = missing && self.fade.made_up() >= SILENT_AFTER;
+        // In a pause that was announced the decoder makes the noise of the place itself.
+        let fades = missing && !self.dtx;
+        let silent = fades && self.fade.made_up() >= SILENT_AFTER;
         let made_up = if silent { None } else { self.decoder.conceal(samples).ok() };
         let mut sound = made_up
             .filter(|sound| !sound.is_empty())
             .unwrap_or_else(|| vec![0.0; samples * channels]);
         let samples = sound.len() / channels;
         self.stood_in += samples;
+        let noise = if fades { self.fade.away(&mut sound, channels) } else { samples };
         if missing {
-            self.fade.away(&mut sound, channels);
             self.counters.concealed_samples += samples as u64;
+            self.counters.silent_concealed_samples += noise as u64;
         }
         self.pcm.extend(sound);
     }

@@ -138,6 +138,118 @@ fn a_sender_that_begins_anew_is_followed() {
     assert!(played > 30, "{played}");
 }
 
+/// A stream of packets of that many samples each, of what `wave` gives.
+fn stream(samples: usize, count: usize, dtx: bool, wave: impl Fn(usize) -> f32) -> Vec<Bytes> {
+    let settings = AudioEncoderSettings { channels: 1, bitrate: 32_000, inband_fec: true, dtx };
+    let mut encoder = OpusEncoder::new(settings).unwrap();
+    let block = |n: usize| {
+        let samples = (n * samples..(n + 1) * samples).map(&wave).collect();
+        AudioFrame { samples, channels: 1, captured_at: clock::now() }
+    };
+    (0..count).map(|n| encoder.encode(&block(n)).unwrap().data).collect()
+}
+
+/// Plays packets of 20 ms, of which those in `lost` do not come; gives back what was heard, and counted,
+/// in each 100 ms.
+fn gap(packets: &[Bytes], lost: std::ops::Range<usize>) -> (Vec<f32>, AudioCounters) {
+    let start = clock::now();
+    let mut playout = AudioPlayout::new(Box::new(OpusDecoder::new(1).unwrap()));
+    let mut heard = Vec::new();
+    for (n, packet) in packets.iter().enumerate() {
+        let at = start + Duration::from_millis(n as u64 * 20);
+        if !lost.contains(&n) {
+            playout.insert(at, n as u16, n as u32 * 960, packet.clone());
+        }
+        for at in [at, at + Duration::from_millis(10)] {
+            heard.extend(
+                playout.next_block(at, BLOCK, BLOCK).into_iter().flat_map(|b| b.frame.samples),
+            );
+        }
+    }
+    (heard, playout.counters())
+}
+
+/// The mean square of the sound between two seconds.
+fn loudness(heard: &[f32], from: f64, to: f64) -> f32 {
+    energy(&heard[(from * 48_000.0) as usize..(to * 48_000.0) as usize])
+}
+
+#[test]
+fn a_long_gap_is_filled_with_the_noise_of_the_place() {
+    let noise = super::super::room::room(288_000, 0.7);
+    let packets = stream(960, 300, false, |n| noise[n] * 0.02);
+    let (heard, counters) = gap(&packets, 150..250);
+    let place = loudness(&heard, 1.0, 2.9);
+    for tenth in 31..49 {
+        let (from, to) = (f64::from(tenth) / 10.0, f64::from(tenth + 1) / 10.0);
+        let share = loudness(&heard, from, to) / place;
+        assert!((0.1..1.1).contains(&share), "{from} s: {share}");
+    }
+    let largest = |from: usize, to: usize| {
+        heard[from..to].windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f32::max)
+    };
+    assert!(largest(140_000, 250_000) < 1.5 * largest(48_000, 140_000), "no step");
+    // It is made up all the same.
+    assert!((92_000..100_000).contains(&counters.concealed_samples), "{counters:?}");
+    let spoken = counters.concealed_samples - counters.silent_concealed_samples;
+    assert!((2_400..8_000).contains(&spoken), "{counters:?}");
+}
+
+#[test]
+fn a_gap_in_silence_or_music_stays_silent() {
+    let chord = |n: usize| {
+        let turn = n as f32 / 48_000.0 * std::f32::consts::TAU;
+        0.1 * ((turn * 262.0).sin() + (turn * 330.0).sin() + (turn * 392.0).sin())
+    };
+    let waves: [&dyn Fn(usize) -> f32; 2] = [&|_| 0.0, &chord];
+    for wave in waves {
+        let (heard, counters) = gap(&stream(960, 300, false, wave), 150..250);
+        assert!(loudness(&heard, 3.3, 4.9) < 1e-12, "{}", loudness(&heard, 3.3, 4.9));
+        assert!(counters.silent_concealed_samples > 80_000, "{counters:?}");
+    }
+}
+
+#[test]
+fn a_pause_that_was_announced_has_noise_of_its_own() {
+    let noise = super::super::room::room(288_000, 0.7);
+    let packets = stream(960, 300, true, |n| noise[n] * if n < 96_000 { 0.1 } else { 0.002 });
+    let silent = packets.iter().position(|packet| packet.len() <= 2);
+    let after = silent.expect("the encoder falls silent") + 1;
+    assert!(after < 240, "{after}");
+    let (heard, counters) = gap(&packets, after..290);
+    let from = (after + 10) as f64 / 50.0;
+    let place = energy(&noise[96_000..]) * 0.002 * 0.002;
+    let share = loudness(&heard, from, 5.7) / place;
+    assert!(share < 2.0, "{share}");
+    assert!(counters.concealed_samples < 1_920, "nothing is missing: {counters:?}");
+}
+
+/// However long packets are, two seconds wait and no more; and none is dropped before.
+#[test]
+fn what_waits_is_bounded_in_time() {
+    let second = stream(2_880, 16, false, |_| 0.1);
+    for (samples, count) in [(2_880, 100_u32), (960, 300)] {
+        let start = clock::now();
+        let mut playout = AudioPlayout::new(Box::new(OpusDecoder::new(1).unwrap()));
+        let packets = if samples == 960 { packets(20) } else { second.clone() };
+        for n in 0..count {
+            let packet = packets[n as usize % packets.len()].clone();
+            playout.insert(start, n as u16, n * samples, packet);
+            let (first, last) =
+                (playout.packets.first().unwrap(), playout.packets.newest().unwrap());
+            let waits = last.end() - first.timestamp;
+            let all = i64::from((n + 1) * samples);
+            assert!(waits <= 96_000 && (waits > 90_000 || waits == all), "{samples}: {waits}");
+        }
+    }
+    // One frame of 2.5 ms a packet (RFC 6716 section 3.1), as nobody but us might send.
+    let mut playout = AudioPlayout::new(Box::new(OpusDecoder::new(1).unwrap()));
+    for n in 0..400_u32 {
+        playout.insert(clock::now(), n as u16, n * 120, Bytes::from_static(&[16 << 3, 1, 2, 3]));
+    }
+    assert_eq!(playout.packets.first().map(|packet| packet.timestamp), Some(0), "a second waits");
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
     #[test]
@@ -155,7 +267,7 @@ proptest::proptest! {
             if let Some(block) = playout.next_block(now, BLOCK, BLOCK) {
                 proptest::prop_assert_eq!(block.frame.samples.len(), 2 * BLOCK);
             }
-            proptest::prop_assert!(playout.packets.len() <= MAX_PACKETS);
+            proptest::prop_assert!(!playout.packets.is_too_much());
             proptest::prop_assert!(playout.pcm.len() <= 2 * 8 * BLOCK * 12);
         }
     }

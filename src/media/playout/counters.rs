@@ -15,6 +15,8 @@ pub struct AudioCounters {
     pub packets_lost: u64,
     /// Samples that were made up; what was rebuilt from repair data is not counted.
     pub concealed_samples: u64,
+    /// Those of them that are noise of the place, or silence.
+    pub silent_concealed_samples: u64,
     /// Samples played since the first packet.
     pub total_samples_received: u64,
     /// Samples that were rebuilt: by in-band FEC, or from a copy that came with another packet.

@@ -10,8 +10,8 @@ use bytes::Bytes;
 
 use crate::sequence::{unwrap_number, unwrap_timestamp};
 
-/// Packets that are held at most: two seconds of the usual 20 ms.
-pub(super) const MAX_PACKETS: usize = 100;
+/// What is held at most, samples per channel: two seconds, however long packets are.
+const MAX_SAMPLES: usize = 96_000;
 
 /// Packets that were given up and are remembered: a second of the usual 20 ms.
 const MAX_MISSED: usize = 50;
@@ -47,6 +47,8 @@ impl Packet {
 #[derive(Debug, Default)]
 pub(super) struct Packets {
     waiting: BTreeMap<i64, Packet>,
+    /// What they hold together, samples.
+    samples: usize,
     latest: Option<i64>,
     /// Sequence numbers of this stream: the first, the highest, and how many came in time.
     first: u64,
@@ -82,6 +84,7 @@ impl Packets {
             self.came += 1;
             self.note(sequence);
         }
+        self.samples += packet.samples;
         self.waiting.insert(packet.timestamp, packet);
         true
     }
@@ -127,7 +130,9 @@ impl Packets {
     }
 
     pub(super) fn pop(&mut self) -> Option<Packet> {
-        self.waiting.pop_first().map(|(_, packet)| packet)
+        let (_, packet) = self.waiting.pop_first()?;
+        self.samples = self.samples.saturating_sub(packet.samples);
+        Some(packet)
     }
 
     /// Drops what ends at this timestamp or before; gives back the last of it.
@@ -139,8 +144,9 @@ impl Packets {
         dropped
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.waiting.len()
+    /// Whether more waits than anybody wants to hear later.
+    pub(super) fn is_too_much(&self) -> bool {
+        self.samples > MAX_SAMPLES
     }
 
     /// Packets that never came, or too late.

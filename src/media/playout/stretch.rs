@@ -160,7 +160,7 @@ fn best(
 }
 
 /// Normalised correlation of the first `length` samples with those `lag` later, -1 to 1.
-fn likeness(pcm: &[f32], lag: usize, length: usize) -> f32 {
+pub(super) fn likeness(pcm: &[f32], lag: usize, length: usize) -> f32 {
     let (mut cross, mut one, mut other) = (0.0, 0.0, 0.0);
     for (a, b) in pcm[..length].iter().zip(&pcm[lag..lag + length]) {
         cross += a * b;

@@ -31,8 +31,10 @@ const SOUND_MOVES: f64 = 0.04;
 /// Pictures later than this, seconds, are held up by a gap, and sound does not wait for that.
 const HELD_UP: f64 = 0.5;
 
-/// How much of one picture's lateness is believed.
-const PICTURE_WEIGHT: f64 = 0.05;
+/// How fast the lateness of pictures is followed, seconds of pictures; and the most that one of them
+/// stands for.
+const FOLLOWS_PICTURES_IN: f64 = 0.6;
+const MOST_OF_ONE: f64 = 0.3;
 
 /// One second of an NTP timestamp, 32.32 fixed point.
 const NTP_SECOND: f64 = 4_294_967_296.0;
@@ -80,6 +82,8 @@ pub struct LipSync {
     heard_at: f64,
     /// How long after their sound pictures come out of the decoder, seconds, smoothed.
     behind: f64,
+    /// When the last picture was captured, seconds of the sender.
+    pictured: Option<f64>,
     sound_waits: f64,
 }
 
@@ -94,6 +98,7 @@ impl LipSync {
             delay: None,
             heard_at: 0.0,
             behind: 0.0,
+            pictured: None,
             sound_waits: 0.0,
         }
     }
@@ -141,8 +146,11 @@ impl LipSync {
         };
         let since_epoch = now.saturating_duration_since(self.epoch).as_secs_f64();
         let wait = captured + delay - since_epoch;
+        // Each counts by the time that it stands for: few pictures a second are believed as soon as many.
+        let since = captured - self.pictured.replace(captured).unwrap_or(captured);
         if wait.abs() < HELD_UP {
-            self.behind += (-wait - self.behind) * PICTURE_WEIGHT;
+            let weight = since.clamp(0.0, MOST_OF_ONE) / FOLLOWS_PICTURES_IN;
+            self.behind += (-wait - self.behind) * weight;
         }
         if wait <= 0.0 || wait.is_nan() {
             return now;
@@ -259,6 +267,29 @@ mod tests {
             run(&mut sync, start, second * 100..second * 100 + 100, 60, 40);
         }
         assert_eq!(sync.sound_waits(), ms(0));
+    }
+
+    #[test]
+    fn sound_waits_as_soon_for_few_pictures_a_second_as_for_many() {
+        for every in [3, 20] {
+            let start = clock::now();
+            let mut sync = LipSync::new(90_000, 48_000, start);
+            sync.on_video_report(ntp(1_000.0), 0);
+            sync.on_audio_report(ntp(1_000.0), 0);
+            let mut reached = None;
+            for tick in 0..600_u64 {
+                let waits = sync.sound_waits().as_secs_f64() * 1e3;
+                if waits > 55.0 {
+                    reached.get_or_insert(tick * 10);
+                }
+                let played = tick * 10 + 60 + waits as u64;
+                sync.on_playing((tick * 480) as u32, start + ms(played));
+                if tick % every == 0 {
+                    sync.due((tick * 900) as u32, start + ms(tick * 10 + 180));
+                }
+            }
+            assert!(reached.is_some_and(|at| at < 3_000), "every {every}0 ms: {reached:?}");
+        }
     }
 
     #[test]

@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 /// What may leave at once after a pause, in time at the pacing rate.
 const BURST: Duration = Duration::from_millis(5);
 
-/// A repair that waited so long is asked for again by then, or of no use any more.
-const REPAIR_EXPIRES: Duration = Duration::from_millis(250);
+/// A repair that waited so long is asked for again by then, or of no use any more; where an answer takes
+/// longer, it is not asked for again before so many round trips.
+pub(super) const REPAIR_EXPIRES: Duration = Duration::from_millis(250);
+const ASKED_AGAIN: f64 = 1.2;
 
 /// A picture that waited so long is too late to be shown in a conversation.
 pub(super) const PICTURE_EXPIRES: Duration = Duration::from_millis(400);
@@ -96,11 +98,9 @@ impl<T> Pacer<T> {
         if !self.may_send(now) {
             return None;
         }
-        while let Some(repair) = self.repairs.pop_front() {
-            if now.saturating_duration_since(repair.since) < REPAIR_EXPIRES {
-                self.pay(now, repair.bits);
-                return Some((Class::Repair, repair.item));
-            }
+        if let Some(repair) = self.repairs.pop_front() {
+            self.pay(now, repair.bits);
+            return Some((Class::Repair, repair.item));
         }
         let picture = self.pictures.pop_front()?;
         self.picture_bits -= picture.bits;
@@ -118,6 +118,14 @@ impl<T> Pacer<T> {
         let earliest = now.checked_sub(BURST).unwrap_or(now);
         let from = self.free_at.map_or(earliest, |at| at.max(earliest));
         self.free_at = Some(from + Duration::from_secs_f64(bits / self.rate));
+    }
+
+    /// Takes out a repair that is of no use any more, where a round trip takes `rtt`.
+    pub(super) fn pop_expired_repair(&mut self, now: Instant, rtt: Duration) -> Option<T> {
+        let expires = REPAIR_EXPIRES.max(rtt.mul_f64(ASKED_AGAIN));
+        let late = |first: &Waiting<T>| now.saturating_duration_since(first.since) >= expires;
+        self.repairs.front().filter(|first| late(first))?;
+        self.repairs.pop_front().map(|repair| repair.item)
     }
 
     /// Whether pictures wait that are too old: then none of them is of use.
@@ -235,8 +243,18 @@ mod tests {
         assert!(pacer.has_expired(start + PICTURE_EXPIRES + MS));
         assert_eq!(pacer.drop_pictures().count(), 100);
         assert_eq!(pacer.backlog(start), Duration::ZERO);
-        pacer.push(start, Class::Repair, BITS, 1);
-        assert_eq!(pacer.pop(start + 2 * REPAIR_EXPIRES), None, "of no use any more");
+    }
+
+    #[test]
+    fn a_repair_expires_when_it_is_asked_for_again() {
+        let (mut pacer, start) = pacer();
+        let mut expires_after = |rtt: u32| {
+            pacer.push(start, Class::Repair, BITS, rtt);
+            (0..2_000).find(|ms| pacer.pop_expired_repair(start + *ms * MS, rtt * MS) == Some(rtt))
+        };
+        assert_eq!((expires_after(0), expires_after(50)), (Some(250), Some(250)));
+        assert_eq!(expires_after(500), Some(600), "it is believed to be on its way until then");
+        assert_eq!(pacer.pop(start + MS), None, "it is gone");
     }
 
     #[test]

@@ -42,7 +42,19 @@ pub(super) struct Rtx {
 struct Sent {
     packet: rtp::Packet,
     at: Instant,
-    repeated_at: Option<Instant>,
+    repeated: Repeated,
+}
+
+/// Whether a packet was sent again.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Repeated {
+    No,
+    /// It waits for its turn; whether it had left before.
+    Waits {
+        again: bool,
+    },
+    /// It left, the last time then.
+    At(Instant),
 }
 
 /// See the module.
@@ -87,7 +99,7 @@ impl Repeats {
             self.sent.pop_front();
         }
         self.filling.clear();
-        self.sent.push_back(Sent { packet: packet.clone(), at: now, repeated_at: None });
+        self.sent.push_back(Sent { packet: packet.clone(), at: now, repeated: Repeated::No });
     }
 
     /// A keyframe follows: nothing that was sent before it is of use.
@@ -130,13 +142,16 @@ impl Repeats {
             }
             let Some(index) = self.index(number) else { continue };
             let Some(sent) = self.sent.get_mut(index) else { continue };
-            let on_its_way = sent
-                .repeated_at
-                .is_some_and(|at| now.saturating_duration_since(at) < rtt.mul_f64(ON_ITS_WAY));
+            let on_its_way = match sent.repeated {
+                Repeated::No => false,
+                Repeated::Waits { .. } => true,
+                Repeated::At(at) => now.saturating_duration_since(at) < rtt.mul_f64(ON_ITS_WAY),
+            };
             if on_its_way || now.saturating_duration_since(sent.at) > USEFUL {
                 continue;
             }
-            let again = sent.repeated_at.replace(now).is_some();
+            let again = sent.repeated != Repeated::No;
+            sent.repeated = Repeated::Waits { again };
             let packet = sent.packet.clone();
             for _ in 0..if again && much && self.rtx.is_some() { 2 } else { 1 } {
                 self.debt += packet.payload.len() as f64 * 8.0;
@@ -144,6 +159,36 @@ impl Repeats {
             }
         }
         repeats
+    }
+
+    /// A repeat leaves.
+    pub(super) fn on_repeated(&mut self, now: Instant, repeat: &rtp::Packet) {
+        if let Some(sent) = self.original(repeat) {
+            sent.repeated = Repeated::At(now);
+        }
+    }
+
+    /// A repeat will not leave: it was none.
+    pub(super) fn on_expired(&mut self, now: Instant, repeat: &rtp::Packet) {
+        self.debt = (self.debt - repeat.payload.len() as f64 * 8.0).max(0.0);
+        let Some(sent) = self.original(repeat) else { return };
+        if let Repeated::Waits { again } = sent.repeated {
+            // One that left before did so longer than a round trip ago.
+            let long_ago = now.checked_sub(USEFUL).unwrap_or(now);
+            sent.repeated = if again { Repeated::At(long_ago) } else { Repeated::No };
+        }
+    }
+
+    /// What a repeat repeats, if that is remembered still.
+    fn original(&mut self, repeat: &rtp::Packet) -> Option<&mut Sent> {
+        let number = match self.rtx {
+            Some(rtx) if rtx.ssrc == repeat.header.ssrc => {
+                u16::from_be_bytes(*repeat.payload.first_chunk()?)
+            }
+            _ => repeat.header.sequence_number,
+        };
+        let index = self.index(number)?;
+        self.sent.get_mut(index)
     }
 
     /// Whether [`Repeats::padding`] has something.
@@ -239,6 +284,7 @@ mod tests {
         let mut repeats = repeats(start);
         let sent = repeats.on_nack(start + RTT, [0, 3, 200].into_iter(), RTT, (RATE, false));
         assert_eq!(sent.len(), 2, "what was never sent cannot be repeated");
+        sent.iter().for_each(|packet| repeats.on_repeated(start + RTT, packet));
         assert_eq!((sent[0].header.ssrc, sent[0].header.payload_type), (2, 103));
         assert_eq!((sent[0].header.sequence_number, sent[1].header.sequence_number), (7, 8));
         assert_eq!(&sent[1].payload[..3], [0, 3, 53]);
@@ -247,7 +293,9 @@ mod tests {
             assert!(repeats.on_nack(at, [number].into_iter(), RTT, (RATE, false)).is_empty());
         }
         for (at, number) in again(start + 3 * RTT) {
-            assert_eq!(repeats.on_nack(at, [number].into_iter(), RTT, (RATE, false)).len(), 1);
+            let sent = repeats.on_nack(at, [number].into_iter(), RTT, (RATE, false));
+            assert_eq!(sent.len(), 1);
+            repeats.on_repeated(at, &sent[0]);
         }
         for (at, number) in again(start + 5 * RTT) {
             assert_eq!(repeats.on_nack(at, [number].into_iter(), RTT, (RATE, true)).len(), 2);
@@ -255,6 +303,30 @@ mod tests {
         assert!(
             repeats.on_nack(start + 2 * USEFUL, [1].into_iter(), RTT, (RATE, false)).is_empty()
         );
+    }
+
+    #[test]
+    fn what_waits_for_its_turn_is_not_repeated_twice_and_what_expired_was_not_repeated() {
+        let start = clock::now();
+        for rtx in [Some(RTX), None] {
+            let mut repeats = repeats(start);
+            repeats.set_rtx(rtx);
+            let ask = |repeats: &mut Repeats, ms: u32| {
+                let at = start + ms * Duration::from_millis(1);
+                repeats.on_nack(at, [7].into_iter(), RTT, (RATE, true))
+            };
+            let first = ask(&mut repeats, 100);
+            assert_eq!(first.len(), 1);
+            assert!(ask(&mut repeats, 180).is_empty(), "it has not even left");
+            let debt = repeats.debt;
+            repeats.on_expired(start + 300 * Duration::from_millis(1), &first[0]);
+            assert!(repeats.debt < debt);
+            let second = ask(&mut repeats, 301);
+            assert_eq!(second.len(), 1, "at once, and not as if it had been lost twice");
+            repeats.on_repeated(start + 320 * Duration::from_millis(1), &second[0]);
+            assert!(ask(&mut repeats, 360).is_empty(), "counted from when it left");
+            assert!(!ask(&mut repeats, 370).is_empty());
+        }
     }
 
     #[test]

@@ -238,8 +238,8 @@ impl Transmit {
         let repeats = self.repeats.on_nack(now, wanted, view.rtt, (view.target, view.loss > MUCH));
         for packet in repeats {
             let bits = bits_of(&packet);
-            let tagged = tagged(now, packet);
-            self.pacer.push(now, Class::Repair, bits, tagged);
+            let refused = self.pacer.push(now, Class::Repair, bits, tagged(now, packet));
+            refused.into_iter().for_each(|refused| self.expired(now, &refused));
         }
         self.send(now);
     }
@@ -299,11 +299,21 @@ impl Transmit {
         let rate = transmit_rate(&view, self.cluster.map(|cluster| cluster.rate));
         let rate = rate.max(self.proved(now));
         self.pacer.set_rate(now, rate);
+        while let Some(repair) = self.pacer.pop_expired_repair(now, view.rtt) {
+            self.expired(now, &repair);
+        }
         while let Some(packet) = self.next(now) {
             self.leave(now, packet);
         }
         let repairs = self.repair_rate(now);
         self.path.publish(&view, repairs, self.pacer.backlog(now));
+    }
+
+    /// A repair does not leave.
+    fn expired(&mut self, now: Instant, repair: &TaggedPacket) {
+        if let Packet::Rtp(rtp) = &repair.message.packet {
+            self.repeats.on_expired(now, rtp);
+        }
     }
 
     /// What the path is known to carry before anything is known of it by what we send.
@@ -324,6 +334,7 @@ impl Transmit {
                     self.repeats.on_sent(now, rtp);
                 }
                 (Class::Repair, Packet::Rtp(rtp)) => {
+                    self.repeats.on_repeated(now, rtp);
                     add(&self.state.counters.retransmitted, 1);
                     self.repaired.0 += bits_of(rtp);
                 }
