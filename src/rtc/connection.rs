@@ -33,7 +33,7 @@ use super::porter::Porter;
 use super::progress::Progress;
 pub use super::refusal::ConnectionError;
 use super::refusal::{ANSWERING, OPENING, TAKING_ANSWER};
-use super::refused::Refused;
+use super::refused_datagrams::Refused;
 use super::relay::{Relays, ServerReport};
 use super::runtime::Attentive;
 use super::sdp::{ice_ufrag, readable, without_candidates, without_lone_msid, without_strange_red};

@@ -16,7 +16,7 @@ use super::checks::{Checks, Pair, Whom};
 use super::handshake::{Handshake, fatal_alert};
 use super::passwords::Passwords;
 use super::records::Records;
-use super::refused::{Refusal, Refused};
+use super::refused_datagrams::{Refusal, Refused};
 use super::stun::{REQUEST, STUN_HEADER, attribute, is_binding};
 
 /// Checks of ours that are on their way at most.

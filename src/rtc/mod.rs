@@ -34,7 +34,7 @@ pub mod receiver;
 mod records;
 pub mod red;
 mod refusal;
-pub mod refused;
+pub mod refused_datagrams;
 pub mod relay;
 mod rounds;
 mod runtime;

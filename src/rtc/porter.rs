@@ -15,7 +15,7 @@ use super::doors::Doors;
 use super::events::ConnectionEvent;
 use super::handshake;
 use super::progress::Progress;
-use super::refused::Refusal;
+use super::refused_datagrams::Refusal;
 use super::relay::Relays;
 
 /// A flight of a handshake has a few datagrams; whoever sends more is not waited for.

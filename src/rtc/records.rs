@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::refused::Refusal;
+use super::refused_datagrams::Refusal;
 
 /// Content types (RFC 6347 section 4.1, RFC 5246 section 6.2.1).
 const CHANGE_CIPHER_SPEC: u8 = 20;

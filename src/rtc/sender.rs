@@ -217,6 +217,7 @@ impl VideoWriter {
     /// When the connection is gone.
     pub async fn send(&mut self, frame: &EncodedFrame) -> Result<(), SendError> {
         if frame.codec != self.codec {
+            tracing::debug!("a picture in another codec than was agreed on is left out");
             return Ok(());
         }
         // What comes out of a file is of the moment at which it is sent.
@@ -317,6 +318,7 @@ impl AudioWriter {
     pub async fn send(&mut self, packet: EncodedFrame, copies: usize) -> Result<(), SendError> {
         let EncodedFrame { codec, data: packet, samples, time, .. } = packet;
         if codec != self.codec {
+            tracing::debug!("sound in another codec than was agreed on is left out");
             return Ok(());
         }
         let timestamp = self.timestamp(time.here().unwrap_or_else(clock::now), samples);

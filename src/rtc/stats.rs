@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-pub use super::refused::Refused;
+pub use super::refused_datagrams::Refused;
 
 /// A snapshot of one call, both directions. Counters run from the start of the call.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]

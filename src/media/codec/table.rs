@@ -38,10 +38,12 @@ enum Coder {
     FilesOnly(MediaKind),
 }
 
+type OpenStored = fn(Vec<u8>, MaxPicture) -> Result<Box<dyn StoredVideoDecoder>, StreamError>;
+
 struct Video {
     encoder: fn(VideoEncoderSettings) -> Result<Box<dyn VideoEncoder>, CodecError>,
     decoder: fn(MaxPicture) -> Result<Box<dyn VideoDecoder>, CodecError>,
-    stored: fn(Vec<u8>, MaxPicture) -> Result<Box<dyn StoredVideoDecoder>, StreamError>,
+    stored: OpenStored,
     head: fn(&[u8], MaxPicture) -> Result<Option<StreamHead>, StreamError>,
     is_keyframe: fn(&[u8]) -> bool,
 }
