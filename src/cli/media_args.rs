@@ -42,7 +42,8 @@ pub struct MediaArgs {
     /// at 640x360, 5.7M at 1280x720]
     #[arg(long, value_name = "RATE", value_parser = values::bitrate)]
     max_bitrate: Option<u32>,
-    /// The least that we send, whatever the path seems to carry [default: what sound needs]
+    /// The least that we send, whatever the path seems to carry, as long as the other side says that it
+    /// arrives [default: what sound needs]
     #[arg(long, value_name = "RATE", value_parser = values::bitrate)]
     min_bitrate: Option<u32>,
     /// What to keep when the path is too narrow: motion keeps the pictures a second and makes them

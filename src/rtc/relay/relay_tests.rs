@@ -123,24 +123,30 @@ impl AsyncUdpSocket for Wire {
 struct Asked {
     wire: Arc<Wire>,
     socket: Arc<dyn AsyncUdpSocket>,
+    /// Of the server, and of one by another name with the same addresses.
     stand_in: SocketAddr,
+    other: SocketAddr,
     _events: mpsc::Receiver<ConnectionEvent>,
 }
 
 impl Asked {
     fn new(addresses: &[SocketAddr], no_way: &[SocketAddr]) -> Self {
-        let (relays, events) = relays(&[server(&["turn:a.example"])]);
-        relays.targets[0].addresses.send_replace(Some(Ok(addresses.to_vec())));
+        let (relays, events) = relays(&[server(&["turn:a.example", "stun:b.example"])]);
+        for target in &relays.targets {
+            target.addresses.send_replace(Some(Ok(addresses.to_vec())));
+        }
         let wire = Arc::new(Wire { no_way: no_way.to_vec(), ..Wire::default() });
         let socket = relays.wrap(wire.clone()).unwrap();
-        let stand_in = stand_ins(&relays, &relays.urls()[0].0)[0];
-        Self { wire, socket, stand_in, _events: events }
+        let [stand_in, other] = [0, 1].map(|at| stand_ins(&relays, &relays.urls()[at].0)[0]);
+        Self { wire, socket, stand_in, other, _events: events }
     }
 
     /// The library asks with this ID, perhaps again; gives who was asked, and whether that went well.
     fn asks(&self, id: u8) -> (Vec<SocketAddr>, bool) {
-        let contents = &written(ALLOCATE_REQUEST, id, &[])[..];
-        let destination = self.stand_in;
+        self.sends(self.stand_in, &written(ALLOCATE_REQUEST, id, &[]))
+    }
+
+    fn sends(&self, destination: SocketAddr, contents: &[u8]) -> (Vec<SocketAddr>, bool) {
         let transmit =
             Transmit { destination, ecn: None, contents, segment_size: None, src_ip: None };
         let mut cx = Context::from_waker(Waker::noop());
@@ -151,7 +157,11 @@ impl Asked {
 
     /// Whom the library takes the sender of an answer for.
     fn hears(&self, from: SocketAddr, id: u8) -> SocketAddr {
-        self.wire.coming.lock().unwrap().push_back((from, refusal(id, 401)));
+        self.receives(from, refusal(id, 401))
+    }
+
+    fn receives(&self, from: SocketAddr, bytes: Vec<u8>) -> SocketAddr {
+        self.wire.coming.lock().unwrap().push_back((from, bytes));
         let (mut buffer, mut meta) = ([0; 512], [RecvMeta::default()]);
         let mut cx = Context::from_waker(Waker::noop());
         let read = self.socket.poll_recv(&mut cx, &mut [IoSliceMut::new(&mut buffer)], &mut meta);
@@ -181,4 +191,16 @@ async fn an_address_without_a_way_is_passed_by_at_once() {
     assert_eq!(asked.asks(1), (vec![lost, good], true));
     let nowhere = Asked::new(&[lost, good], &[lost, good]);
     assert_eq!(nowhere.asks(1), (vec![lost, good], false), "each once");
+}
+
+#[tokio::test]
+async fn what_a_server_of_two_names_passes_on_is_for_whoever_spoke_to_it_last() {
+    let address = "198.51.100.1:3478".parse().unwrap();
+    let asked = Asked::new(&[address], &[]);
+    assert_eq!(asked.asks(1), (vec![address], true));
+    assert_eq!(asked.sends(asked.other, &written(0x0001, 9, &[])), (vec![address], true));
+    assert_eq!(asked.hears(address, 1), asked.stand_in, "by its question");
+    let data = vec![0x40, 0, 0, 1, 7];
+    assert_eq!(asked.sends(asked.stand_in, &data), (vec![address], true));
+    assert_eq!(asked.receives(address, data), asked.stand_in);
 }

@@ -83,6 +83,13 @@ impl Ways {
         self.addresses.get(&stand_in).map(Choice::address)
     }
 
+    /// Where to send; what comes from there is for whoever sent last, where two have one address.
+    fn sends(&mut self, stand_in: SocketAddr) -> Option<SocketAddr> {
+        let address = self.address(stand_in)?;
+        self.stand_ins.insert(address, stand_in);
+        Some(address)
+    }
+
     /// `true` when it was asked before.
     fn asked(&mut self, stand_in: SocketAddr, id: TransactionId) -> bool {
         if self.questions.iter().any(|question| *question == (id, stand_in)) {
@@ -179,7 +186,7 @@ impl RelaySocket {
         let rewritten = self.rewritten(to, target, bytes);
         let mut tried = Vec::new();
         loop {
-            let Some(destination) = self.ways().address(to) else {
+            let Some(destination) = self.ways().sends(to) else {
                 return Poll::Ready(Ok(bytes.len()));
             };
             tried.push(destination);
