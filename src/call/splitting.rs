@@ -152,9 +152,8 @@ mod tests {
     #[test]
     fn a_keyframe_is_asked_for_once_a_file() {
         let mut splitting = Splitting::new(Some(AFTER));
-        let mut asked = |at, keyframe| {
-            splitting.on_picture(seconds(at), Some(seconds(0.0)), keyframe, false)
-        };
+        let mut asked =
+            |at, keyframe| splitting.on_picture(seconds(at), Some(seconds(0.0)), keyframe, false);
         assert_eq!(asked(9.9, false), Split::No);
         assert_eq!(asked(10.0, false), Split::AskForKeyframe);
         assert_eq!(asked(10.1, false), Split::No);

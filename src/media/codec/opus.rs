@@ -6,9 +6,7 @@
 use bytes::Bytes;
 use opus::{Application, Bitrate, Channels, Decoder, Encoder};
 
-use super::{
-    AudioDecoder, AudioEncoder, CodecError, OPUS_FRAME_SAMPLES, OpusSettings, in_words,
-};
+use super::{AudioDecoder, AudioEncoder, CodecError, OPUS_FRAME_SAMPLES, OpusSettings, in_words};
 use crate::media::frame::SAMPLE_RATE;
 
 /// How errors name this codec.
@@ -67,12 +65,10 @@ impl AudioEncoder for OpusEncoder {
             return Err(CodecError::Encode { codec: CODEC, reason });
         }
         let packet = self.encoder.encode_vec_float(samples, MAX_PACKET);
-        packet
-            .map(Bytes::from)
-            .map_err(|error| CodecError::Encode {
-                codec: CODEC,
-                reason: in_words(CODEC, &error, "it does not take a block of sound"),
-            })
+        packet.map(Bytes::from).map_err(|error| CodecError::Encode {
+            codec: CODEC,
+            reason: in_words(CODEC, &error, "it does not take a block of sound"),
+        })
     }
 
     fn set_bitrate(&mut self, bitrate: u32) {
@@ -107,23 +103,23 @@ impl OpusDecoder {
     /// # Errors
     /// When the library cannot be set up.
     pub fn new(channel_count: usize) -> Result<Self, CodecError> {
-        let decoder = Decoder::new(SAMPLE_RATE, channels(channel_count))
-            .map_err(|error| CodecError::Setup {
+        let decoder = Decoder::new(SAMPLE_RATE, channels(channel_count)).map_err(|error| {
+            CodecError::Setup {
                 codec: CODEC,
                 reason: in_words(CODEC, &error, "no decoder can be made; is there memory left?"),
-            })?;
+            }
+        })?;
         Ok(Self { decoder, channels: channel_count.clamp(1, 2) })
     }
 
     fn run(&mut self, packet: &[u8], samples: usize, fec: bool) -> Result<Vec<f32>, CodecError> {
         let mut sound = vec![0.0; samples * self.channels];
-        let decoded = self
-            .decoder
-            .decode_float(packet, &mut sound, fec)
-            .map_err(|error| CodecError::Decode {
+        let decoded = self.decoder.decode_float(packet, &mut sound, fec).map_err(|error| {
+            CodecError::Decode {
                 codec: CODEC,
                 reason: in_words(CODEC, &error, "a packet is damaged"),
-            })?;
+            }
+        })?;
         sound.truncate(decoded * self.channels);
         Ok(sound)
     }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock;
-use crate::media::codec::h264::{H264Encoder, encodable};
 use crate::media::codec::h264::nal::{nal_type, nal_unit_type, nal_units};
 use crate::media::codec::h264::sps::Sps;
+use crate::media::codec::h264::{H264Encoder, encodable};
 use crate::media::codec::{EncodedVideo, VideoEncoder, VideoEncoderSettings};
 
 /// A picture with a gradient that moves.
