@@ -1,4 +1,5 @@
-//! Draws pictures as they are meant to be shown: cut, turned, with square pixels, in limited range.
+//! Draws pictures as they are meant to be shown: cut, turned, with square pixels, in the colours that
+//! every receiver draws right.
 //!
 //! The one place where a [`Showing`] becomes pixels. Knows nothing of files and networks.
 
@@ -6,7 +7,7 @@ use std::sync::Arc;
 
 use super::frame::{FramePool, Size, VideoFrame};
 use super::scale::{Planes, Scaler};
-use super::showing::{Colour, Orientation, Part, Showing};
+use super::showing::{Colour, Matrix, Orientation, Part, Showing};
 
 /// Draws pictures upright.
 #[derive(Default)]
@@ -17,7 +18,7 @@ pub(in crate::media) struct Upright {
 }
 
 impl Upright {
-    /// Draws a stored picture into `frame`, whatever size that has; its colours become limited range.
+    /// Draws a stored picture into `frame`, whatever size that has; its colours become the [`usual`] ones.
     pub(in crate::media) fn draw(
         &mut self,
         planes: Planes<'_>,
@@ -26,7 +27,7 @@ impl Upright {
     ) {
         let colour = showing.colour.resolve(planes.height as u32);
         self.draw_as(planes, showing, colour, frame);
-        limit(frame);
+        usual(frame);
     }
 
     /// A received picture as it is to be shown; itself where that is no other.
@@ -138,12 +139,22 @@ fn turn(
     }
 }
 
-/// Brings a picture of full range to limited range, which every receiver understands.
-pub(in crate::media) fn limit(frame: &mut VideoFrame) {
+/// Brings a picture to the colours that every receiver draws right, as cameras have them: limited range,
+/// and BT.601 for BT.709. Whoever draws without a graphics processor is off by up to eight of 255 in
+/// strong blues and yellows of BT.709 (libyuv, whose share of blue ends at 2.0 of the 2.11 that it is),
+/// and some take all calls for BT.601.
+pub(in crate::media) fn usual(frame: &mut VideoFrame) {
     let colour = frame.colour();
-    if !colour.full_range {
-        return;
+    if colour.full_range {
+        limit(frame);
     }
+    if colour.matrix == Matrix::Bt709 {
+        to_bt601(frame);
+    }
+}
+
+fn limit(frame: &mut VideoFrame) {
+    let colour = frame.colour();
     // 255 steps become 219 for luma and 224 for chroma (ITU-T T.871, BT.709 section 3).
     let luma: [u8; 256] = std::array::from_fn(|full| ((full * 219 + 127) / 255 + 16) as u8);
     let chroma: [u8; 256] = std::array::from_fn(|full| {
@@ -155,6 +166,61 @@ pub(in crate::media) fn limit(frame: &mut VideoFrame) {
     y.iter_mut().for_each(|sample| *sample = luma[usize::from(*sample)]);
     u.iter_mut().chain(v).for_each(|sample| *sample = chroma[usize::from(*sample)]);
     frame.set_colour(Colour { full_range: false, ..colour });
+}
+
+/// Parts of one in the numbers below.
+const ONE: i32 = 1 << 14;
+
+/// How the chroma of BT.709 becomes that of BT.601, and what it adds to luma: of blue and of red, in
+/// parts of [`ONE`].
+struct Change {
+    luma: [i32; 2],
+    blue: [i32; 2],
+    red: [i32; 2],
+}
+
+impl Change {
+    /// Both matrices are linear, so that one becomes the other by way of red, green and blue (BT.601
+    /// section 2.5, BT.709 section 3).
+    fn to_bt601() -> Self {
+        let shares = |red: f64, blue: f64| [red, 1.0 - red - blue, blue];
+        let ([red, green, blue], to) = (shares(0.2126, 0.0722), shares(0.299, 0.114));
+        let (of_red, of_blue) = (2.0 * (1.0 - red), 2.0 * (1.0 - blue));
+        let added =
+            [of_blue * (to[2] - to[1] / green * blue), of_red * (to[0] - to[1] / green * red)];
+        let parts = |pair: [f64; 2], by: f64| pair.map(|part| (part * by * f64::from(ONE)) as i32);
+        Self {
+            // 219 steps of luma are 224 of chroma.
+            luma: parts(added, 219.0 / 224.0),
+            blue: parts([of_blue - added[0], -added[1]], 0.5 / (1.0 - to[2])),
+            red: parts([-added[0], of_red - added[1]], 0.5 / (1.0 - to[0])),
+        }
+    }
+}
+
+/// For BT.709 of limited range.
+fn to_bt601(frame: &mut VideoFrame) {
+    let Change { luma, blue, red } = Change::to_bt601();
+    let (colour, width) = (frame.colour(), frame.size().width as usize);
+    let sum = |[of_u, of_v]: [i32; 2], u: i32, v: i32| (of_u * u + of_v * v + ONE / 2) >> 14;
+    let byte = |sample: i32| sample.clamp(0, 255) as u8;
+    let mut steps = vec![0i16; width / 2];
+    let (y, u, v) = frame.planes_mut();
+    let chroma = u.chunks_exact_mut(width / 2).zip(v.chunks_exact_mut(width / 2));
+    for (rows, (us, vs)) in y.chunks_exact_mut(2 * width).zip(chroma) {
+        for ((step, u), v) in steps.iter_mut().zip(us).zip(vs) {
+            let (from_u, from_v) = (i32::from(*u) - 128, i32::from(*v) - 128);
+            *step = sum(luma, from_u, from_v) as i16;
+            *u = byte(sum(blue, from_u, from_v) + 128);
+            *v = byte(sum(red, from_u, from_v) + 128);
+        }
+        for row in rows.chunks_exact_mut(width) {
+            for (pair, step) in row.as_chunks_mut::<2>().0.iter_mut().zip(&steps) {
+                *pair = pair.map(|sample| (i16::from(sample) + step).clamp(0, 255) as u8);
+            }
+        }
+    }
+    frame.set_colour(Colour { matrix: Matrix::Bt601, ..colour });
 }
 
 #[cfg(test)]
@@ -229,6 +295,32 @@ mod tests {
         let colour = ColourHint { full_range: Some(true), ..ColourHint::default() };
         let (_, corners, chroma) = drawn(Showing { colour, ..Showing::default() });
         assert_eq!((corners, chroma), ([59, 93, 128, 162], 103));
+    }
+
+    /// ITU-R BT.601 section 2.5, BT.709 section 3; limited range.
+    fn yuv([r, g, b]: [f64; 3], (red, blue): (f64, f64)) -> [f64; 3] {
+        let y = red * r + (1.0 - red - blue) * g + blue * b;
+        let (u, v) = ((b - y) / (2.0 * (1.0 - blue)), (r - y) / (2.0 * (1.0 - red)));
+        [y * 219.0 + 16.0, u * 224.0 + 128.0, v * 224.0 + 128.0]
+    }
+
+    #[test]
+    fn bt709_becomes_bt601_of_the_same_colour() {
+        let steps = [0.0, 0.1, 0.35, 0.6, 0.85, 1.0];
+        for number in 0..216 {
+            let rgb = [steps[number / 36], steps[number / 6 % 6], steps[number % 6]];
+            let [y, u, v] = yuv(rgb, (0.2126, 0.0722)).map(|sample| sample.round() as u8);
+            let data = [vec![y; 32], vec![u; 8], vec![v; 8]].concat();
+            let size = Size { width: 8, height: 4 };
+            let mut frame = VideoFrame::from_i420(size, data, clock::now()).unwrap();
+            frame.set_colour(Colour { matrix: Matrix::Bt709, full_range: false });
+            usual(&mut frame);
+            assert_eq!(frame.colour(), Colour::default());
+            let found = [frame.y()[31], frame.u()[7], frame.v()[7]].map(f64::from);
+            let meant = yuv(rgb, (0.299, 0.114));
+            let near = found.iter().zip(&meant).all(|(found, meant)| (found - meant).abs() <= 1.6);
+            assert!(near, "{rgb:?}: {found:?} where {meant:?} is right");
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::{SourceError, VideoFormat, VideoSource, card};
 use crate::clock;
 use crate::media::device::{DeviceError, DeviceNews, DeviceNotice};
 use crate::media::frame::{FramePool, Size, VideoFrame};
-use crate::media::upright::limit;
+use crate::media::upright::usual;
 use crate::system;
 use convert::Converter;
 use device::OpenCamera;
@@ -276,7 +276,7 @@ fn film(camera: &mut OpenCamera, size: Size, fps: f64, place: &Place) -> (String
                 // A JPEG picture is what JFIF says, whatever the driver thinks of it.
                 if matches!(format.pixels, PixelFormat::Nv12 | PixelFormat::Yuyv) {
                     frame.set_colour(camera.colour);
-                    limit(&mut frame);
+                    usual(&mut frame);
                 }
                 pictures += 1;
                 place.tell(|state| state.picture = Some(Arc::new(frame)));

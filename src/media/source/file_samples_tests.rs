@@ -103,12 +103,15 @@ fn colours_are_told_as_they_are() {
     assert!(off(limited, &sample("bt601-patches.mp4")) < 0.5, "luma stays as it is");
     let full = &shown(&sample("full-range-patches.mp4"))[0].1;
     let colour = told(full);
-    assert_eq!((colour.matrix, colour.full_range), (Some(Matrix::Bt709), Some(false)));
-    let range = ["-vf", "scale=in_range=full:out_range=limited", "-frames:v", "1"];
+    assert_eq!((colour.matrix, colour.full_range), (Some(Matrix::Bt601), Some(false)));
+    let scale =
+        "scale=in_range=full:in_color_matrix=bt709:out_range=limited:out_color_matrix=bt601";
+    let range = ["-vf", scale, "-frames:v", "1"];
     let raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p"];
     let theirs = ffmpeg(&sample("full-range-patches.mp4"), &[&range[..], &raw].concat());
-    let worst = full.i420().iter().zip(&theirs).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
-    assert!(worst <= 2, "{worst}");
+    // It goes by way of red, green and blue, which smears the edges of the patches.
+    let far = full.i420().iter().zip(&theirs).filter(|(a, b)| a.abs_diff(**b) > 2).count();
+    assert!(far * 50 < full.i420().len(), "{far} of {}", full.i420().len());
 }
 
 #[test]

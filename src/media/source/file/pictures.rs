@@ -15,7 +15,7 @@ use crate::media::encoded::Codec;
 use crate::media::frame::{MaxPicture, Size, TooLarge, VideoFrame};
 use crate::media::scale::Planes;
 use crate::media::showing::Showing;
-use crate::media::upright::bounded;
+use crate::media::upright::{bounded, usual};
 
 /// A file of pictures.
 pub(super) struct Pictures {
@@ -167,6 +167,7 @@ impl Pictures {
             return Ok(None);
         }
         frame.set_colour(self.showing.colour.resolve(stored.height));
+        usual(frame);
         let at = (*next as f64 * 1e9 / reader.fps) as i64;
         *next += 1;
         Ok(Some(at))
