@@ -206,7 +206,10 @@ async fn who_calls_again_and_again_is_answered_at_a_pace() {
     let seconds = (clock::now() - began).as_secs_f64();
     println!("{answers} answers and {refusals} refusals in {seconds:.1} s");
     assert!(f64::from(answers) <= 6.0 + seconds, "{answers} answers in {seconds} s");
-    assert!(refusals > 0 && f64::from(refusals) <= 2.0 + 10.0 * seconds, "{refusals} in {seconds} s");
+    assert!(
+        refusals > 0 && f64::from(refusals) <= 2.0 + 10.0 * seconds,
+        "{refusals} in {seconds} s"
+    );
     let history = page.history().await;
     assert!(history.len() == 2 && history[1].starts_with("anotherMissed"), "{history:?}");
 }

@@ -620,7 +620,9 @@ mod tests {
         let chooses = [&request(1)[..], &USE_CANDIDATE, &[0, 0]].concat();
         assert_eq!(doors.chosen_early_by(them, &request(1), false), None);
         let whom = doors.chosen_early_by(them, &chooses, false).expect("he chooses");
-        assert!(doors.chosen_early_by(server, &wrapped(DATA_INDICATION, 9, &chooses), true).is_some());
+        assert!(
+            doors.chosen_early_by(server, &wrapped(DATA_INDICATION, 9, &chooses), true).is_some()
+        );
         assert!(!doors.has_answered(whom));
         doors.on_sent(now, them, &message(REQUEST, 5), false);
         assert_eq!(doors.on_received(now, them, &message(SUCCESS, 5), DIRECT), Ok(()));

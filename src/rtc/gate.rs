@@ -283,8 +283,7 @@ mod tests {
     /// Poll by poll, as the library sends.
     fn sends(gate: &Gate, contents: &[u8]) -> bool {
         let destination = RecvMeta::default().addr;
-        let sent =
-            Transmit { destination, ecn: None, contents, segment_size: None, src_ip: None };
+        let sent = Transmit { destination, ecn: None, contents, segment_size: None, src_ip: None };
         gate.poll_send(&mut Context::from_waker(std::task::Waker::noop()), &sent).is_ready()
     }
 
