@@ -96,8 +96,7 @@ impl Connection {
         let vouch = Arc::new(Vouch::default());
         let known = (path.clone(), Arc::clone(&tracks), Arc::clone(&vouch));
         let told = Arc::<Told>::default();
-        let (handler, news, receiver) =
-            Handler::new(Arc::clone(&progress), known, Arc::clone(&told));
+        let (to, news, receiver) = Handler::new(Arc::clone(&progress), known, Arc::clone(&told));
         let (servers, trust) = (&config.ice_servers, config.trust.clone());
         let relays = Arc::new(Relays::new(servers, trust, news.clone(), Arc::clone(&progress)));
         relays.look_up();
@@ -123,7 +122,7 @@ impl Connection {
             .with_media_engine(engine)
             .with_setting_engine(settings(mdns))
             .with_interceptor_registry(registry)
-            .with_handler(Arc::new(handler))
+            .with_handler(Arc::new(to))
             .with_udp_addrs(bound)
             .with_tcp_addrs(over_tcp)
             .with_runtime(Arc::new(Attentive {
