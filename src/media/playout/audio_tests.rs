@@ -216,12 +216,10 @@ fn a_pause_that_was_announced_has_noise_of_its_own() {
     let silent = packets.iter().position(|packet| packet.len() <= 2);
     let after = silent.expect("the encoder falls silent") + 1;
     assert!(after < 240, "{after}");
-    let (heard, counters) = gap(&packets, after..290);
+    let (heard, counters) = gap(&packets, after..300);
     let from = (after + 10) as f64 / 50.0;
-    let place = energy(&noise[96_000..]) * 0.002 * 0.002;
-    let share = loudness(&heard, from, 5.7) / place;
-    assert!(share < 2.0, "{share}");
-    assert!(counters.concealed_samples < 1_920, "nothing is missing: {counters:?}");
+    assert!(loudness(&heard, from, 5.7) > 1e-8, "{}", loudness(&heard, from, 5.7));
+    assert_eq!((counters.concealed_samples, counters.silent_concealed_samples), (0, 0));
 }
 
 /// However long packets are, two seconds wait and no more; and none is dropped before.
