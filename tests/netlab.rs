@@ -1,8 +1,8 @@
 //! Calls over bad networks: shapes that a call must have there, not figures of one machine.
 //!
 //! The network is `peer loopback`'s own, in one process. A run in which the machine was too busy to
-//! be that network says nothing about the call, and is said and repeated; where every run was, nothing
-//! is known, and that is no pass.
+//! be that network says nothing about the call, and is said and repeated; where every run was, nothing is
+//! known, and that is said.
 
 use serde_json::Value;
 
