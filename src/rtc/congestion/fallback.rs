@@ -170,7 +170,7 @@ impl Fallback {
     }
 }
 
-/// A share in 256ths.
+/// A share in units of 1/256.
 fn share(fraction: u8) -> f64 {
     f64::from(fraction) / 256.0
 }

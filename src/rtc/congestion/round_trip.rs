@@ -32,7 +32,7 @@ impl RoundTrip {
         self.sent.push_back(((ntp >> 16) as u32, now));
     }
 
-    /// They say which of them came last (LSR), and `delay` (DLSR), in 65,536ths of a second, how long
+    /// They say which of them came last (LSR), and `delay` (DLSR), in units of 1/65536 of a second, how long
     /// before they said so.
     pub(super) fn on_report(&mut self, now: Instant, last: u32, delay: u32) {
         // Zero says that none has come.
