@@ -246,16 +246,17 @@ async fn split_recordings_begin_with_a_keyframe_and_lose_nothing_and_long_ones_a
     assert_lengths(&parts, 5.0);
     for kind in ["v:0", "a:0"] {
         let unsplit = packets(&whole, kind);
+        // A busy machine leaves pictures out, here and there alike.
+        let left_out = longest_step(&unsplit);
         let mut sum = 0;
         for part in &parts {
             let packets = packets(part, kind);
             let (first, last) = (packets[0], packets[packets.len() - 1]);
             assert!(first.1, "{}: {kind} begins with a keyframe", part.display());
             assert!(first.0 < 0.06, "{}: {kind} begins at {}", part.display(), first.0);
-            let steps = packets.windows(2).map(|pair| pair[1].0 - pair[0].0);
             let usual = (last.0 - first.0) / (packets.len() - 1) as f64;
-            let longest = steps.fold(0.0, f64::max);
-            assert!(longest < usual * 2.5, "{}: {kind}: {longest}", part.display());
+            let (longest, most) = (longest_step(&packets), left_out.max(usual * 2.5) + 0.01);
+            assert!(longest < most, "{}: {kind}: {longest}, {most}", part.display());
             sum += packets.len();
         }
         // What is lost at a seam would be missing here; both begin and end at about the same time.
@@ -268,6 +269,11 @@ async fn split_recordings_begin_with_a_keyframe_and_lose_nothing_and_long_ones_a
     for (key, next) in keys.iter().zip(ends) {
         assert!(next - key < 10.0, "keyframes at {keys:?}");
     }
+}
+
+/// The longest time between two packets, seconds.
+fn longest_step(packets: &[(f64, bool)]) -> f64 {
+    packets.windows(2).map(|pair| pair[1].0 - pair[0].0).fold(0.0, f64::max)
 }
 
 /// All but the last last as long as was asked for, and until the keyframe that was asked for then.

@@ -216,7 +216,7 @@ async fn a_login_draws_beside_its_prompt_and_gives_the_screen_back() {
         let [status, line] = last.map(|at| at.and_then(|at| lines.get(at)).copied());
         // It stands in the four rows below the picture; at their top after Ctrl-L.
         lines.len() > usize::from(SIZE.0) - 3
-            && status.is_some_and(|status| status.starts_with("[connected to 'bob' "))
+            && status.is_some_and(|status| status.contains("[connected to 'bob' "))
             && line.is_some_and(|line| line.trim_end() == typed)
             && seen()
     };
