@@ -229,7 +229,9 @@ async fn pictures_stop_where_only_sound_fits_and_come_back_and_both_ends_say_so(
             let told: Vec<_> = told.map(|told| (&told["event"], number(&told["atMs"]))).collect();
             let (first, last) = (told.first().expect("a word"), told.last().expect("a word"));
             assert!(first.0 == "video-paused" && first.1 < 12_000.0, "{end}: {told:?}; {report}");
-            assert!(last.0 == "video-resumed" && last.1 > 12_000.0, "{end}: {told:?}; {report}");
+            // A sender may try before: what comes of it says the receiver.
+            let tried = if end == "sender" { first.1 } else { 12_000.0 };
+            assert!(last.0 == "video-resumed" && last.1 > tried, "{end}: {told:?}; {report}");
         }
     }
     for alone in stretches(&report, 8, 12) {

@@ -154,7 +154,8 @@ impl Outgoing {
             && let Some(writer) = connection.video_writer().await
         {
             let format = source.format();
-            let ladder = Ladder::new(format.size, format.fps, content);
+            let size = writer.codec().encodable(format.size);
+            let ladder = Ladder::new(size, format.fps, content);
             let allowance = (path.clone(), ladder);
             outgoing.start_video(source, preview, writer, allowance, recording, events)?;
         }

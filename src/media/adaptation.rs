@@ -6,7 +6,6 @@
 
 use std::time::{Duration, Instant};
 
-use crate::media::codec::h264::encodable;
 use crate::media::frame::Size;
 
 /// What is given up first when a rate is not enough for everything.
@@ -155,11 +154,11 @@ pub struct Ladder {
 }
 
 impl Ladder {
-    /// For pictures of that size and rate; begins at the top, with as much of the size as can be encoded.
+    /// For pictures of that size and rate; begins at the top.
     #[must_use]
     pub fn new(size: Size, fps: f64, content: Content) -> Self {
         Self {
-            rungs: rungs(encodable(size), fps, content),
+            rungs: rungs(size, fps, content),
             at: 0,
             paused: false,
             began_at: None,
@@ -259,6 +258,7 @@ fn rungs(size: Size, fps: f64, content: Content) -> Vec<Rung> {
 mod tests {
     use super::*;
     use crate::clock;
+    use crate::media::codec::table;
 
     const HD: Size = Size { width: 1280, height: 720 };
     const MS: Duration = Duration::from_millis(1);
@@ -301,7 +301,8 @@ mod tests {
             ((3840, 2160), (3840, 2160)),
             ((1280, 720), (1280, 720)),
         ] {
-            let mut ladder = Ladder::new(Size { width, height }, 30.0, Content::Motion);
+            let size = table::PICTURES[0].encodable(Size { width, height });
+            let mut ladder = Ladder::new(size, 30.0, Content::Motion);
             let rung = ladder.step(clock::now(), 90_000_000, 80_000_000).map(|rung| rung.size);
             assert_eq!(rung, Some(Size { width: w, height: h }));
         }

@@ -13,7 +13,7 @@ use super::{
     StreamHead, VideoDecoder, VideoEncoder, VideoEncoderSettings,
 };
 use crate::media::encoded::{Codec, EncodedFrame, MediaKind};
-use crate::media::frame::{MaxPicture, VideoFrame};
+use crate::media::frame::{MaxPicture, Size, VideoFrame};
 use crate::media::showing::Showing;
 
 /// The codecs of pictures in which we can send, best first.
@@ -46,6 +46,7 @@ struct Video {
     stored: OpenStored,
     head: fn(&[u8], MaxPicture) -> Result<Option<StreamHead>, StreamError>,
     is_keyframe: fn(&[u8]) -> bool,
+    encodable: fn(Size) -> Size,
 }
 
 struct Audio {
@@ -65,6 +66,7 @@ fn row(codec: Codec) -> Row {
                 stored: |sets, most| Ok(Box::new(StoredH264Decoder::new(sets, most)?)),
                 head: stored::head,
                 is_keyframe: h264::nal::contains_idr,
+                encodable: h264::encodable,
             }),
         },
         Codec::Opus => Row {
@@ -109,6 +111,15 @@ impl Codec {
         match row(self).coder {
             Coder::Video(video) => (video.is_keyframe)(data),
             Coder::Audio(_) | Coder::FilesOnly(_) => true,
+        }
+    }
+
+    /// As much of that size as can be encoded, in the same aspect.
+    #[must_use]
+    pub fn encodable(self, size: Size) -> Size {
+        match row(self).coder {
+            Coder::Video(video) => (video.encodable)(size),
+            Coder::Audio(_) | Coder::FilesOnly(_) => size,
         }
     }
 
@@ -249,7 +260,6 @@ impl AnyVideoDecoder {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::media::frame::Size;
 
     #[test]
     fn every_codec_that_we_send_in_can_be_encoded_and_decoded() {

@@ -17,6 +17,7 @@ mod pacer;
 mod probe;
 mod publish;
 mod receive;
+mod repair_rate;
 mod repeats;
 mod reports;
 mod rival;

@@ -26,6 +26,7 @@ use super::fallback::Fallback;
 use super::history::History;
 use super::pacer::{Class, Pacer};
 use super::probe::Cluster;
+use super::repair_rate::RepairRate;
 use super::repeats::{Repeats, Rtx};
 use super::transmit_rate;
 use crate::rtc::codecs::{AUDIO_CLOCK, TRANSPORT_WIDE};
@@ -69,10 +70,6 @@ const BEGINNING: Duration = Duration::from_millis(500);
 /// trip if that is longer, whether it carries anything again.
 const ASKS: Duration = Duration::from_millis(200);
 
-/// The rate of repairs is measured over this.
-const REPAIR_WINDOW: Duration = Duration::from_millis(200);
-const REPAIR_GAIN: f64 = 0.25;
-
 /// One tick of the reference time in a report (section 3.1 of the draft), microseconds.
 const REFERENCE_US: i64 = 64_000;
 
@@ -101,7 +98,7 @@ pub(in crate::rtc) struct Transmit {
     next_tick: Option<Instant>,
     /// When a packet with a number left last.
     numbered_at: Option<Instant>,
-    repaired: (f64, Option<Instant>, f64),
+    repairs: RepairRate,
     out: VecDeque<TaggedPacket>,
     read: VecDeque<TaggedPacket>,
 }
@@ -129,7 +126,7 @@ impl Transmit {
             began_at: None,
             next_tick: None,
             numbered_at: None,
-            repaired: (0.0, None, 0.0),
+            repairs: RepairRate::default(),
             out: VecDeque::new(),
             read: VecDeque::new(),
         }
@@ -305,7 +302,7 @@ impl Transmit {
         while let Some(packet) = self.next(now) {
             self.leave(now, packet);
         }
-        let repairs = self.repair_rate(now);
+        let repairs = self.repairs.at(now);
         self.path.publish(&view, repairs, self.pacer.backlog(now));
     }
 
@@ -336,7 +333,7 @@ impl Transmit {
                 (Class::Repair, Packet::Rtp(rtp)) => {
                     self.repeats.on_repeated(now, rtp);
                     add(&self.state.counters.retransmitted, 1);
-                    self.repaired.0 += bits_of(rtp);
+                    self.repairs.on_sent(bits_of(rtp));
                 }
                 _ => {}
             }
@@ -371,20 +368,6 @@ impl Transmit {
             }
         }
         self.out.push_back(packet);
-    }
-
-    fn repair_rate(&mut self, now: Instant) -> f64 {
-        let (bits, since, rate) = self.repaired;
-        let begun = since.unwrap_or(now);
-        let passed = now.saturating_duration_since(begun);
-        self.repaired = match passed >= REPAIR_WINDOW {
-            true => {
-                let measured = bits / passed.as_secs_f64();
-                (0.0, Some(now), rate + (measured - rate) * REPAIR_GAIN)
-            }
-            false => (bits, Some(begun), rate),
-        };
-        self.repaired.2
     }
 
     /// Nobody could decode what waits, and a keyframe follows, which needs no repeats of what it follows:
