@@ -217,32 +217,6 @@ async fn losses_in_a_row_leave_a_call() {
     }
 }
 
-#[tokio::test]
-async fn pictures_stop_where_only_sound_fits_and_come_back_and_both_ends_say_so() {
-    let Some(report) = call_over("rate=500k,delay=25ms;4 rate=45k;12 rate=500k", 20).await else {
-        return;
-    };
-    for direction in DIRECTIONS {
-        let told = report[direction]["pauses"].as_array().expect("somebody said something");
-        for end in ["sender", "receiver"] {
-            let told = told.iter().filter(|told| told["saidBy"] == end);
-            let told: Vec<_> = told.map(|told| (&told["event"], number(&told["atMs"]))).collect();
-            let (first, last) = (told.first().expect("a word"), told.last().expect("a word"));
-            assert!(first.0 == "video-paused" && first.1 < 12_000.0, "{end}: {told:?}; {report}");
-            // A sender may try before: what comes of it says the receiver.
-            let tried = if end == "sender" { first.1 } else { 12_000.0 };
-            assert!(last.0 == "video-resumed" && last.1 > tried, "{end}: {told:?}; {report}");
-        }
-    }
-    for alone in stretches(&report, 8, 12) {
-        // A sender that tries pictures too early costs some.
-        alone.at_most("concealed, %", alone.median("concealedPercent"), 50.0);
-    }
-    for back in stretches(&report, 18, 20) {
-        back.at_least("pictures a second", back.mean("framesShown"), 8.0);
-    }
-}
-
 /// Whoever asks for more than a link carries gets its losses.
 #[tokio::test]
 async fn the_least_that_is_sent_is_sent() {
