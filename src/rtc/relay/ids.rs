@@ -1,6 +1,6 @@
 //! Transaction IDs of our own for questions that the library asks without one. Pure.
 //!
-//! W18: the library's questions to STUN servers all have the ID zero. Two servers, or two ways to one,
+//! W20: the library's questions to STUN servers all have the ID zero. Two servers, or two ways to one,
 //! are then not told apart, and whoever can forge a sender's address needs to guess nothing to tell us
 //! an address of his choice; an ID is to be random (RFC 8489 section 5). Owns which ID stands for zero
 //! in front of which server.
